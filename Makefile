@@ -1,0 +1,45 @@
+# `make help` lists the targets. Everything runs in .venv, which `make setup` builds from uv.lock.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PORT ?= 8080
+WORKERS ?= 2
+UV_VERSION := 0.13.9
+UV := .tools/bin/uv
+PY := .venv/bin/python
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(UV):
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ordergate needs Python >= 3.11 as python3; this is " + sys.version)'
+	python3 -m venv .tools
+	.tools/bin/pip --quiet --disable-pip-version-check install uv==$(UV_VERSION)
+
+.venv/.ready: $(UV) uv.lock pyproject.toml
+	$(UV) sync --locked --quiet --python "$$(python3 -c 'import sys; print(sys.executable)')"
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.ready ## build the locked environment in .venv
+
+.PHONY: run
+run: setup ## start Ordergate on http://127.0.0.1:$(PORT)
+	@exec .venv/bin/ordergate up --port $(PORT) --workers $(WORKERS)
+
+.PHONY: test
+test: setup ## the whole suite
+	$(PY) -m pytest
+
+.PHONY: check
+check: setup ## format, lint, types, import contracts
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+.PHONY: format
+format: setup ## put the code into the project's format
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .

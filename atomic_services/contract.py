@@ -1,0 +1,60 @@
+"""What an atomic service is: typed operations over a request and a context, free of HTTP and of prices."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from catalog.vocabulary.ids import Environment
+
+
+class Transaction(Protocol):
+    """The unit of work of one call. It can read and write; only the pipeline can commit it."""
+
+    async def fetch(self, query: str, *args: object) -> list[Mapping[str, Any]]:
+        """All rows of a query."""
+
+    async def fetchrow(self, query: str, *args: object) -> Mapping[str, Any] | None:
+        """The first row of a query, or None."""
+
+    async def execute(self, query: str, *args: object) -> str:
+        """Run a statement; returns PostgreSQL's command tag."""
+
+
+class CallContext(msgspec.Struct, frozen=True):
+    """Who calls, when, and the transaction of the call where the operation has an effect."""
+
+    call_id: UUID
+    environment: Environment
+    account_id: str
+    application_id: str
+    occurred_at: datetime
+    transaction: Transaction | None = None
+
+    def unit_of_work(self) -> Transaction:
+        """The call's transaction; the pipeline opens one for every operation marked `effect: transactional`."""
+        if self.transaction is None:
+            raise AssertionError("the passport marks this operation as having no effect")
+        return self.transaction
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One thing that can be called: its request and reply types and the function that computes it.
+
+    `run` returns the reply, or raises `BusinessRefusal` (the answer to a well-formed request is no) or
+    `CallerFault` (input that only the service could judge), both from `catalog.vocabulary.problem`.
+    """
+
+    request: type[msgspec.Struct]
+    reply: type[msgspec.Struct]
+    run: Callable[[Any, CallContext], Awaitable[msgspec.Struct]]
+
+
+class AtomicService(msgspec.Struct, frozen=True):
+    """A capability of the catalogue. `sweep` does what must happen without a call, such as expiry."""
+
+    name: str
+    operations: Mapping[str, Operation]
+    sweep: Callable[[Transaction, datetime], Awaitable[None]] | None = None

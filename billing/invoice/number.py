@@ -1,0 +1,24 @@
+"""Document numbers: without gaps within a series, because the counter's row is locked by the transaction that issues."""
+
+from billing.invoice.draft import DocumentKind
+from billing.transaction import Connection
+from catalog.vocabulary.ids import Environment
+
+_PREFIX = {"statement": "S", "invoice": "INV"}
+
+
+def series_of(kind: DocumentKind, environment: Environment, year: int) -> str:
+    """`S-2026` for internal statements, `INV-2026` for invoices; `TS-2026` and `TINV-2026` in the test books."""
+    sandbox = "T" if environment == "test" else ""
+    return f"{sandbox}{_PREFIX[kind]}-{year:04d}"
+
+
+async def take_number(connection: Connection, series: str) -> str:
+    """The next number, such as `S-2026-000001`. Others who need one of the series wait until this transaction ends;
+    if it rolls back, the number was never taken."""
+    last = await connection.fetchval(
+        "INSERT INTO billing.invoice_number AS counter (series, last) VALUES ($1, 1) "
+        "ON CONFLICT (series) DO UPDATE SET last = counter.last + 1 RETURNING last",
+        series,
+    )
+    return f"{series}-{last:06d}"

@@ -1,0 +1,75 @@
+"""What a month's rollups say was used, line by line: the input of rating."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import msgspec
+
+from billing.invoice.month import Month
+from billing.transaction import Connection
+
+
+class LineKey(msgspec.Struct, frozen=True, order=True):
+    """What is priced together within a month: tiers cumulate over it. No price version means not billable."""
+
+    subscription_id: str
+    operation: str
+    price_version: str
+
+    @property
+    def service(self) -> str:
+        """The service that the operation belongs to."""
+        return self.operation.partition("/")[0]
+
+
+class Share(msgspec.Struct, frozen=True, order=True):
+    """The part of a line that one application used for one cost centre."""
+
+    application_id: str
+    cost_centre_id: str
+    calls: int
+    units: Decimal
+
+
+class Used(msgspec.Struct, frozen=True):
+    """All calls and the billable units of a line; `shares` sum to both."""
+
+    calls: int
+    units: Decimal
+    successes: int
+    caller_faults: int
+    shares: tuple[Share, ...]
+
+
+NOTHING = Used(0, Decimal(0), 0, 0, ())
+
+
+async def used_lines(connection: Connection, month: Month) -> Mapping[LineKey, Used]:
+    """The lines of a month, in the order of their keys."""
+    rows = await connection.fetch(
+        """
+        SELECT subscription_id, operation, price_version, application_id, cost_centre_id,
+               sum(calls)::bigint AS calls, sum(units) AS units,
+               coalesce(sum(calls) FILTER (WHERE outcome = 'success'), 0)::bigint AS successes,
+               coalesce(sum(calls) FILTER (WHERE fault = 'caller'), 0)::bigint AS caller_faults
+        FROM billing.usage_hour
+        WHERE account_id = $1 AND environment = $2 AND period = $3
+        GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+        """,
+        month.account_id,
+        month.environment,
+        month.period.first_day,
+    )
+    lines: dict[LineKey, Used] = {}
+    for row in rows:
+        key = LineKey(row["subscription_id"], row["operation"], row["price_version"])
+        share = Share(row["application_id"], row["cost_centre_id"], row["calls"], row["units"])
+        so_far = lines.get(key, NOTHING)
+        lines[key] = Used(
+            so_far.calls + share.calls,
+            so_far.units + share.units,
+            so_far.successes + row["successes"],
+            so_far.caller_faults + row["caller_faults"],
+            (*so_far.shares, share),
+        )
+    return lines

@@ -1,0 +1,50 @@
+"""Prices of usage that is more than one number: capacity of several units, cells of a matrix."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+
+from billing.rate.trace import Step, priced
+from billing.rate.usage import CapacityPeaks, Cells, Usage, UsageError
+from catalog.plan.price import Capacity, CapacityTier, Matrix
+
+
+def capacity(usage: Usage, price: Capacity) -> list[Step]:
+    """The fee of the first tier that has room for every unit, which is the highest that any unit needs."""
+    if not isinstance(usage.measured, CapacityPeaks):
+        raise UsageError("capacity is stated per unit, an object of unit names and decimal strings")
+    peaks = usage.measured.units
+    known = price.tiers[0].max
+    unknown = [] if known is None else sorted(peaks.keys() - known.keys())
+    if unknown:
+        raise UsageError(f"no tier bounds {', '.join(unknown)}; the units are {', '.join(known or ())}")
+    if min(peaks.values(), default=0) < 0:
+        raise UsageError("a capacity is never below zero")
+    if not any(peaks.values()) and not price.zero_usage_bills_first_tier_flat:
+        return []
+    reached = next(tier for tier in price.tiers if _has_room(tier, peaks))
+    return [priced(Fraction(0), Fraction(0), Fraction(reached.price))]
+
+
+def _has_room(tier: CapacityTier, peaks: Mapping[str, Decimal]) -> bool:
+    return tier.max is None or all(peak <= Decimal(tier.max[unit]) for unit, peak in peaks.items())
+
+
+def matrix(usage: Usage, price: Matrix) -> list[Step]:
+    """Each cell's quantity at its combination's price, or at the default where the combination has none."""
+    if not isinstance(usage.measured, Cells):
+        raise UsageError("a matrix prices cells, each with its dimensions and a quantity")
+    prices = {_key(cell.dimensions): cell.unit_price for cell in price.cells}
+    steps = []
+    for cell in usage.measured.cells:
+        if cell.dimensions.keys() != set(price.dimensions):
+            raise UsageError(f"each cell gives a value for each dimension: {', '.join(price.dimensions)}")
+        if cell.quantity < 0:
+            raise UsageError("the quantity of a cell is never below zero")
+        unit_price = prices.get(_key(cell.dimensions), price.default)
+        steps.append(priced(Fraction(cell.quantity), Fraction(unit_price)))
+    return steps
+
+
+def _key(dimensions: dict[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset(dimensions.items())

@@ -1,0 +1,84 @@
+"""A price and what was used make a line: before, price, after, and one rounding at the end. Pure, no I/O."""
+
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+
+from billing.rate.after.adjust import adjustments
+from billing.rate.exact import LineRounding, round_to, to_decimal
+from billing.rate.price.apply import price_steps
+from billing.rate.trace import Step, TierTrace, total, trace_of
+from billing.rate.usage import Buckets, Usage, UsageError
+from catalog.plan import Price
+from catalog.plan.price import Bucketed
+from catalog.vocabulary.money import exponent
+
+
+class Rating(msgspec.Struct, frozen=True):
+    """A rated line: the amount in the currency's minor units, the precise amount, and the steps to it.
+
+    `precise` is exact unless it has no finite decimal form (then half-up to 30 places); `amount` is rounded from
+    the exact value, never from `precise`. The trace's amounts sum to `precise`.
+    """
+
+    amount: Decimal
+    precise: Decimal
+    trace: tuple[TierTrace, ...]
+
+
+def rate(price: Price, usage: Usage, currency: str) -> Rating:
+    """What the usage of a whole period costs. UsageError for a usage that the model cannot take, KeyError for a
+    currency that ISO 4217 does not know."""
+    steps = rate_steps(price, usage)
+    return line(steps, exponent(currency))
+
+
+def rate_difference(price: Price, before: Usage, after: Usage, currency: str) -> Rating:
+    """The line that carries what is new since `before` was billed; it may be negative.
+
+    Its amount is the rounded amount after minus the rounded amount before, so that a period's lines always sum
+    to the one rounding of its total, however often it was billed.
+    """
+    return difference(rate_steps(price, before), rate_steps(price, after), exponent(currency))
+
+
+def rate_steps(price: Price, usage: Usage) -> list[Step]:
+    """The exact steps of an amount, before any rounding."""
+    if isinstance(price, Bucketed):
+        steps = [
+            step
+            for quantity in _bucket_quantities(usage)
+            for step in rate_steps(price.price, Usage(quantity, usage.calls, usage.trailing))
+        ]
+    else:
+        steps = price_steps(price, usage)
+    return steps + adjustments(price, usage, steps)
+
+
+def line(steps: list[Step], places: int | None, mode: LineRounding = "half_up") -> Rating:
+    """The line of exact steps, rounded once to `places` decimals; None keeps the precise amount."""
+    precise = total(steps)
+    amount = to_decimal(precise) if places is None else round_to(precise, places, mode)
+    return Rating(amount, to_decimal(precise), trace_of(steps))
+
+
+def difference(
+    before: list[Step], after: list[Step], places: int | None, mode: LineRounding = "half_up"
+) -> Rating:
+    """The line between two cumulative amounts: each is rounded, then subtracted."""
+    billed, due = line(before, places, mode), line(after, places, mode)
+    settled = [*after, Step(-total(before), "billed_before")]
+    change = Fraction(due.amount) - Fraction(billed.amount)
+    amount = to_decimal(change) if places is None else round_to(change, places)
+    return Rating(amount, to_decimal(total(settled)), trace_of(settled))
+
+
+def _bucket_quantities(usage: Usage) -> tuple[Decimal, ...]:
+    match usage.measured:
+        case Buckets(quantities):
+            return quantities
+        case Decimal() as quantity:
+            return (quantity,)
+        case _:
+            raise UsageError("a bucketed price needs one quantity per bucket")

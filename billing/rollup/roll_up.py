@@ -1,0 +1,86 @@
+"""Usage rows -> hourly sums: each row exactly once, however late its transaction commits.
+
+The watermark is a transaction id. A transaction that is still running when we look may have stored rows already and
+commit them later, with ids and times below others that we have seen; a watermark of time or of sequence would pass
+them by. Transaction ids have a horizon instead: `pg_snapshot_xmin(pg_current_snapshot())` is the oldest id still
+running, so everything below it has ended and its rows are visible now or never will be. We take the rows from the last
+horizon up to the present one and not a row beyond. The price: one long writing transaction delays the sums of all.
+"""
+
+import asyncpg
+import msgspec
+
+from billing.rollup.usage_hour import GROUPED_USAGE, KEY_LIST, SUM_LIST, SUMS
+
+EVENTS_MAX = 50_000
+
+_HORIZON = """
+    SELECT xid AS low, pg_snapshot_xmin(pg_current_snapshot()) AS horizon FROM billing.watermark WHERE step = 'rollup'
+"""
+# The rows of one transaction share its id and cannot be divided: the bound is the first id beyond the batch.
+_BOUND = """
+    SELECT stored_xid FROM billing.usage_event WHERE stored_xid >= $1::xid8 AND stored_xid < $2::xid8
+     ORDER BY stored_xid OFFSET $3 LIMIT 1
+"""
+_TAKEN = """
+    SELECT count(*) AS events, array_agg(DISTINCT event.payer) FILTER (WHERE account.id IS NULL) AS strangers
+      FROM billing.usage_event AS event LEFT JOIN catalog.account AS account ON account.id = event.payer
+     WHERE event.stored_xid >= $1::xid8 AND event.stored_xid < $2::xid8
+"""
+_ADVANCE = "UPDATE billing.watermark SET xid = $2::xid8 WHERE step = 'rollup' AND xid = $1::xid8"
+# A mark that exists already is written again: the lock on it makes a rater that is about to take the mark wait for
+# these sums. `DO NOTHING` would let it take the mark, rate without them and leave them unrated.
+_ADD_UP = f"""
+    WITH added AS (
+        INSERT INTO billing.usage_hour AS hour ({KEY_LIST}, {SUM_LIST})
+        {GROUPED_USAGE}
+        ON CONFLICT ({KEY_LIST}) DO UPDATE
+        SET {", ".join(f"{name} = hour.{name} + excluded.{name}" for name in SUMS)}, changed_xid = pg_current_xact_id()
+        RETURNING account_id, environment, period
+    )
+    INSERT INTO billing.unrated (account_id, environment, period)
+    SELECT DISTINCT account_id, environment, period FROM added ORDER BY 1, 2, 3
+    ON CONFLICT (account_id, environment, period) DO UPDATE SET period = excluded.period
+"""  # noqa: S608 - constants of this package
+
+
+class UnknownPayer(Exception):
+    """Usage of accounts that the catalogue does not have: without a time zone it belongs to no month."""
+
+    def __init__(self, payers: list[str]) -> None:
+        """`payers` are the unknown account ids."""
+        super().__init__(f"usage is stored for accounts that do not exist: {', '.join(sorted(payers))}")
+        self.payers = payers
+
+
+class RolledUp(msgspec.Struct, frozen=True):
+    """How many usage rows one batch added up, and whether there are more to take at once."""
+
+    events: int
+    more: bool
+
+
+async def roll_up(connection: asyncpg.Connection, *, events_max: int = EVENTS_MAX) -> RolledUp:
+    """Add one batch of new usage rows to the hourly sums and mark what moved for rating, in one transaction.
+
+    Takes about `events_max` rows, more only where one transaction stored more. Safe to run in several processes: one
+    takes the batch, the others nothing. Raises `UnknownPayer`, and then nothing is added up.
+    """
+    low, horizon = await connection.fetchrow(_HORIZON)
+    bound = await connection.fetchval(_BOUND, low, horizon, events_max)
+    if bound is None:
+        high = horizon
+    else:
+        high = max(bound, await connection.fetchval(_BOUND, low, horizon, 0) + 1)
+    if high <= low:
+        return RolledUp(0, more=False)
+    events, strangers = await connection.fetchrow(_TAKEN, low, high)
+    if strangers:
+        raise UnknownPayer(strangers)
+    if events == 0:
+        return RolledUp(0, more=False)
+    async with connection.transaction():
+        if await connection.execute(_ADVANCE, low, high) != "UPDATE 1":
+            return RolledUp(0, more=True)
+        await connection.execute(_ADD_UP, low, high)
+    return RolledUp(events, more=bound is not None)

@@ -1,0 +1,31 @@
+"""Billing's connections: every account in scope, and no statement or lock that waits for ever."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+
+_CLIENT_TIMEOUT_S = 70
+_SERVER_SETTINGS = {
+    "application_name": "ordergate-billing",
+    # Shipping, rolling up and closing are about all accounts; row-level security shows nothing without a scope.
+    "ordergate.account": "*",
+    "statement_timeout": "60s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+
+
+async def billing_pool(connect: Mapping[str, Any], *, size_max: int = 4) -> asyncpg.Pool:
+    """A pool of connections as the billing role; `connect` are keyword arguments of `asyncpg.connect` for that role.
+
+    Raises what `asyncpg.connect` raises while PostgreSQL is away; once made, the pool reconnects by itself.
+    """
+    arguments = {name: value for name, value in connect.items() if name != "server_settings"}
+    return await asyncpg.create_pool(
+        **arguments,
+        min_size=1,
+        max_size=size_max,
+        command_timeout=_CLIENT_TIMEOUT_S,
+        server_settings={**connect.get("server_settings", {}), **_SERVER_SETTINGS},
+    )

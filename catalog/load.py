@@ -1,0 +1,144 @@
+"""Passports and price versions -> one frozen, cross-checked Catalogue: what the call path looks things up in."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from email.utils import format_datetime
+
+import msgspec
+
+from catalog.limit import Rate
+from catalog.passport import OperationEntry, Passport
+from catalog.plan import Price, depends_on_period, list_price, parse_price
+from catalog.usage_event import BillableOn
+from catalog.vocabulary.clock import to_ns
+from catalog.vocabulary.money import plain
+
+
+class PriceVersion(msgspec.Struct, frozen=True):
+    """One price of one operation in one plan and currency, from a moment on; immutable once published."""
+
+    id: str
+    service: str
+    plan_id: str
+    operation: str
+    currency: str
+    effective_from: datetime
+    billable_on: BillableOn
+    model: str
+    price: Price
+
+    @property
+    def effective_from_ns(self) -> int:
+        """The moment from which it applies, in nanoseconds since the epoch."""
+        return to_ns(self.effective_from)
+
+
+class AppliedPrice(msgspec.Struct, frozen=True, gc=False):
+    """A price version as the call path needs it; `charge` is the `Ordergate-Charge` of one billable unit's list price."""
+
+    id: str
+    effective_from_ns: int
+    billable_on: BillableOn
+    list_price: Decimal
+    currency: str
+    is_estimate: bool
+
+    def charge(self, units: Decimal) -> str:
+        """`<decimal> <currency>`, followed by `; estimate` where the real price depends on the period."""
+        amount = f"{plain(self.list_price * units)} {self.currency}"
+        return amount + "; estimate" if self.is_estimate else amount
+
+
+class PublishedOperation(msgspec.Struct, frozen=True):
+    """One callable operation with everything the call path needs to know of its passport."""
+
+    id: str
+    path: str
+    service: str
+    passport_version: str
+    entry: OperationEntry
+    rate: Rate | None
+    account_rate: Rate | None
+    headers: tuple[tuple[str, str], ...]
+    prices: Mapping[tuple[str, str], tuple[AppliedPrice, ...]]
+
+    def price_at(self, plan_id: str, currency: str, occurred_at_ns: int) -> AppliedPrice | None:
+        """The version in force at a moment; None where the plan has no price in that currency yet."""
+        for price in self.prices.get((plan_id, currency), ()):
+            if price.effective_from_ns <= occurred_at_ns:
+                return price
+        return None
+
+
+class Catalogue(msgspec.Struct, frozen=True):
+    """Everything on sale. `operations` is keyed by path (`/v1/address/validate`), `passports` by service."""
+
+    passports: Mapping[str, Passport]
+    operations: Mapping[str, PublishedOperation]
+    price_versions: Mapping[str, PriceVersion]
+
+
+def applied(version: PriceVersion) -> AppliedPrice:
+    """The call path's form of a price version."""
+    return AppliedPrice(
+        version.id,
+        version.effective_from_ns,
+        version.billable_on,
+        list_price(version.price),
+        version.currency,
+        depends_on_period(version.price),
+    )
+
+
+def price_version(row: Mapping[str, object]) -> PriceVersion:
+    """A row of catalog.price_version, its `price` decoded, as a value."""
+    model, price = row["model"], row["price"]
+    assert isinstance(model, str)
+    assert isinstance(price, Mapping)
+    fields = {name: row[name] for name in PriceVersion.__struct_fields__ if name not in ("price",)}
+    return PriceVersion(**fields, price=parse_price(model, price))  # type: ignore[arg-type]
+
+
+def load(passports: Iterable[Passport], versions: Iterable[PriceVersion]) -> Catalogue:
+    """Freeze the catalogue; two services never share a path, and each price belongs to a published operation."""
+    by_service = {passport.service: passport for passport in passports}
+    by_id = {version.id: version for version in versions}
+    prices: dict[str, dict[tuple[str, str], list[AppliedPrice]]] = {}
+    for version in sorted(by_id.values(), key=lambda one: one.effective_from, reverse=True):
+        of_operation = prices.setdefault(version.operation, {})
+        of_operation.setdefault((version.plan_id, version.currency), []).append(applied(version))
+    operations: dict[str, PublishedOperation] = {}
+    for passport in by_service.values():
+        if not passport.callable:
+            continue
+        for entry in passport.operations:
+            published = _publish(passport, entry, prices.get(f"{passport.service}/{entry.id}", {}))
+            assert published.path not in operations, "two operations claim one path"
+            operations[published.path] = published
+    return Catalogue(by_service, operations, by_id)
+
+
+def _publish(
+    passport: Passport, entry: OperationEntry, prices: Mapping[tuple[str, str], list[AppliedPrice]]
+) -> PublishedOperation:
+    operation_id = f"{passport.service}/{entry.id}"
+    headers: list[tuple[str, str]] = []
+    if (dates := passport.deprecation) is not None:
+        headers.append(("deprecation", f"@{int(_midnight(dates.deprecation).timestamp())}"))
+        headers.append(("sunset", format_datetime(_midnight(dates.sunset), usegmt=True)))
+    return PublishedOperation(
+        id=operation_id,
+        path=f"/v{passport.major}/{operation_id}",
+        service=passport.service,
+        passport_version=passport.version,
+        entry=entry,
+        rate=passport.rate("application"),
+        account_rate=passport.rate("account"),
+        headers=tuple(headers),
+        prices={key: tuple(value) for key, value in prices.items()},
+    )
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)

@@ -1,0 +1,21 @@
+"""Plans and prices: the price models, checked, immutable once published.."""
+
+from catalog.plan.list_price import depends_on_period, list_amount, list_price
+from catalog.plan.parse import MODELS, parse_price, price_fields
+from catalog.plan.plan import Audience, BillableOn, Plan, PriceEntry, parse_plan
+from catalog.plan.price import Price
+
+__all__ = [
+    "MODELS",
+    "Audience",
+    "BillableOn",
+    "Plan",
+    "Price",
+    "PriceEntry",
+    "depends_on_period",
+    "list_amount",
+    "list_price",
+    "parse_plan",
+    "parse_price",
+    "price_fields",
+]

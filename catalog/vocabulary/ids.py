@@ -1,0 +1,45 @@
+"""Identifiers: time-ordered for events, random for everything a person creates; text form with a prefix."""
+
+import base64
+import os
+from datetime import UTC, datetime, timedelta
+from typing import Literal, get_args
+from uuid import UUID
+
+Environment = Literal["live", "test"]
+ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
+
+CALL_PREFIX = "call_"
+
+
+def new_event_id(now_ns: int) -> UUID:
+    """A UUIDv7 (RFC 9562, 5.7) of the given moment: 48 bit of milliseconds, then 74 random bits."""
+    millis = now_ns // 1_000_000
+    noise = int.from_bytes(os.urandom(10), "big")
+    value = (millis & 0xFFFF_FFFF_FFFF) << 80
+    value |= 0x7000 << 64 | (noise & 0x0FFF) << 64
+    value |= 0x8000_0000_0000_0000 | (noise >> 12) & 0x3FFF_FFFF_FFFF_FFFF
+    return UUID(int=value)
+
+
+def event_id_floor(moment: datetime) -> UUID:
+    """The smallest event id of a moment: the bound of a day's partition."""
+    elapsed = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return UUID(int=(elapsed // timedelta(milliseconds=1)) << 80)
+
+
+def call_id_text(event_id: UUID) -> str:
+    """`call_` and 32 hex digits, as replies and the API show an event's id."""
+    return CALL_PREFIX + event_id.hex
+
+
+def parse_call_id(text: str) -> UUID:
+    """The event id of its text form; ValueError if it is none."""
+    if not text.startswith(CALL_PREFIX) or len(text) != len(CALL_PREFIX) + 32:
+        raise ValueError("a call id is 'call_' and 32 hexadecimal digits")
+    return UUID(hex=text[len(CALL_PREFIX) :])
+
+
+def new_id(prefix: str) -> str:
+    """A random identifier such as `acct_k5w2…`: 80 bits, lower-case base 32, safe in URLs and file names."""
+    return f"{prefix}_{base64.b32encode(os.urandom(10)).decode().lower()}"

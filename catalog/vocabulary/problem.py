@@ -1,0 +1,134 @@
+"""The closed table of refusals. Whatever is refused anywhere is one of these, with a page under /problems/."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a person reads, in English and, where it differs, in Chinese."""
+
+    en: str
+    zh_cn: str | None = msgspec.field(default=None, name="zh-CN")
+
+    def chinese(self) -> str:
+        """The Chinese wording, or the English one where there is none."""
+        return self.zh_cn or self.en
+
+
+class ProblemType(msgspec.Struct, frozen=True):
+    """An entry of the table: the name is the last segment of the problem's `type` URI."""
+
+    name: str
+    status: int
+    title: Text
+    remedy: Text
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """One thing wrong with the input: where (JSON pointer), which rule, and what to do about it."""
+
+    pointer: str
+    rule: str
+    detail: str
+
+
+class Problem(Exception):
+    """A refusal. `extra` members are added to the problem document; `retry_after_s` becomes a header."""
+
+    def __init__(
+        self,
+        name: str,
+        detail: str,
+        *,
+        errors: tuple[FieldError, ...] = (),
+        extra: Mapping[str, Any] | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        """`name` must be in the table: a refusal without a documentation page cannot be raised."""
+        super().__init__(detail)
+        self.type = PROBLEMS[name]
+        self.detail = detail
+        self.errors = errors
+        self.extra = extra or {}
+        self.retry_after_s = retry_after_s
+
+
+class BusinessRefusal(Problem):
+    """A service's well-founded no: the call is `declined`, and its transaction is rolled back."""
+
+
+class CallerFault(Problem):
+    """Input that only the service could judge: the call is a `caller_error`, never billed as a success."""
+
+
+def _entry(name: str, status: int, en: str, zh: str, remedy_en: str, remedy_zh: str) -> ProblemType:
+    return ProblemType(name, status, Text(en, zh), Text(remedy_en, remedy_zh))
+
+
+_TABLE = (
+    _entry("malformed-request", 400, "The request is not well formed", "请求格式不正确",
+           "Send what `detail` and `errors` ask for.", "请按 detail 与 errors 的说明修正请求。"),
+    _entry("malformed-json", 400, "The body is not acceptable JSON", "请求体不是可接受的 JSON",
+           "Send one UTF-8 JSON object without duplicate keys, NaN or Infinity, at most 32 levels deep.",
+           "请发送一个 UTF-8 编码的 JSON 对象：无重复键、无 NaN 或 Infinity、嵌套不超过 32 层。"),
+    _entry("invalid-input", 400, "The input does not match the operation's schema", "输入不符合该操作的模式",
+           "Correct the fields named in `errors`; the schema is in /openapi.json.",
+           "请修正 errors 中列出的字段；模式见 /openapi.json。"),
+    _entry("idempotency-key-missing", 400, "An Idempotency-Key is required", "缺少 Idempotency-Key",
+           "Send `Idempotency-Key` with a value of your own that is unique to this intent, 1 to 255 visible characters.",
+           "请在请求头 Idempotency-Key 中发送您自己的唯一值（1 至 255 个可见字符）。"),
+    _entry("unauthenticated", 401, "The credential is missing or not valid", "凭证缺失或无效",
+           "Send `Authorization: Bearer <key>` with an active key; make one with `ordergate key create`.",
+           "请发送 Authorization: Bearer <密钥>；可用 ordergate key create 创建密钥。"),
+    _entry("budget-exhausted", 402, "The budget or the prepaid credit is used up", "预算或预付余额已用尽",
+           "Raise the budget or add credit; the arithmetic is in the document.", "请提高预算或充值；计算过程见文档。"),
+    _entry("forbidden", 403, "This credential may not do that", "该凭证无权执行此操作",
+           "Use a key whose scopes include the operation.", "请使用包含该操作权限的密钥。"),
+    _entry("not-subscribed", 403, "The account is not subscribed to this service", "账户未订阅该服务",
+           "Subscribe the account to a plan of the service.", "请先为账户订阅该服务的套餐。"),
+    _entry("not-found", 404, "There is nothing here", "资源不存在",
+           "Check the path against /openapi.json or the catalogue.", "请对照 /openapi.json 或服务目录检查路径。"),
+    _entry("unknown-operation", 404, "No such operation is published", "没有发布这样的操作",
+           "The published operations are listed at / and in /openapi.json.", "已发布的操作见首页与 /openapi.json。"),
+    _entry("method-not-allowed", 405, "The method is not allowed here", "不允许使用该方法",
+           "Operations are called with POST.", "请使用 POST 调用操作。"),
+    _entry("conflict", 409, "The current state does not allow this", "当前状态不允许此操作",
+           "Read the current state and decide again.", "请查询当前状态后重试。"),
+    _entry("idempotency-in-flight", 409, "The first request with this Idempotency-Key is still running",
+           "使用此 Idempotency-Key 的首个请求仍在处理", "Wait and repeat the same request; its reply is kept.",
+           "请稍后重复相同请求；首个回复会被保留。"),
+    _entry("insufficient-stock", 409, "Not enough stock", "库存不足",
+           "Reserve less, another warehouse, or with `partial: true`; `lines` says what is available.",
+           "请减少数量、更换仓库或使用 partial: true；lines 列出可用数量。"),
+    _entry("reservation-exists", 409, "This reservation id is in use with other lines", "预留编号已用于其他明细",
+           "Use a new `reservation_id`, or send the same lines again.", "请使用新的 reservation_id，或发送相同明细。"),
+    _entry("reservation-not-found", 404, "There is no such reservation", "预留不存在",
+           "Check `reservation_id`; reservations belong to one account and environment.",
+           "请检查 reservation_id；预留只属于一个账户与环境。"),
+    _entry("reservation-closed", 409, "The reservation is no longer held", "预留已失效",
+           "Reserve again under a new `reservation_id`.", "请使用新的 reservation_id 重新预留。"),
+    _entry("too-large", 413, "The body is too large", "请求体过大",
+           "Stay under the operation's `max_body_bytes`.", "请不要超过该操作的 max_body_bytes。"),
+    _entry("unsupported-media-type", 415, "The body is not declared as JSON", "请求体未声明为 JSON",
+           "Send `Content-Type: application/json`, UTF-8, without `Content-Encoding`.",
+           "请发送 Content-Type: application/json（UTF-8），且不带 Content-Encoding。"),
+    _entry("idempotency-key-reused", 422, "This Idempotency-Key was used with another body",
+           "此 Idempotency-Key 已用于不同的请求体", "Use a new key for a new intent.", "新的请求请使用新的键。"),
+    _entry("unsupported-country", 400, "The country is not supported", "不支持该国家",
+           "Use an ISO 3166-1 alpha-2 code that the service knows.", "请使用服务支持的 ISO 3166-1 二位代码。"),
+    _entry("rate-limited", 429, "Too many calls", "调用过于频繁",
+           "Wait for `Retry-After`; the limit is in `RateLimit-Policy`.", "请等待 Retry-After；限额见 RateLimit-Policy。"),
+    _entry("quota-exhausted", 429, "The quota of the period is used up", "本期配额已用尽",
+           "Ask for a larger quota or wait for the next period.", "请申请更大的配额或等待下一周期。"),
+    _entry("internal-error", 500, "The provider failed", "服务提供方出错",
+           "Repeat the call; it was not billed as a success. Quote `instance` when you ask us.",
+           "请重试；本次不会按成功计费。联系我们时请提供 instance。"),
+    _entry("unavailable", 503, "Not available just now", "暂不可用",
+           "Repeat after `Retry-After`.", "请在 Retry-After 之后重试。"),
+    _entry("deadline-exceeded", 504, "The operation took longer than its deadline", "操作超过时限",
+           "Repeat the call; nothing was changed and nothing is billed.", "请重试；未做任何更改，也不计费。"),
+)  # fmt: skip
+
+PROBLEMS: Mapping[str, ProblemType] = {entry.name: entry for entry in _TABLE}

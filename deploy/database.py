@@ -1,0 +1,35 @@
+"""Where the database is and how each role connects to it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+class Database(msgspec.Struct, frozen=True):
+    """Either the embedded server's socket folder, or the address in ORDERGATE_DATABASE_URL.
+
+    Both methods answer keyword arguments of `asyncpg.connect`.
+    """
+
+    url: str | None = None
+    socket_dir: Path | None = None
+    name: str = "ordergate"
+
+    def admin(self) -> dict[str, Any]:
+        """The connection that may create roles."""
+        if self.url is not None:
+            return {"dsn": self.url}
+        return {"host": str(self.socket_dir), "user": "postgres", "database": self.name}
+
+    def as_role(self, role: str, settings: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The connection of one of the product's roles: its own log-in here, `SET ROLE` on a foreign server."""
+        if self.url is not None:
+            return {"dsn": self.url, "server_settings": {"role": role, **(settings or {})}}
+        return {
+            "host": str(self.socket_dir),
+            "user": role,
+            "database": self.name,
+            "server_settings": dict(settings or {}),
+        }

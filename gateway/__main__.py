@@ -1,0 +1,94 @@
+"""`python -m gateway --fd N`: one worker, serving a socket that its parent has bound."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from catalog.vocabulary.logs import log_json
+from gateway.app import Gateway
+from gateway.settings import Settings, from_environment
+
+log = logging.getLogger("gateway")
+
+_GRACE_S = 20
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handling: it would raise the signal again and end the process before we are done."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _connect(settings: Settings) -> Any:
+    def connect(role: str) -> Mapping[str, Any]:
+        if settings.database_url is not None:
+            return {"dsn": settings.database_url, "server_settings": {"role": role}}
+        return {"host": str(settings.socket_dir), "user": role, "database": "ordergate", "server_settings": {}}
+
+    return connect
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> int:
+    gateway = Gateway(settings, _connect(settings))
+    await gateway.start()
+    server = _Server(
+        uvicorn.Config(
+            gateway.app,
+            http="httptools",
+            loop="none",
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=_GRACE_S,
+            backlog=2048,
+        )
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, setattr, server, "should_exit", True)
+    watch = asyncio.create_task(_stop_when_the_journal_fails(gateway, server))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        watch.cancel()
+        failed = gateway.journal.failure is not None and gateway.journal.failure.startswith("io-error")
+        await gateway.stop()
+    return 1 if failed else 0
+
+
+async def _stop_when_the_journal_fails(gateway: Gateway, server: uvicorn.Server) -> None:
+    """After its first I/O error a journal acknowledges nothing more; a new process recovers it from the disk."""
+    while gateway.journal.failure is None or not gateway.journal.failure.startswith("io-error"):
+        await asyncio.sleep(0.2)
+    log.error("the journal failed; this worker stops", extra={"reason": gateway.journal.failure})
+    server.should_exit = True
+
+
+def main() -> int:
+    """Serve until told to stop; 0 after a clean stop."""
+    parser = argparse.ArgumentParser(prog="gateway")
+    parser.add_argument("--fd", type=int, required=True, help="the listening socket")
+    arguments = parser.parse_args()
+    log_json("gateway")
+    settings = from_environment()
+    with socket.socket(fileno=arguments.fd) as listener:
+        listener.setblocking(False)
+        return uvloop.run(_serve(settings, listener))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

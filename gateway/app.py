@@ -1,0 +1,144 @@
+"""Builds one gateway worker. The only place where its objects are made and joined."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import asyncpg
+from litestar.types import ASGIApp
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from prometheus_client import CollectorRegistry
+
+from atomic_services import registry
+from atomic_services.contract import AtomicService
+from billing.journal import Journal
+from billing.record import record
+from catalog.vocabulary.clock import Clock, SystemClock, from_ns
+from gateway.asgi import Dispatcher
+from gateway.authenticate import Authenticator
+from gateway.control.build import build_control
+from gateway.control.context import ControlContext
+from gateway.limit import Limiter
+from gateway.meter import Meter
+from gateway.pipeline import Pipeline
+from gateway.settings import Settings
+from gateway.stores import replies
+from gateway.stores.counters import SharedCounters
+from gateway.stores.directory import DirectoryStore
+from gateway.stores.peppers import load_peppers
+from gateway.stores.refusals import RefusalCounter
+from gateway.stores.unit_of_work import UnitsOfWork, open_pool
+from gateway.telemetry import Metrics, Tracing
+
+log = logging.getLogger(__name__)
+
+_FLUSH_S = 1.0
+_SWEEP_S = 0.5
+_FORGET_S = 60.0
+
+
+class Gateway:
+    """A worker's parts, started in order and stopped in reverse."""
+
+    def __init__(self, settings: Settings, connect: Callable[[str], Mapping[str, Any]], clock: Clock | None = None) -> None:
+        """`connect` answers asyncpg's arguments for a database role."""
+        self._settings = settings
+        self._connect = connect
+        self._clock = clock or SystemClock()
+        self._closing = contextlib.AsyncExitStack()
+        self._background: list[asyncio.Task[None]] = []
+        self.journal: Journal
+        self.app: ASGIApp
+
+    async def start(self) -> None:
+        """Open everything and check that code and catalogue agree; raises what stands in the way."""
+        settings, clock = self._settings, self._clock
+        self.journal = await Journal.open_free(settings.journals, clock=clock, mirror=settings.journal_mirror)
+        self._closing.push_async_callback(self.journal.close)
+        counters = SharedCounters(settings.run / "rates")
+        self._closing.callback(counters.close)
+        directory = DirectoryStore(self._connect("ordergate_gateway"), clock, settings.auth_stale_max_s)
+        await directory.start()
+        self._closing.push_async_callback(directory.stop)
+        registry.check(directory.current().catalogue)
+        pool = await open_pool(self._connect("ordergate_gateway"), settings.database_connections)
+        self._closing.callback(pool.terminate)
+        refusals = RefusalCounter(self.journal, clock)
+        self._closing.callback(refusals.flush)
+        metrics_registry = CollectorRegistry()
+        tracing = None
+        if settings.otlp_endpoint is not None:
+            tracing = Tracing(OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint.rstrip('/')}/v1/traces"))
+            self._closing.callback(tracing.shutdown)
+        authenticate = Authenticator(directory.current, load_peppers(settings.home))
+        pipeline = Pipeline(
+            clock=clock,
+            directory=directory.current,
+            authenticate=authenticate,
+            limit=Limiter(counters, clock),
+            operations=registry.operations(),
+            meter=Meter(self.journal, record, clock),
+            units=UnitsOfWork(pool),
+            refusals=refusals,
+            metrics=Metrics(metrics_registry),
+            tracing=tracing,
+        )
+        control = build_control(
+            ControlContext(
+                clock=clock,
+                directory=directory,
+                authenticate=authenticate,
+                pool=pool,
+                reader=self._connect("ordergate_reader"),
+                journal=self.journal,
+                metrics_registry=metrics_registry,
+                metrics_token=settings.metrics_token,
+            )
+        )
+        self.app = Dispatcher(pipeline, control, clock)
+        self._repeat(_FLUSH_S, _as_async(refusals.flush))
+        self._repeat(_FORGET_S, lambda: self._forget_replies(pool))
+        for service in registry.SERVICES.values():
+            if service.sweep is not None:
+                self._repeat(_SWEEP_S, self._sweeper(pool, service))
+
+    async def stop(self) -> None:
+        """Finish what was accepted and give everything back."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._closing.aclose()
+
+    def _repeat(self, seconds: float, step: Callable[[], Any]) -> None:
+        async def run() -> None:
+            while True:
+                await asyncio.sleep(seconds)
+                try:
+                    await step()
+                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    log.warning("background work waits for PostgreSQL", extra={"reason": type(error).__name__})
+
+        self._background.append(asyncio.create_task(run()))
+
+    async def _forget_replies(self, pool: asyncpg.Pool) -> None:
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL ordergate.account = '*'")
+            await replies.forget_expired(connection, from_ns(self._clock.now_ns()))
+
+    def _sweeper(self, pool: asyncpg.Pool, service: AtomicService) -> Callable[[], Any]:
+        async def sweep() -> None:
+            assert service.sweep is not None
+            async with pool.acquire() as connection, connection.transaction():
+                await connection.execute("SET LOCAL ordergate.account = '*'")
+                await service.sweep(connection, from_ns(self._clock.now_ns()))
+
+        return sweep
+
+
+def _as_async(step: Callable[[], None]) -> Callable[[], Any]:
+    async def run() -> None:
+        step()
+
+    return run

@@ -1,0 +1,76 @@
+"""The strict first layer: what bytes may even become a call.
+
+Everything here is decided before anybody is authenticated, so it costs little and says little.
+Sources: RFC 9112 (framing, Host), RFC 9110 5.5 (field values), and the smuggling cases of `tests/contract/test_edge.py`.
+"""
+
+import re
+
+from catalog.vocabulary.problem import FieldError, Problem
+from gateway.transport import RawRequest
+
+BODY_MAX = 1024 * 1024
+HEADERS_MAX = 64
+HEADER_BYTES_MAX = 16 * 1024
+_PATH = re.compile(rb"/v[1-9]\d{0,3}/[a-z0-9-]{1,40}/[a-z0-9-]{1,40}")
+_TOKEN = re.compile(rb"[A-Za-z0-9!#$%&'*+.^`|~-]+")
+_VALUE_FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_JSON_TYPE = re.compile(rb"application/json *(; *charset=\"?utf-8\"? *)?", re.IGNORECASE)
+
+
+def is_call_path(raw_path: bytes) -> bool:
+    """Whether a path belongs to the metered surface: `/v`, then a digit."""
+    return raw_path[:2] == b"/v" and raw_path[2:3].isdigit()
+
+
+def check(request: RawRequest) -> None:
+    """Refuse what is not one well-formed POST of JSON to a canonical path."""
+    if request.method != "POST":
+        raise Problem("method-not-allowed", f"Operations are called with POST, not {request.method[:16]}.")
+    _check_path(request.raw_path)
+    _check_headers(request)
+    if len(request.body) > BODY_MAX:
+        raise Problem("too-large", f"Bodies are at most {BODY_MAX} bytes.")
+
+
+def _check_path(raw_path: bytes) -> None:
+    if b"?" in raw_path:
+        raise Problem("malformed-request", "Operations take no query parameters; put the input into the body.")
+    if not _PATH.fullmatch(raw_path):
+        raise Problem("unknown-operation", "The path is not of the form /v1/service/operation.")
+
+
+def _check_headers(request: RawRequest) -> None:
+    headers = request.headers
+    if len(headers) > HEADERS_MAX:
+        raise _malformed("header-count", f"at most {HEADERS_MAX} header fields are accepted")
+    size = 0
+    hosts = types = credentials = lengths = 0
+    content_type = b""
+    for name, value in headers:
+        size += len(name) + len(value)
+        if name == b"host":
+            hosts += 1
+        elif name == b"content-type":
+            types += 1
+            content_type = value
+        elif name == b"authorization":
+            credentials += 1
+        elif name == b"content-length":
+            lengths += 1
+        elif name == b"content-encoding":
+            raise Problem("unsupported-media-type", "Send the body without Content-Encoding.")
+        elif b"_" in name or not _TOKEN.fullmatch(name):
+            raise _malformed("header-name", "header names have letters, digits and hyphens, no underscore")
+        if _VALUE_FORBIDDEN.search(value):
+            raise _malformed("header-value", "header values have no control characters")
+    if size > HEADER_BYTES_MAX:
+        raise _malformed("header-size", f"header fields are at most {HEADER_BYTES_MAX} bytes together")
+    if hosts != 1 or credentials > 1 or lengths > 1:
+        raise _malformed("header-repeated", "send exactly one Host and at most one Authorization and Content-Length")
+    if types != 1 or not (content_type == b"application/json" or _JSON_TYPE.fullmatch(content_type)):
+        raise Problem("unsupported-media-type", "Send Content-Type: application/json in UTF-8.")
+
+
+def _malformed(rule: str, detail: str) -> Problem:
+    return Problem("malformed-request", f"{detail[0].upper()}{detail[1:]}.", errors=(FieldError("", rule, detail),))

@@ -1,0 +1,96 @@
+"""Outcome -> Receipt: the call is recorded durably, in the journal or in the transaction of its effect."""
+
+from asyncio import Future
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Protocol
+
+from atomic_services.contract import Transaction
+from billing.journal import JournalUnavailable
+from catalog import meter
+from catalog.load import AppliedPrice
+from catalog.usage_event import USAGE_EVENT_KIND, UsageEvent, encode_record, is_billable
+from catalog.vocabulary.clock import Clock
+from catalog.vocabulary.money import plain
+from catalog.vocabulary.problem import Problem
+from gateway.proofs import Admission, Outcome, Permit, Receipt
+
+Record = Callable[[Transaction, UsageEvent], Awaitable[None]]
+
+
+class Journal(Protocol):
+    """Where events without an effect become durable."""
+
+    def append(self, kind: int, payload: bytes) -> "Future[int]":
+        """A future that is done when the record is on disk."""
+
+
+def price_of(permit: Permit, occurred_at_ns: int) -> AppliedPrice:
+    """The price version in force, chosen by `occurred_at` and frozen on the event."""
+    price = permit.operation.price_at(permit.plan_id, permit.caller.currency, occurred_at_ns)
+    if price is None:
+        raise Problem(
+            "not-subscribed",
+            f"Plan {permit.plan_id} has no price for {permit.operation.id} in {permit.caller.currency} yet.",
+        )
+    return price
+
+
+class Meter:
+    """Records calls."""
+
+    def __init__(self, journal: Journal, record: Record, clock: Clock) -> None:
+        """`record` writes a usage row in a caller's transaction (`billing.record`)."""
+        self._journal = journal
+        self._record = record
+        self._clock = clock
+
+    async def in_journal(self, outcome: Outcome, price: AppliedPrice) -> Receipt:
+        """Return once the event is on disk (fdatasync); `Problem` unavailable when it cannot be."""
+        receipt, event = self._receipt(outcome, price)
+        try:
+            await self._journal.append(USAGE_EVENT_KIND, encode_record(event))
+        except JournalUnavailable:
+            # Without a record there is no metered reply: the caller is told to repeat and is billed for nothing.
+            raise Problem("unavailable", "The call cannot be recorded just now, so it does not count.", retry_after_s=2) from None
+        return receipt
+
+    async def in_transaction(self, outcome: Outcome, price: AppliedPrice, transaction: Transaction) -> Receipt:
+        """Write the usage row beside the effect; it becomes durable with the pipeline's commit."""
+        receipt, event = self._receipt(outcome, price)
+        await self._record(transaction, event)
+        return receipt
+
+    def _receipt(self, outcome: Outcome, price: AppliedPrice) -> tuple[Receipt, UsageEvent]:
+        call = outcome.call
+        admission = call.admission
+        permit = admission.permit
+        caller, operation = permit.caller, permit.operation
+        billable = is_billable(price.billable_on, outcome.class_)
+        units = meter.units(operation.entry.meter, call.request, outcome.reply) if billable else Decimal(0)
+        event = UsageEvent(
+            admission.call_id.hex,
+            admission.occurred_at_ns,
+            caller.environment,
+            caller.account_id,
+            caller.application_id,
+            caller.key_id,
+            caller.cost_centre_id,
+            permit.subscription_id,
+            operation.id,
+            operation.passport_version,
+            outcome.class_,
+            outcome.outcome,
+            outcome.fault,
+            billable,
+            plain(units),
+            price.id,
+            caller.account_id,
+            outcome.status,
+            _latency_us(admission, self._clock),
+        )
+        return Receipt(outcome, units, price, billable), event
+
+
+def _latency_us(admission: Admission, clock: Clock) -> int:
+    return (clock.monotonic_ns() - admission.admitted_ns) // 1_000

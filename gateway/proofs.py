@@ -1,0 +1,76 @@
+"""What each stage of a call hands to the next: a stage can only be reached with the proof of the one before.
+
+The tests hold that each of these is constructed in one file, its own stage, and nowhere else.
+"""
+
+from decimal import Decimal
+from uuid import UUID
+
+import msgspec
+
+from catalog.load import AppliedPrice, PublishedOperation
+from catalog.usage_event import CallClass, Fault, Outcome as CallOutcome
+from catalog.vocabulary.ids import Environment
+from catalog.vocabulary.problem import Problem
+
+
+class Caller(msgspec.Struct, frozen=True, gc=False):
+    """authenticate.py: whose credential this is."""
+
+    key_id: str
+    account_id: str
+    application_id: str
+    environment: Environment
+    cost_centre_id: str
+    currency: str
+    scopes: frozenset[str]
+    subscriptions: dict[str, tuple[str, str]]
+
+
+class Permit(msgspec.Struct, frozen=True, gc=False):
+    """authorise.py: the caller may call this operation, under this subscription."""
+
+    caller: Caller
+    operation: PublishedOperation
+    subscription_id: str
+    plan_id: str
+
+
+class Admission(msgspec.Struct, frozen=True, gc=False):
+    """limit.py: the call is within its limits; the moment of admission is when it occurred."""
+
+    permit: Permit
+    call_id: UUID
+    occurred_at_ns: int
+    admitted_ns: int
+    rate_headers: tuple[tuple[str, str], ...]
+
+
+class ValidCall(msgspec.Struct, frozen=True, gc=False):
+    """validate.py: the body is an acceptable request of the operation."""
+
+    admission: Admission
+    request: msgspec.Struct
+    idempotency_key: str | None
+    body_hash: bytes
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """dispatch.py: how the call ended, before anybody was told. Exactly one of `reply` and `problem` is set."""
+
+    call: ValidCall
+    class_: CallClass
+    outcome: CallOutcome
+    fault: Fault
+    status: int
+    reply: msgspec.Struct | None
+    problem: Problem | None
+
+
+class Receipt(msgspec.Struct, frozen=True, gc=False):
+    """meter.py: the call is durably recorded. Only a receipt can be turned into a reply of a metered call."""
+
+    outcome: Outcome
+    units: Decimal
+    price: AppliedPrice
+    billable: bool

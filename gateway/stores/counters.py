@@ -1,0 +1,99 @@
+"""Rate counters shared by all workers of a machine: one file of GCRA arrival times, mapped into each of them.
+
+The Generic Cell Rate Algorithm (ITU-T I.371) needs one number a limit, the theoretical arrival time. A slot is
+changed under a byte-range lock that the kernel gives up when a worker dies, so the count is exact over workers and
+a crash leaves it whole. A slot whose arrival time has passed means the same as an empty one and can be taken over,
+which keeps the file at its size for ever.
+"""
+
+import fcntl
+import mmap
+import os
+import struct
+from hashlib import blake2b
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+SLOTS = 1 << 16
+_SLOT = struct.Struct("<16sq")
+_PROBES = 16
+_SPAN = _PROBES * _SLOT.size
+
+
+class Decision(msgspec.Struct, frozen=True, gc=False):
+    """Whether a call fits; `remaining` calls fit now, `reset_s` until all of them do, `retry_s` until the next one does."""
+
+    allowed: bool
+    remaining: int
+    reset_s: int
+    retry_s: int
+
+
+class Counters(Protocol):
+    """Where limits are counted."""
+
+    def take(self, key: bytes, quantity: int, window_s: int, now_ns: int) -> Decision:
+        """Count one call against `quantity` a window, if it fits."""
+
+
+class SharedCounters:
+    """Counters in a file that every worker maps. Made anew at each start: arrival times count from boot."""
+
+    def __init__(self, path: Path) -> None:
+        """Map the file, creating it if there is none."""
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if os.fstat(self._file).st_size < SLOTS * _SLOT.size:
+            os.ftruncate(self._file, SLOTS * _SLOT.size)
+        self._map = mmap.mmap(self._file, SLOTS * _SLOT.size)
+        self._digests: dict[bytes, bytes] = {}
+
+    def close(self) -> None:
+        """Unmap."""
+        self._map.close()
+        os.close(self._file)
+
+    def take(self, key: bytes, quantity: int, window_s: int, now_ns: int) -> Decision:
+        """Count one call against `quantity` a window, if it fits."""
+        window_ns = window_s * 1_000_000_000
+        interval_ns = window_ns // quantity
+        tolerance_ns = window_ns - interval_ns
+        digest = self._digests.get(key)
+        if digest is None:
+            digest = self._digests[key] = blake2b(key, digest_size=16).digest()
+        home = int.from_bytes(digest[:4], "little") % (SLOTS - _PROBES)
+        start = home * _SLOT.size
+        # Probe ranges of different keys overlap, so the lock covers the whole range that may be written.
+        fcntl.lockf(self._file, fcntl.LOCK_EX, _SPAN, start)
+        try:
+            offset, holder, arrival_ns = self._find(digest, start, now_ns)
+            begin_ns = arrival_ns if arrival_ns > now_ns else now_ns
+            ahead_ns = begin_ns - now_ns
+            if ahead_ns > tolerance_ns:
+                return Decision(False, 0, _seconds(ahead_ns), _seconds(ahead_ns - tolerance_ns))
+            _SLOT.pack_into(self._map, offset, holder, begin_ns + interval_ns)
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, _SPAN, start)
+        ahead_ns += interval_ns
+        return Decision(True, (window_ns - ahead_ns) // interval_ns, _seconds(ahead_ns), 0)
+
+    def _find(self, digest: bytes, start: int, now_ns: int) -> tuple[int, bytes, int]:
+        free = -1
+        soonest, soonest_holder, soonest_ns = -1, b"", 1 << 63
+        for offset in range(start, start + _SPAN, _SLOT.size):
+            holder, arrival_ns = _SLOT.unpack_from(self._map, offset)
+            if holder == digest:
+                return offset, digest, arrival_ns
+            if arrival_ns <= now_ns:
+                free = offset if free < 0 else free
+            elif arrival_ns < soonest_ns:
+                soonest, soonest_holder, soonest_ns = offset, holder, arrival_ns
+        if free >= 0:
+            return free, digest, 0
+        # Sixteen busy neighbours: count on the slot that frees first. Stricter for both, never above the policy.
+        return soonest, soonest_holder, soonest_ns
+
+
+def _seconds(nanoseconds: int) -> int:
+    return -(-nanoseconds // 1_000_000_000)

@@ -1,0 +1,33 @@
+"""The peppers under which key digests are computed: a versioned file that only this installation's user can read."""
+
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+
+def load_peppers(home: Path) -> dict[int, bytes]:
+    """Version -> 256-bit pepper. The first start makes version 1; a rotation adds a version and keeps the old ones."""
+    path = home / "secrets" / "pepper.json"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        _create(path, {1: secrets.token_bytes(32)})
+    stored = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    return {int(version): bytes.fromhex(pepper) for version, pepper in stored.items()}
+
+
+def _create(path: Path, peppers: dict[int, bytes]) -> None:
+    temporary = path.with_suffix(f".{os.getpid()}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode({str(version): pepper.hex() for version, pepper in peppers.items()}))
+        file.flush()
+        os.fsync(file.fileno())
+    # A link fails where the file exists, so of two first starts one wins and both read the same pepper.
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()

@@ -1,0 +1,100 @@
+"""One transaction for one call: the effect, its usage row, its stored reply and its announcements, all or nothing."""
+
+import contextlib
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import asyncpg
+
+from catalog.vocabulary.problem import Problem
+
+_ACCOUNT_ID = re.compile(r"[a-z0-9_-]+")
+_ACQUIRE_TIMEOUT_S = 2.0
+
+
+class DatabaseAway(Exception):
+    """PostgreSQL cannot be reached, or was lost before the commit: nothing of the call has happened."""
+
+
+class UnitOfWork:
+    """An open transaction in the scope of one account. Services see only `connection`; only the pipeline commits."""
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    async def undo_effect(self) -> None:
+        """Take back what the service did; what follows still commits."""
+        await self.connection.execute("ROLLBACK TO SAVEPOINT effect")
+
+    async def commit(self) -> None:
+        """Make all of it durable. If the connection is lost here the outcome is unknown: `Problem` unavailable."""
+        try:
+            await self.connection.execute("COMMIT")
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+            raise Problem(
+                "unavailable",
+                "The connection to the books was lost at the last step: repeat the call with the same Idempotency-Key "
+                "to learn its outcome.",
+                retry_after_s=1,
+            ) from None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is gone."""
+        return bool(self.connection.is_closed())
+
+
+class UnitsOfWork:
+    """Opens units of work on a bounded pool; waits for a connection at most two seconds."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        """`pool` connects as the gateway's role; see `open_pool`."""
+        self._pool = pool
+
+    @contextlib.asynccontextmanager
+    async def begin(self, account_id: str) -> AsyncIterator[UnitOfWork]:
+        """A transaction that ends rolled back unless it is committed; `DatabaseAway` if there is none to be had."""
+        assert _ACCOUNT_ID.fullmatch(account_id), "account ids are made by us, of letters that need no quoting"
+        try:
+            connection = await self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise DatabaseAway from error
+        try:
+            try:
+                # One round trip: the scope of row-level security, and the point to which a refusal returns.
+                await connection.execute(
+                    f"BEGIN; SET LOCAL ordergate.account = '{account_id}'; SAVEPOINT effect"
+                )
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                raise DatabaseAway from error
+            yield UnitOfWork(connection)
+        finally:
+            await self._pool.release(connection)
+
+
+async def open_pool(connect: Mapping[str, Any], size: int) -> asyncpg.Pool:
+    """A pool of at most `size` connections whose statements and lock waits are bounded."""
+    settings = {
+        **connect.get("server_settings", {}),
+        "statement_timeout": "10s",
+        "lock_timeout": "5s",
+        "idle_in_transaction_session_timeout": "15s",
+    }
+    pool = asyncpg.create_pool(
+        **{**connect, "server_settings": settings},
+        min_size=0,
+        max_size=size,
+        command_timeout=15,
+        timeout=_ACQUIRE_TIMEOUT_S,
+        reset=_roll_back,
+    )
+    return await pool
+
+
+async def _roll_back(connection: Any) -> None:
+    """What a connection goes through before its next call: cheaper than a full reset, which nothing here needs."""
+    if connection.is_in_transaction():
+        await connection.execute("ROLLBACK")

@@ -1,0 +1,29 @@
+"""What the pipeline sees of HTTP: a request in, a reply out, free of any framework."""
+
+import msgspec
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class RawRequest(msgspec.Struct, frozen=True, gc=False):
+    """Method, undecoded path with its query, header pairs with lower-case names, and the whole body."""
+
+    method: str
+    raw_path: bytes
+    headers: Headers
+    body: bytes
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """Status, header pairs and body; the transport adds length, date and connection."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
