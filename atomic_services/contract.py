@@ -1,6 +1,6 @@
 """What an atomic service is: typed operations over a request and a context, free of HTTP and of prices."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -49,7 +49,7 @@ class Operation(msgspec.Struct, frozen=True):
 
     request: type[msgspec.Struct]
     reply: type[msgspec.Struct]
-    run: Callable[[Any, CallContext], Awaitable[msgspec.Struct]]
+    run: Callable[[Any, CallContext], Coroutine[Any, Any, msgspec.Struct]]
 
 
 class AtomicService(msgspec.Struct, frozen=True):

@@ -1,8 +1,7 @@
 """Door for the gateway: the usage row of a call that changed state, written together with its effect."""
 
-import asyncpg
-
 from billing.store.usage_row import COLUMNS, usage_row
+from billing.transaction import Connection
 from catalog.usage_event import UsageEvent
 
 _INSERT = (
@@ -11,7 +10,7 @@ _INSERT = (
 )
 
 
-async def record(transaction: asyncpg.Connection, event: UsageEvent) -> None:
+async def record(transaction: Connection, event: UsageEvent) -> None:
     """Write one usage row on the caller's connection, in the caller's transaction; never commits.
 
     The transaction's scope is the event's account, or nothing is written. Raises asyncpg.UniqueViolationError for an

@@ -9,13 +9,21 @@ from asyncpg.pool import PoolConnectionProxy
 
 Connection: TypeAlias = asyncpg.Connection | PoolConnectionProxy
 
+# Row-level security fails closed: without a scope a billing step would see no account and do nothing.
+_EVERY_ACCOUNT = "SELECT set_config('ordergate.account', '*', true)"
+
 
 @asynccontextmanager
 async def all_accounts(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
-    """A transaction that commits at the end of the block and rolls back on any exception.
-
-    Row-level security fails closed: without the scope set here a billing step would see no account and do nothing.
-    """
+    """A transaction that commits at the end of the block and rolls back on any exception."""
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute("SELECT set_config('ordergate.account', '*', true)")
+        await connection.execute(_EVERY_ACCOUNT)
+        yield connection
+
+
+@asynccontextmanager
+async def one_snapshot(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
+    """The same, but every statement sees the database as it was at the first one: for comparing books."""
+    async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
+        await connection.execute(_EVERY_ACCOUNT)
         yield connection

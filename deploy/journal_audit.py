@@ -115,7 +115,7 @@ def _batch(content: bytes, position: int, seed: int, expected: int) -> tuple[lis
     if not entries or len(content) < cursor + _TRAILER.size:
         return None
     magic, count, first, last, durable, chain, crc, end = _TRAILER.unpack_from(content, cursor)
-    if magic != b"TRLR" or end != b"\xa5\x5a\xc3\x3c" or crc != zlib.crc32(content[cursor : cursor + 44], seed):
+    if magic != b"TRLR" or end != b"\xa5\x5a\xc3\x3c" or crc != zlib.crc32(content[cursor : cursor + 48], seed):
         return None
     if (count, first, last, durable) != (len(entries), expected, entries[-1].seq, expected - 1):
         return None

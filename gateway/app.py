@@ -94,6 +94,7 @@ class Gateway:
                 reader=self._connect("ordergate_reader"),
                 journal=self.journal,
                 metrics_registry=metrics_registry,
+                metrics_dir=settings.metrics_dir,
                 metrics_token=settings.metrics_token,
             )
         )

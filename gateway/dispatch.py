@@ -1,6 +1,5 @@
 """ValidCall -> Outcome: run the operation under its deadline and say how it ended, whatever it did."""
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from functools import lru_cache
@@ -14,6 +13,7 @@ from catalog.usage_event import Outcome as CallOutcome
 from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.ids import call_id_text
 from catalog.vocabulary.problem import BusinessRefusal, CallerFault, Problem
+from gateway.deadline import within
 from gateway.proofs import Outcome, ValidCall
 
 log = logging.getLogger(__name__)
@@ -35,8 +35,8 @@ async def dispatch(call: ValidCall, operations: Mapping[str, Operation], transac
         transaction,
     )
     try:
-        async with asyncio.timeout(operation.entry.deadline_ms / 1000):
-            reply = await operations[operation.id].run(call.request, context)
+        running = operations[operation.id].run(call.request, context)
+        reply = await within(operation.entry.deadline_ms / 1000, running)
     except BusinessRefusal as refusal:
         return Outcome(call, "declined", "business_refusal", "none", refusal.type.status, None, refusal)
     except CallerFault as fault:

@@ -27,7 +27,9 @@ class Settings(msgspec.Struct, frozen=True):
     otlp_endpoint: str | None
     """OTEL_EXPORTER_OTLP_ENDPOINT: where spans are sent; without it none are made."""
     metrics_token: str | None
-    """ORDERGATE_METRICS_TOKEN: lets a caller that is not on loopback read /metrics."""
+    """ORDERGATE_METRICS_TOKEN: /metrics needs this bearer token; without one it answers to loopback only."""
+    metrics_dir: Path | None
+    """PROMETHEUS_MULTIPROC_DIR: set by `ordergate up`: where workers keep figures that are added up."""
 
     @property
     def journals(self) -> Path:
@@ -72,4 +74,5 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         database_connections=number("ORDERGATE_DATABASE_CONNECTIONS", 8, 1, 100),
         otlp_endpoint=text("OTEL_EXPORTER_OTLP_ENDPOINT"),
         metrics_token=text("ORDERGATE_METRICS_TOKEN"),
+        metrics_dir=path("PROMETHEUS_MULTIPROC_DIR"),
     )

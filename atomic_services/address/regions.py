@@ -31,7 +31,9 @@ def read(
         parts=walk.parts,
         lines=lines,
         findings=tuple(walk.findings),
-        areas=tuple(PostalArea(_shown(r, r, latin), r.postal_prefix) for r in trail if r.postal_prefix is not None),
+        areas=tuple(
+            PostalArea(_shown(r, r, latin), r.postal_prefix) for r in trail if r.postal_prefix is not None
+        ),
         postal_pattern=next((r.postal_override for r in trail if r.postal_override is not None), None),
         required=next((r.required for r in trail if r.required is not None), None),
         open_fields=frozenset(walk.open_fields),
@@ -67,7 +69,9 @@ class _Walk:
             if areas:
                 return
         if postal_code and all(area.postal_prefix for area in root.children):
-            matching = [a for a in root.children if a.postal_prefix and pattern(a.postal_prefix).match(postal_code)]
+            matching = [
+                a for a in root.children if a.postal_prefix and pattern(a.postal_prefix).match(postal_code)
+            ]
             if len(matching) == 1:
                 self._take(AREA, matching[0], "division-inferred-from-postal-code")
 
@@ -116,7 +120,9 @@ class _Walk:
             elsewhere = [(area, place) for area in self.rules.regions.children for place in area.find(text)]
         if elsewhere:
             hint = self.parts[AREA].value or ""
-            self._add("division-mismatch", field, value=text, hint=hint, candidates=self._candidates(elsewhere))
+            self._add(
+                "division-mismatch", field, value=text, hint=hint, candidates=self._candidates(elsewhere)
+            )
         else:
             self._add("division-unconfirmed", field, value=text)
 
@@ -136,12 +142,14 @@ class _Walk:
 
     def _candidates(self, trails: list[Trail]) -> tuple[Candidate, ...]:
         return tuple(
-            Candidate(*(_shown(region, region, self.latin) for region in trail)) for trail in trails[:_CANDIDATES_MAX]
+            Candidate(*(_shown(region, region, self.latin) for region in trail))
+            for trail in trails[:_CANDIDATES_MAX]
         )
 
 
 def _shown(region: Region, parent: Region, latin: bool) -> str:
     """The name to write; a Latin name only where it leads back to the same region."""
-    if latin and (parent is region or parent.find(region.latin) == (region,)):
-        return region.latin
-    return region.local
+    if not latin:
+        return region.local
+    unambiguous = parent is region or (len(found := parent.find(region.latin)) == 1 and found[0] is region)
+    return region.latin if unambiguous else region.local

@@ -32,12 +32,17 @@ Name = Annotated[str, Meta(max_length=120)]
 AdministrativeArea = Annotated[
     str,
     Meta(
-        max_length=120, description="Province, state or prefecture: its code or any of its names.", examples=["广东省"]
+        max_length=120,
+        description="Province, state or prefecture: its code or any of its names.",
+        examples=["广东省"],
     ),
 ]
-Locality = Annotated[str, Meta(max_length=120, description="City, post town or district.", examples=["深圳市"])]
+Locality = Annotated[
+    str, Meta(max_length=120, description="City, post town or district.", examples=["深圳市"])
+]
 DependentLocality = Annotated[
-    str, Meta(max_length=120, description="The part of a locality; in China the district.", examples=["南山区"])
+    str,
+    Meta(max_length=120, description="The part of a locality; in China the district.", examples=["南山区"]),
 ]
 PostalCode = Annotated[str, Meta(max_length=20, description="Postal code, with or without its separators.")]
 SortingCode = Annotated[str, Meta(max_length=40, description="For example CEDEX in France.")]
@@ -87,7 +92,9 @@ Status = Annotated[
 Verdict = Literal["valid", "corrected", "ambiguous", "incomplete", "invalid"]
 NextAction = Annotated[
     Literal["accept", "confirm", "fix"],
-    Meta(description="accept: use it. confirm: show `address` to the customer. fix: ask for what `findings` name."),
+    Meta(
+        description="accept: use it. confirm: show `address` to the customer. fix: ask for what `findings` name."
+    ),
 ]
 Severity = Literal["error", "warning", "info"]
 

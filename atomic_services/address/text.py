@@ -7,7 +7,9 @@ import unicodedata
 _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 _NOT_COMPARED = re.compile(r"[\s\u0300-\u036f'’‘ʼ`´.,·・\-‐‑‒–—_/()（）]+")
 # Letters that have no decomposition, and the two ways to write the "tai" of Taiwan.
-_FOLDED = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ð": "d", "ı": "i", "þ": "th", "æ": "ae", "œ": "oe", "臺": "台"})
+_FOLDED = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "ı": "i", "þ": "th", "æ": "ae", "œ": "oe", "臺": "台"}
+)
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 _DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−ー－"), "-")
 _POSTAL = str.maketrans({**{k: chr(v) for k, v in _FULL_WIDTH.items()}, **_DASHES})
@@ -36,7 +38,10 @@ def is_latin(value: str) -> bool:
     """Whether every letter is Latin; true for text without letters."""
     if value.isascii():
         return True
-    return all(ord(c) <= 0x24F or 0x1E00 <= ord(c) <= 0x1EFF or 0xFF21 <= ord(c) <= 0xFF5A or not c.isalpha() for c in value)
+    return all(
+        ord(c) <= 0x24F or 0x1E00 <= ord(c) <= 0x1EFF or 0xFF21 <= ord(c) <= 0xFF5A or not c.isalpha()
+        for c in value
+    )
 
 
 def has_letters(value: str) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 
 from billing.invoice.draft import Draft
 from billing.invoice.issue import issue, missing_profile
-from billing.invoice.month import Month, Payer, lock_books, payer_of, period_of
+from billing.invoice.month import Month, lock_books, payer_of, period_of
 from billing.invoice.rating import rate_month
 from billing.rate import UsageError
 from billing.transaction import Connection, all_accounts
@@ -81,7 +81,9 @@ async def close(pool: asyncpg.Pool, period: Period, clock: Clock) -> CloseReport
             try:
                 async with all_accounts(pool) as connection:
                     now = from_ns(clock.now_ns())
-                    one_issued, one_left = await _close_account(connection, payer.id, environment, period, now)
+                    one_issued, one_left = await _close_account(
+                        connection, payer.id, environment, period, now
+                    )
             except UsageError as error:
                 left.append(LeftDraft(payer.id, environment, str(period), reason=str(error)))
                 continue

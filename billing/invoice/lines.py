@@ -1,7 +1,6 @@
 """A document's lines, gathered from what was rated onto it."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date
 from decimal import Decimal
 from itertools import groupby
 
@@ -77,12 +76,18 @@ async def rated_steps(connection: Connection, invoice_id: str) -> list[RatedStep
     )
     return [
         RatedStep(
-            *row[:3],
-            period_of(row["period"]),
-            *row[4:9],
-            _trace_decoder.decode(row["trace"]),
-            _split_decoder.decode(row["split_before"]),
-            _split_decoder.decode(row["split_after"]),
+            subscription_id=row["subscription_id"],
+            operation=row["operation"],
+            price_version=row["price_version"],
+            usage_period=period_of(row["period"]),
+            calls=row["calls"],
+            units=row["units"],
+            amount=row["amount"],
+            precise_before=row["precise_before"],
+            precise_after=row["precise_after"],
+            trace=_trace_decoder.decode(row["trace"]),
+            split_before=_split_decoder.decode(row["split_before"]),
+            split_after=_split_decoder.decode(row["split_after"]),
         )
         for row in rows
     ]
@@ -136,7 +141,9 @@ def _count(shares: dict[tuple[str, str], tuple[int, Decimal]], split: Iterable[S
         shares[whose] = (calls + sign * share.calls, units + sign * share.units)
 
 
-async def freeze_lines(connection: Connection, invoice_id: str, currency: str, lines: Iterable[InvoiceLine]) -> None:
+async def freeze_lines(
+    connection: Connection, invoice_id: str, currency: str, lines: Iterable[InvoiceLine]
+) -> None:
     """Write a draft's lines down as they will stay."""
     await connection.executemany(
         """
@@ -173,10 +180,18 @@ async def frozen_lines(connection: Connection, invoice_id: str) -> tuple[Invoice
         "FROM billing.invoice_line WHERE invoice_id = $1 ORDER BY position",
         invoice_id,
     )
-    return tuple(_from_row(row[:2], row[2], row[3:8], row[8], row[9]) for row in rows)
-
-
-def _from_row(what: Sequence[str], usage_period: date, figures: Sequence, trace: str, split: str) -> InvoiceLine:
-    return InvoiceLine(
-        *what, period_of(usage_period), *figures, _trace_decoder.decode(trace), _split_decoder.decode(split)
+    return tuple(
+        InvoiceLine(
+            operation=row["operation"],
+            price_version=row["price_version"],
+            usage_period=period_of(row["usage_period"]),
+            corrects=row["corrects"],
+            calls=row["calls"],
+            units=row["units"],
+            amount=row["amount"],
+            precise=row["precise"],
+            trace=_trace_decoder.decode(row["trace"]),
+            split=_split_decoder.decode(row["split"]),
+        )
+        for row in rows
     )

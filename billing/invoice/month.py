@@ -55,7 +55,9 @@ async def payer_of(connection: Connection, account_id: str) -> Payer:
 
 async def lock_books(connection: Connection, account_id: str, environment: Environment) -> None:
     """Wait until this transaction is the only one that rates or issues for the account; held until it ends."""
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", _lock(account_id, environment))
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", _lock(account_id, environment)
+    )
 
 
 async def try_lock_books(connection: Connection, account_id: str, environment: Environment) -> bool:

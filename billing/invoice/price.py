@@ -42,11 +42,15 @@ async def rate_lines(
             continue
         version = versions[key.price_version]
         assert version.currency == payer.currency, "a subscription's price is in the payer's currency"
-        ratings[key] = rate(version.price, await _usage(connection, month, key, used, version), payer.currency)
+        ratings[key] = rate(
+            version.price, await _usage(connection, month, key, used, version), payer.currency
+        )
     return ratings
 
 
-async def _usage(connection: Connection, month: Month, key: LineKey, used: Used, version: PriceVersion) -> Usage:
+async def _usage(
+    connection: Connection, month: Month, key: LineKey, used: Used, version: PriceVersion
+) -> Usage:
     """The usage in the shape that the price's model asks for."""
     counts = CallCounts(Decimal(used.calls), Decimal(used.successes), Decimal(used.caller_faults))
     match version.price:
@@ -82,7 +86,7 @@ async def _event_values(connection: Connection, month: Month, key: LineKey) -> t
 
 async def _hourly(connection: Connection, month: Month, key: LineKey) -> tuple[Decimal, ...]:
     rows = await connection.fetch(
-        "SELECT sum(units) AS units FROM billing.usage_hour "
+        "SELECT coalesce(sum(units) FILTER (WHERE billable_calls > 0), 0) AS units FROM billing.usage_hour "
         "WHERE account_id = $1 AND environment = $2 AND period = $3 "
         "AND subscription_id = $4 AND operation = $5 AND price_version = $6 GROUP BY hour ORDER BY hour",
         *_line(month, key),

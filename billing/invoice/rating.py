@@ -97,7 +97,16 @@ async def _rated_before(connection: Connection, month: Month) -> Mapping[LineKey
         month.period.first_day,
     )
     return {
-        LineKey(*row[:3]): RatedBefore(*row[3:9], split=_split_decoder.decode(row["split"])) for row in rows
+        LineKey(row["subscription_id"], row["operation"], row["price_version"]): RatedBefore(
+            id=row["id"],
+            step=row["step"],
+            calls=row["calls_after"],
+            units=row["units_after"],
+            amount=row["amount_after"],
+            precise=row["precise_after"],
+            split=_split_decoder.decode(row["split"]),
+        )
+        for row in rows
     }
 
 

@@ -45,11 +45,15 @@ NOTHING = Used(0, Decimal(0), 0, 0, ())
 
 
 async def used_lines(connection: Connection, month: Month) -> Mapping[LineKey, Used]:
-    """The lines of a month, in the order of their keys."""
+    """The lines of a month, in the order of their keys.
+
+    Whether a call is billable follows from its class and price version, so an hour's calls of one class and version
+    are billable all or none; `ordergate reconcile` checks it against the single calls.
+    """
     rows = await connection.fetch(
         """
         SELECT subscription_id, operation, price_version, application_id, cost_centre_id,
-               sum(calls)::bigint AS calls, sum(units) AS units,
+               sum(calls)::bigint AS calls, coalesce(sum(units) FILTER (WHERE billable_calls > 0), 0) AS units,
                coalesce(sum(calls) FILTER (WHERE outcome = 'success'), 0)::bigint AS successes,
                coalesce(sum(calls) FILTER (WHERE fault = 'caller'), 0)::bigint AS caller_faults
         FROM billing.usage_hour

@@ -53,7 +53,7 @@ def scan_segment(
 ) -> SegmentScan:
     """Read every batch of a segment's bytes; `successor` is the header of the segment after it, where there is one.
 
-    Finds every damaged batch, not only the first: behind damage it goes on at the next batch that verifies.
+    Finds not only the first damage: behind it, it goes on at the next batch whose first record header verifies.
     """
     first = header.base_seq
     scan = SegmentScan(first, header.chain, SEGMENT_HEADER_BYTES, first - 1, {first - 1: header.chain})

@@ -6,6 +6,7 @@ import asyncpg
 import msgspec
 
 from billing.rollup.usage_hour import GROUPED_USAGE, KEY, KEY_LIST, SUM_LIST, SUMS
+from billing.transaction import Connection
 
 _TABLE = "pg_temp.recomputed_usage_hour"
 _CREATE = """
@@ -32,7 +33,7 @@ class Difference(msgspec.Struct, frozen=True):
     recomputed: dict[str, Any] | None
 
 
-async def recompute(connection: asyncpg.Connection) -> None:
+async def recompute(connection: Connection) -> None:
     """Fill the temporary table `recomputed_usage_hour`, dropped at commit, with the sums of all rows below the watermark.
 
     It has the columns of `billing.usage_hour`. The caller's transaction must be REPEATABLE READ: rows, watermark and
@@ -44,7 +45,7 @@ async def recompute(connection: asyncpg.Connection) -> None:
     await connection.execute(_FILL, 0, watermark)
 
 
-async def differences(connection: asyncpg.Connection, *, limit: int = 100) -> list[Difference]:
+async def differences(connection: Connection, *, limit: int = 100) -> list[Difference]:
     """The first differing hours between `billing.usage_hour` and what `recompute` found in the same transaction."""
     return [_difference(row) for row in await connection.fetch(_COMPARE, limit)]
 

@@ -1,9 +1,9 @@
 """After a logical restore: transaction ids of another server mean nothing on this one."""
 
-import asyncpg
+from billing.transaction import Connection
 
 
-async def after_restore(connection: asyncpg.Connection) -> None:
+async def after_restore(connection: Connection) -> None:
     """Translate the watermark and the rows' transaction ids to this server's counter, in the caller's transaction.
 
     The new server may count far below the old one, so that rows stored from now on would lie below the restored

@@ -7,10 +7,10 @@ running, so everything below it has ended and its rows are visible now or never 
 horizon up to the present one and not a row beyond. The price: one long writing transaction delays the sums of all.
 """
 
-import asyncpg
 import msgspec
 
 from billing.rollup.usage_hour import GROUPED_USAGE, KEY_LIST, SUM_LIST, SUMS
+from billing.transaction import Connection
 
 EVENTS_MAX = 50_000
 
@@ -60,27 +60,27 @@ class RolledUp(msgspec.Struct, frozen=True):
     more: bool
 
 
-async def roll_up(connection: asyncpg.Connection, *, events_max: int = EVENTS_MAX) -> RolledUp:
-    """Add one batch of new usage rows to the hourly sums and mark what moved for rating, in one transaction.
+async def roll_up(connection: Connection, *, events_max: int = EVENTS_MAX) -> RolledUp:
+    """Add one batch of new usage rows to the hourly sums and mark what moved for rating, in the caller's transaction.
 
     Takes about `events_max` rows, more only where one transaction stored more. Safe to run in several processes: one
-    takes the batch, the others nothing. Raises `UnknownPayer`, and then nothing is added up.
+    takes the batch, the others nothing. Raises `UnknownPayer`; the caller then rolls back.
     """
-    low, horizon = await connection.fetchrow(_HORIZON)
-    bound = await connection.fetchval(_BOUND, low, horizon, events_max)
-    if bound is None:
-        high = horizon
-    else:
-        high = max(bound, await connection.fetchval(_BOUND, low, horizon, 0) + 1)
-    if high <= low:
-        return RolledUp(0, more=False)
-    events, strangers = await connection.fetchrow(_TAKEN, low, high)
+    horizon = await connection.fetchrow(_HORIZON)
+    assert horizon is not None, "the migrations make the watermark"
+    low, high = horizon
+    bound = await connection.fetchval(_BOUND, low, high, events_max)
+    if bound is not None:
+        first = await connection.fetchval(_BOUND, low, high, 0)
+        high = max(bound, first + 1)
+    taken = await connection.fetchrow(_TAKEN, low, high)
+    assert taken is not None, "an aggregate has one row"
+    events, strangers = taken
     if strangers:
         raise UnknownPayer(strangers)
     if events == 0:
         return RolledUp(0, more=False)
-    async with connection.transaction():
-        if await connection.execute(_ADVANCE, low, high) != "UPDATE 1":
-            return RolledUp(0, more=True)
-        await connection.execute(_ADD_UP, low, high)
+    if await connection.execute(_ADVANCE, low, high) != "UPDATE 1":
+        return RolledUp(0, more=True)
+    await connection.execute(_ADD_UP, low, high)
     return RolledUp(events, more=bound is not None)

@@ -1,6 +1,6 @@
 """A usage event as a row of `billing.usage_event`: one mapping for both ways in, journal and transaction."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 from uuid import UUID

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,10 @@ time.sleep(300)
 BUSY = "SET statement_timeout = '60s'; DO 'BEGIN LOOP END LOOP; END'"
 
 
-def make_seed(home: Path) -> Path:
-    """A stopped installation whose table `kept` has the row `yesterday`; made once a module, copied by its tests."""
+@cache
+def seed_in(folder: Path) -> Path:
+    """A stopped installation whose table `kept` has the row `yesterday`; made once a session, copied by the tests."""
+    home = folder / "seed-of-the-embedded-database"
     with EmbeddedPostgres(home) as database:
         query(database, "CREATE TABLE kept (word text PRIMARY KEY)")
         query(database, "INSERT INTO kept VALUES ('yesterday')")
@@ -81,6 +84,11 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the expected state was not reached in time"
         time.sleep(0.005)
+
+
+def data_folder(database: EmbeddedPostgres) -> Path:
+    ((folder,),) = query(database, "SHOW data_directory")
+    return Path(folder)
 
 
 def postmaster_pid(home: Path) -> int:

@@ -21,12 +21,12 @@ from tests.faults.installation import (
     SUPERVISOR,
     copy_of,
     kept,
-    make_seed,
     mode_of,
     only_linux,
     only_root,
     postmaster_pid,
     query,
+    seed_in,
 )
 
 SITE_PACKAGES = Path(asyncpg.__file__).resolve().parents[1]
@@ -34,7 +34,7 @@ SITE_PACKAGES = Path(asyncpg.__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_seed(tmp_path_factory.mktemp("seed") / "home")
+    return seed_in(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

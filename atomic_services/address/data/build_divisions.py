@@ -88,8 +88,17 @@ def main(source: Path) -> None:
     for (level, code, name), unit in last_seen.items():
         if code in now and now[code].name == name:
             continue
-        parent = unit.province_code if level < 3 else cities_by_identity.get(unit.city_identity, unit.province_code)
-        retired[(code, name)] = [parent, unit.short, str(unit.year), *successors_of(unit, now.values(), by_year)]
+        parent = (
+            unit.province_code
+            if level < 3
+            else cities_by_identity.get(unit.city_identity, unit.province_code)
+        )
+        retired[(code, name)] = [
+            parent,
+            unit.short,
+            str(unit.year),
+            *successors_of(unit, now.values(), by_year),
+        ]
     apply_changes(now, retired)
     for row in retired.values():
         assert all(code in now for code in row[3:]), row

@@ -1,0 +1,195 @@
+"""A month's document as people and programs read it: a draft as it stands, an issued one as it was issued."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from billing.invoice.draft import DocumentKind
+from billing.invoice.issue import recipient
+from billing.invoice.lines import InvoiceLine, frozen_lines, invoice_lines, rated_steps
+from billing.invoice.month import Month, payer_of, period_of
+from billing.rate import TierTrace
+from billing.transaction import Connection
+from catalog.vocabulary.clock import rfc3339
+from catalog.vocabulary.ids import Environment
+from catalog.vocabulary.money import exponent, plain, round_money
+from catalog.vocabulary.problem import Problem
+
+
+class DocumentShare(msgspec.Struct, frozen=True):
+    """What one application used for one cost centre. Names are the present ones; ids never change."""
+
+    application_id: str
+    application: str
+    cost_centre_id: str
+    cost_centre: str
+    calls: int
+    units: str
+
+
+class DocumentLine(msgspec.Struct, frozen=True):
+    """One operation at one price version; amounts in the document's currency, `precise_amount` before rounding."""
+
+    position: int
+    service: str
+    operation: str
+    price_version: str
+    usage_period: str
+    correction: bool
+    calls: int
+    units: str
+    amount: str
+    precise_amount: str
+    tiers: tuple[TierTrace, ...]
+    shares: tuple[DocumentShare, ...]
+
+
+class ServiceTotal(msgspec.Struct, frozen=True):
+    """The sum of a service's lines."""
+
+    service: str
+    calls: int
+    amount: str
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A statement or an invoice. `number` and `issued_at` are null while it is a draft; `missing` names what keeps an
+    external account's draft from being issued. Money and quantities are decimal strings; the lines sum to `total`."""
+
+    id: str
+    kind: DocumentKind
+    state: str
+    number: str | None
+    account_id: str
+    recipient: Mapping[str, Any]
+    environment: Environment
+    period: str
+    timezone: str
+    starts_at: str
+    ends_at: str
+    currency: str
+    issued_at: str | None
+    missing: tuple[str, ...]
+    lines: tuple[DocumentLine, ...]
+    services: tuple[ServiceTotal, ...]
+    calls: int
+    total: str
+
+
+async def document(connection: Connection, month: Month) -> Document:
+    """The document of a month; `Problem` not-found where the account had no usage, or is out of scope."""
+    payer = await payer_of(connection, month.account_id)
+    row = await connection.fetchrow(
+        "SELECT id, kind, state, number, currency, issued_at, missing, recipient, total, period FROM billing.invoice "
+        "WHERE account_id = $1 AND environment = $2 AND period = $3",
+        month.account_id,
+        month.environment,
+        month.period.first_day,
+    )
+    if row is None:
+        raise Problem("not-found", f"{month.account_id} has no document for {month.period}.")
+    issued = row["state"] == "issued"
+    if issued:
+        lines = await frozen_lines(connection, row["id"])
+    else:
+        lines = invoice_lines(await rated_steps(connection, row["id"]), period_of(row["period"]))
+    total = sum((line.amount for line in lines), Decimal(0))
+    assert not issued or total == row["total"], "an issued total is the sum of its lines"
+    starts_at, ends_at = month.period.bounds(payer.timezone)
+    names = await _names(connection, month.account_id)
+    currency = row["currency"]
+    return Document(
+        row["id"],
+        row["kind"],
+        row["state"],
+        row["number"],
+        month.account_id,
+        msgspec.json.decode(row["recipient"]) if issued else recipient(payer),
+        month.environment,
+        str(month.period),
+        payer.timezone,
+        rfc3339(starts_at),
+        rfc3339(ends_at),
+        currency,
+        _moment(row["issued_at"]),
+        tuple(row["missing"]),
+        tuple(_line(position, line, currency, names) for position, line in enumerate(lines, 1)),
+        _services(lines, currency),
+        sum(line.calls for line in lines),
+        _amount(total, currency),
+    )
+
+
+def _line(position: int, line: InvoiceLine, currency: str, names: Mapping[str, str]) -> DocumentLine:
+    return DocumentLine(
+        position,
+        _service(line),
+        line.operation,
+        line.price_version,
+        str(line.usage_period),
+        line.corrects,
+        line.calls,
+        quantity(line.units),
+        _amount(line.amount, currency),
+        _precise(line.precise, currency),
+        line.trace,
+        tuple(
+            DocumentShare(
+                share.application_id,
+                names.get(share.application_id, ""),
+                share.cost_centre_id,
+                names.get(share.cost_centre_id, ""),
+                share.calls,
+                quantity(share.units),
+            )
+            for share in line.split
+        ),
+    )
+
+
+def _services(lines: Iterable[InvoiceLine], currency: str) -> tuple[ServiceTotal, ...]:
+    totals: dict[str, tuple[int, Decimal]] = {}
+    for line in lines:
+        calls, amount = totals.get(_service(line), (0, Decimal(0)))
+        totals[_service(line)] = (calls + line.calls, amount + line.amount)
+    return tuple(
+        ServiceTotal(name, calls, _amount(amount, currency))
+        for name, (calls, amount) in sorted(totals.items())
+    )
+
+
+def _service(line: InvoiceLine) -> str:
+    return line.operation.partition("/")[0]
+
+
+async def _names(connection: Connection, account_id: str) -> Mapping[str, str]:
+    rows = await connection.fetch(
+        "SELECT id, name FROM catalog.application WHERE account_id = $1 UNION ALL "
+        "SELECT id, name FROM catalog.cost_centre WHERE account_id = $1",
+        account_id,
+    )
+    return {row["id"]: row["name"] for row in rows}
+
+
+def quantity(units: Decimal) -> str:
+    """A quantity without needless zeros: `1500`, `2.5`."""
+    text = plain(units)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _amount(amount: Decimal, currency: str) -> str:
+    return plain(round_money(amount, currency))
+
+
+def _precise(amount: Decimal, currency: str) -> str:
+    """Every digit that matters, and at least those of the minor unit."""
+    whole, _, fraction = quantity(amount).partition(".")
+    fraction = fraction.ljust(exponent(currency), "0")
+    return f"{whole}.{fraction}" if fraction else whole
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else rfc3339(moment)

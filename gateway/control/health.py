@@ -1,0 +1,50 @@
+"""/healthz, /readyz and /metrics."""
+
+import hmac
+from ipaddress import ip_address
+
+from litestar import Request, Response, get
+from litestar.exceptions import PermissionDeniedException
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from gateway.control.context import ControlContext
+
+# A directory that has not been refreshed for this long means that PostgreSQL cannot be reached.
+_FRESH_S = 5.0
+
+
+@get("/healthz", include_in_schema=False, sync_to_thread=False)
+def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@get("/readyz", include_in_schema=False, sync_to_thread=False)
+def readyz(context: ControlContext) -> Response[dict[str, str]]:
+    """Whether calls can be recorded and credentials checked: 200, or 503 with what is missing."""
+    checks = {
+        "journal": context.journal.failure or "ok",
+        "database": "ok" if context.directory.age_s < _FRESH_S else "not reached",
+    }
+    # Calls without an effect go on while PostgreSQL is away, so only the journal decides readiness.
+    return Response(checks, status_code=200 if context.journal.healthy else 503)
+
+
+@get("/metrics", include_in_schema=False, sync_to_thread=False)
+def metrics(request: Request[object, object, object], context: ControlContext) -> Response[bytes]:
+    """Prometheus' text format over all workers; for loopback or a bearer of the operator's token."""
+    if not _may_read(request, context.metrics_token):
+        raise PermissionDeniedException("Metrics are for loopback or a bearer of ORDERGATE_METRICS_TOKEN.")
+    registry = context.metrics_registry
+    if context.metrics_dir is not None:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=str(context.metrics_dir))
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _may_read(request: Request[object, object, object], token: str | None) -> bool:
+    if token is not None:
+        presented = request.headers.get("authorization", "")
+        return hmac.compare_digest(presented.encode(), f"Bearer {token}".encode())
+    return request.client is not None and ip_address(request.client.host).is_loopback

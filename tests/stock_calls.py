@@ -1,0 +1,106 @@
+"""Stock operations as the pipeline runs them: checked input, one transaction a call, rolled back by a refusal."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from atomic_services.contract import CallContext
+from atomic_services.stock import SERVICE
+from catalog.vocabulary.clock import ManualClock, from_ns
+from catalog.vocabulary.ids import Environment, new_event_id
+from catalog.vocabulary.strict_json import convert
+
+START = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
+
+# Each row is a level that its movements or its held lines do not explain; there must never be one.
+_UNEXPLAINED = """
+    SELECT account_id, environment, sku, warehouse, level.on_hand, level.reserved, level.quarantined, moved.*, held.*
+    FROM stock.level
+    LEFT JOIN LATERAL (
+        SELECT coalesce(sum(on_hand_change), 0) AS on_hand, coalesce(sum(reserved_change), 0) AS reserved,
+               coalesce(sum(quarantined_change), 0) AS quarantined
+        FROM stock.movement AS m WHERE (m.account_id, m.environment, m.sku, m.warehouse)
+            = (level.account_id, level.environment, level.sku, level.warehouse)) AS moved ON true
+    LEFT JOIN LATERAL (
+        SELECT coalesce(sum(quantity), 0) AS quantity
+        FROM stock.reservation_line AS l WHERE state = 'held' AND (l.account_id, l.environment, l.sku, l.warehouse)
+            = (level.account_id, level.environment, level.sku, level.warehouse)) AS held ON true
+    WHERE (level.on_hand, level.reserved, level.quarantined) <> (moved.on_hand, moved.reserved, moved.quarantined)
+       OR level.reserved <> held.quantity
+       OR level.on_hand <> level.available + level.reserved + level.quarantined
+"""
+
+
+class StockCalls:
+    """Calls of one account in one environment at the time of a clock that the test moves."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        clock: ManualClock,
+        account: str = "acct_a",
+        environment: Environment = "live",
+    ) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._account = account
+        self._environment = environment
+
+    async def __call__(self, operation: str, **fields: Any) -> Any:
+        """The reply of an operation, committed; its problem, rolled back."""
+        chosen = SERVICE.operations[operation]
+        request = convert(fields, chosen.request)
+        async with self._transaction(self._account) as transaction:
+            now_ns = self._clock.now_ns()
+            context = CallContext(
+                call_id=new_event_id(now_ns),
+                environment=self._environment,
+                account_id=self._account,
+                application_id="app_a",
+                occurred_at=from_ns(now_ns),
+                transaction=transaction,  # type: ignore[arg-type]
+            )
+            reply = await chosen.run(request, context)
+        assert type(reply) is chosen.reply
+        return reply
+
+    async def sweep(self) -> None:
+        """The work that happens without a call, for all accounts."""
+        assert SERVICE.sweep is not None
+        async with self._transaction("*") as transaction:
+            await SERVICE.sweep(transaction, from_ns(self._clock.now_ns()))  # type: ignore[arg-type]
+
+    async def available(self, sku: str) -> int:
+        """Units of a SKU that can be reserved, over all warehouses."""
+        (total,) = (await self("availability", skus=[sku])).skus
+        assert isinstance(total.available, int)
+        return total.available
+
+    async def stock(self, sku: str, warehouse: str, quantity: int) -> None:
+        """Put units into a warehouse."""
+        await self("adjust", sku=sku, warehouse=warehouse, quantity=quantity, reason="receipt")
+
+    @asynccontextmanager
+    async def _transaction(self, scope: str) -> AsyncIterator[asyncpg.Connection]:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT set_config('ordergate.account', $1, true)", scope)
+            yield connection
+
+
+async def create_account(admin: asyncpg.Connection, account: str) -> None:
+    """An internal account of that id."""
+    await admin.execute(
+        "INSERT INTO catalog.account (id, name, title, kind, currency, timezone, created_at) "
+        "VALUES ($1, $1, '{}', 'internal', 'CNY', 'Asia/Shanghai', $2)",
+        account,
+        START,
+    )
+
+
+async def unexplained(admin: asyncpg.Connection) -> list[Any]:
+    """Levels that differ from the sum of their movements or of what is held of them."""
+    return [msgspec.json.encode(dict(row)) for row in await admin.fetch(_UNEXPLAINED)]
