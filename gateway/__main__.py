@@ -15,6 +15,7 @@ import uvloop
 
 from catalog.vocabulary.logs import log_json
 from gateway.app import Gateway
+from gateway.http_protocol import CallProtocol
 from gateway.settings import Settings, from_environment
 
 log = logging.getLogger("gateway")
@@ -44,8 +45,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     await gateway.start()
     server = _Server(
         uvicorn.Config(
-            gateway.app,
-            http="httptools",
+            gateway.control,
+            http=CallProtocol.for_pipeline(gateway.pipeline),
             loop="none",
             lifespan="off",
             ws="none",

@@ -16,7 +16,6 @@ from atomic_services.contract import AtomicService
 from billing.journal import Journal
 from billing.record import record
 from catalog.vocabulary.clock import Clock, SystemClock, from_ns
-from gateway.asgi import Dispatcher
 from gateway.authenticate import Authenticator
 from gateway.control.build import build_control
 from gateway.control.context import ControlContext
@@ -50,7 +49,8 @@ class Gateway:
         self._closing = contextlib.AsyncExitStack()
         self._background: list[asyncio.Task[None]] = []
         self.journal: Journal
-        self.app: ASGIApp
+        self.control: ASGIApp
+        self.pipeline: Pipeline
 
     async def start(self) -> None:
         """Open everything and check that code and catalogue agree; raises what stands in the way."""
@@ -73,7 +73,7 @@ class Gateway:
             tracing = Tracing(OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint.rstrip('/')}/v1/traces"))
             self._closing.callback(tracing.shutdown)
         authenticate = Authenticator(directory.current, load_peppers(settings.home))
-        pipeline = Pipeline(
+        self.pipeline = Pipeline(
             clock=clock,
             directory=directory.current,
             authenticate=authenticate,
@@ -85,7 +85,7 @@ class Gateway:
             metrics=Metrics(metrics_registry),
             tracing=tracing,
         )
-        control = build_control(
+        self.control = build_control(
             ControlContext(
                 clock=clock,
                 directory=directory,
@@ -98,7 +98,6 @@ class Gateway:
                 metrics_token=settings.metrics_token,
             )
         )
-        self.app = Dispatcher(pipeline, control, clock)
         self._repeat(_FLUSH_S, _as_async(refusals.flush))
         self._repeat(_FORGET_S, lambda: self._forget_replies(pool))
         for service in registry.SERVICES.values():

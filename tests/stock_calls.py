@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
-import msgspec
 
 from atomic_services.contract import CallContext
 from atomic_services.stock import SERVICE
@@ -18,19 +17,21 @@ START = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 
 # Each row is a level that its movements or its held lines do not explain; there must never be one.
 _UNEXPLAINED = """
-    SELECT account_id, environment, sku, warehouse, level.on_hand, level.reserved, level.quarantined, moved.*, held.*
-    FROM stock.level
-    LEFT JOIN LATERAL (
-        SELECT coalesce(sum(on_hand_change), 0) AS on_hand, coalesce(sum(reserved_change), 0) AS reserved,
-               coalesce(sum(quarantined_change), 0) AS quarantined
-        FROM stock.movement AS m WHERE (m.account_id, m.environment, m.sku, m.warehouse)
-            = (level.account_id, level.environment, level.sku, level.warehouse)) AS moved ON true
-    LEFT JOIN LATERAL (
-        SELECT coalesce(sum(quantity), 0) AS quantity
-        FROM stock.reservation_line AS l WHERE state = 'held' AND (l.account_id, l.environment, l.sku, l.warehouse)
-            = (level.account_id, level.environment, level.sku, level.warehouse)) AS held ON true
-    WHERE (level.on_hand, level.reserved, level.quarantined) <> (moved.on_hand, moved.reserved, moved.quarantined)
-       OR level.reserved <> held.quantity
+    WITH moved AS (
+        SELECT account_id, environment, sku, warehouse, sum(on_hand_change) AS on_hand,
+               sum(reserved_change) AS reserved, sum(quarantined_change) AS quarantined
+        FROM stock.movement GROUP BY account_id, environment, sku, warehouse
+    ), held AS (
+        SELECT account_id, environment, sku, warehouse, sum(quantity) AS quantity
+        FROM stock.reservation_line WHERE state = 'held' GROUP BY account_id, environment, sku, warehouse
+    )
+    SELECT account_id, environment, sku, warehouse
+    FROM stock.level AS level
+    LEFT JOIN moved USING (account_id, environment, sku, warehouse)
+    LEFT JOIN held USING (account_id, environment, sku, warehouse)
+    WHERE (level.on_hand, level.reserved, level.quarantined)
+          IS DISTINCT FROM (coalesce(moved.on_hand, 0), coalesce(moved.reserved, 0), coalesce(moved.quarantined, 0))
+       OR level.reserved <> coalesce(held.quantity, 0)
        OR level.on_hand <> level.available + level.reserved + level.quarantined
 """
 
@@ -62,7 +63,7 @@ class StockCalls:
                 account_id=self._account,
                 application_id="app_a",
                 occurred_at=from_ns(now_ns),
-                transaction=transaction,  # type: ignore[arg-type]
+                transaction=transaction,
             )
             reply = await chosen.run(request, context)
         assert type(reply) is chosen.reply
@@ -72,7 +73,7 @@ class StockCalls:
         """The work that happens without a call, for all accounts."""
         assert SERVICE.sweep is not None
         async with self._transaction("*") as transaction:
-            await SERVICE.sweep(transaction, from_ns(self._clock.now_ns()))  # type: ignore[arg-type]
+            await SERVICE.sweep(transaction, from_ns(self._clock.now_ns()))
 
     async def available(self, sku: str) -> int:
         """Units of a SKU that can be reserved, over all warehouses."""
@@ -85,7 +86,7 @@ class StockCalls:
         await self("adjust", sku=sku, warehouse=warehouse, quantity=quantity, reason="receipt")
 
     @asynccontextmanager
-    async def _transaction(self, scope: str) -> AsyncIterator[asyncpg.Connection]:
+    async def _transaction(self, scope: str) -> AsyncIterator[Any]:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT set_config('ordergate.account', $1, true)", scope)
             yield connection
@@ -101,6 +102,6 @@ async def create_account(admin: asyncpg.Connection, account: str) -> None:
     )
 
 
-async def unexplained(admin: asyncpg.Connection) -> list[Any]:
+async def unexplained(admin: asyncpg.Connection) -> list[tuple[Any, ...]]:
     """Levels that differ from the sum of their movements or of what is held of them."""
-    return [msgspec.json.encode(dict(row)) for row in await admin.fetch(_UNEXPLAINED)]
+    return [tuple(row) for row in await admin.fetch(_UNEXPLAINED)]

@@ -209,7 +209,11 @@ def _index(claims: list[list[list[str]]]) -> dict[str, tuple[int, ...]]:
     for kind in range(3):
         claimed: dict[str, tuple[int, ...]] = {}
         for position, names in enumerate(claims):
-            for name in {fold(name) for name in names[kind] if name} - index.keys():
-                claimed[name] = (*claimed.get(name, ()), position)
+            for name in dict.fromkeys(names[kind]):
+                folded = fold(name) if name else ""
+                if folded and folded not in index:
+                    holders = claimed.get(folded, ())
+                    if position not in holders:
+                        claimed[folded] = (*holders, position)
         index |= claimed
     return index

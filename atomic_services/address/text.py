@@ -6,6 +6,7 @@ import unicodedata
 # Invisible: soft hyphen, zero-width space, word joiner, byte order mark, C0 and C1 controls except white space.
 _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 _NOT_COMPARED = re.compile(r"[\s\u0300-\u036f'’‘ʼ`´.,·・\-‐‑‒–—_/()（）]+")
+_PLAIN_HAN = re.compile("[\u4e00-\u9fff]+")
 # Letters that have no decomposition, and the two ways to write the "tai" of Taiwan.
 _FOLDED = str.maketrans(
     {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "ı": "i", "þ": "th", "æ": "ae", "œ": "oe", "臺": "台"}
@@ -29,6 +30,8 @@ def clean_postal(value: str) -> str:
 
 def fold(value: str) -> str:
     """The form in which names are compared: no case, no Latin diacritics, no spaces, no punctuation."""
+    if _PLAIN_HAN.fullmatch(value):
+        return value.replace("臺", "台")
     decomposed = value if value.isascii() else unicodedata.normalize("NFKD", value)
     folded = _NOT_COMPARED.sub("", decomposed.casefold()).translate(_FOLDED)
     return folded if folded.isascii() else unicodedata.normalize("NFC", folded)

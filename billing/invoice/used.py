@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 
@@ -44,22 +45,28 @@ class Used(msgspec.Struct, frozen=True):
 NOTHING = Used(0, Decimal(0), 0, 0, ())
 
 
-async def used_lines(connection: Connection, month: Month) -> Mapping[LineKey, Used]:
+# The stored hours, and the hours that `billing.rollup.recompute` adds up again from single rows.
+UsageTable = Literal["billing.usage_hour", "pg_temp.recomputed_usage_hour"]
+
+
+async def used_lines(
+    connection: Connection, month: Month, table: UsageTable = "billing.usage_hour"
+) -> Mapping[LineKey, Used]:
     """The lines of a month, in the order of their keys.
 
     Whether a call is billable follows from its class and price version, so an hour's calls of one class and version
     are billable all or none; `ordergate reconcile` checks it against the single calls.
     """
     rows = await connection.fetch(
-        """
+        f"""
         SELECT subscription_id, operation, price_version, application_id, cost_centre_id,
                sum(calls)::bigint AS calls, coalesce(sum(units) FILTER (WHERE billable_calls > 0), 0) AS units,
                coalesce(sum(calls) FILTER (WHERE outcome = 'success'), 0)::bigint AS successes,
                coalesce(sum(calls) FILTER (WHERE fault = 'caller'), 0)::bigint AS caller_faults
-        FROM billing.usage_hour
+        FROM {table}
         WHERE account_id = $1 AND environment = $2 AND period = $3
         GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
-        """,
+        """,  # noqa: S608 - one of two constants
         month.account_id,
         month.environment,
         month.period.first_day,

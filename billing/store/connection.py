@@ -19,12 +19,12 @@ _SERVER_SETTINGS = {
 async def billing_pool(connect: Mapping[str, Any], *, size_max: int = 4) -> asyncpg.Pool:
     """A pool of connections as the billing role; `connect` are keyword arguments of `asyncpg.connect` for that role.
 
-    Raises what `asyncpg.connect` raises while PostgreSQL is away; once made, the pool reconnects by itself.
+    Connects when a connection is first needed, and again after PostgreSQL was away.
     """
     arguments = {name: value for name, value in connect.items() if name != "server_settings"}
     return await asyncpg.create_pool(
         **arguments,
-        min_size=1,
+        min_size=0,
         max_size=size_max,
         command_timeout=_CLIENT_TIMEOUT_S,
         server_settings={**connect.get("server_settings", {}), **_SERVER_SETTINGS},

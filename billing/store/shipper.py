@@ -1,6 +1,6 @@
 """All journals under one root -> usage rows: page by page, each journal on its own, in rounds."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -91,7 +91,7 @@ class Shipper:
     async def prune(self) -> int:
         """Remove what was shipped long enough ago from journals and mirrors; returns how many segments.
 
-        Raises `JournalDamaged` or OSError at the first segment that does not verify or cannot be removed.
+        Raises `JournalDamaged` or `ShippingHalted` at the first segment that does not verify or cannot be removed.
         """
         offsets = await self._offsets()
         before = from_ns(self._clock.now_ns()) - timedelta(days=RETENTION_DAYS)
@@ -100,8 +100,7 @@ class Shipper:
             journal_id = state.lane.journal_id()
             if state.halted is None and journal_id is not None:
                 shipped_seq = offsets.get(journal_id, START).last_seq
-                for directory in state.lane.copies():
-                    removed += len(prune(directory, shipped_seq, before))
+                removed += _prune(state.lane, shipped_seq, before)
         return removed
 
     def close(self) -> None:
@@ -143,6 +142,13 @@ class Shipper:
             done.records += len(page.records)
             done.last_occurred_ns = max(done.last_occurred_ns, shipment.last_occurred_ns)
         done.more |= not stored or sum(len(record.payload) for record in page.records) >= PAGE_BYTES
+
+
+def _prune(lane: Lane, shipped_seq: int, before: datetime) -> int:
+    try:
+        return sum(len(prune(directory, shipped_seq, before)) for directory in lane.copies())
+    except OSError as error:
+        raise ShippingHalted("unreadable-file", str(error)) from error
 
 
 def _adopt_orphan(state: _State, now_ns: int) -> None:

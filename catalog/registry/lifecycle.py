@@ -26,6 +26,13 @@ def rule_broken(active: Passport | None, offered: Passport, today: date) -> Fiel
     if after not in _FOLLOWS[before]:
         allowed = " or ".join(_FOLLOWS[before])
         return FieldError("/lifecycle", "lifecycle", f"a service that is {before} can become {allowed}")
-    if active is not None and after == "retired" and (dates := active.deprecation) is not None and today < dates.sunset:
-        return FieldError("/lifecycle", "sunset", f"callers were promised the service until {dates.sunset}; retire it then")
+    if (
+        active is not None
+        and after == "retired"
+        and (dates := active.deprecation) is not None
+        and today < dates.sunset
+    ):
+        return FieldError(
+            "/lifecycle", "sunset", f"callers were promised the service until {dates.sunset}; retire it then"
+        )
     return None

@@ -41,7 +41,9 @@ async def history(transaction: Transaction, service: str) -> tuple[Published, ..
         service,
     )
     if not rows:
-        raise Problem("not-found", f"No service {service!r} is published; `ordergate services` lists those that are.")
+        raise Problem(
+            "not-found", f"No service {service!r} is published; `ordergate services` lists those that are."
+        )
     return tuple(_published(row) for row in rows)
 
 

@@ -56,7 +56,7 @@ class EmbeddedPostgres:
         self.stop()
 
     def start(self) -> None:
-        """Return when the server takes connections: about 1 s the first time, 0.2 s later; at once when it runs.
+        """Return when the server takes connections: one to a few seconds the first time, 0.2 s later; at once when it runs.
 
         Also the way to restart it after `poll` told of its end. Blocks, and belongs into the main thread: the kernel
         ends the server together with the thread that started it. Raises `EmbeddedPostgresError`.

@@ -2,10 +2,11 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from tempfile import TemporaryDirectory
 
 from billing.journal.commit import BatchCommitter
 from billing.journal.disk import Disk, SystemDisk
@@ -13,7 +14,6 @@ from catalog.vocabulary.clock import ManualClock
 
 SMALL_SEGMENT = 128 * 1024
 CLOCK = ManualClock(datetime(2026, 11, 1, tzinfo=UTC))
-T = TypeVar("T")
 
 
 class ScriptedDisk:
@@ -82,7 +82,7 @@ class ScriptedDisk:
 
 
 def kill_at(call: int) -> ScriptedDisk:
-    """A disk that ends the process with SIGKILL at a call; a write is first carried out in half."""
+    """A disk that ends the process with SIGKILL before a call."""
 
     def act(n: int, name: str) -> int | None:
         if n == call:
@@ -152,3 +152,21 @@ def in_child(work: Callable[[int], None]) -> tuple[int, bytes]:
         output = pipe.read()
     _, status = os.waitpid(pid, 0)
     return status, output
+
+
+def is_torture() -> bool:
+    """Whether `make torture` runs: everything instead of a sample."""
+    return os.environ.get("ORDERGATE_TORTURE") == "full"
+
+
+def points(calls: int, quick: int) -> range:
+    """Which of `calls` kill or fault points to try: all of them under `make torture`, else about `quick`, spread."""
+    return range(1, calls + 1, 1 if is_torture() else max(1, calls // quick))
+
+
+@contextmanager
+def memory_directory() -> Iterator[Path]:
+    """A directory that outlives a killed process but not the machine: enough, and fast, for kill -9."""
+    shared_memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as name:
+        yield Path(name)

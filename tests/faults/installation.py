@@ -42,19 +42,25 @@ BUSY = "SET statement_timeout = '60s'; DO 'BEGIN LOOP END LOOP; END'"
 
 
 @cache
-def seed_in(folder: Path) -> Path:
-    """A stopped installation whose table `kept` has the row `yesterday`; made once a session, copied by the tests."""
-    home = folder / "seed-of-the-embedded-database"
+def installation_in(folder: Path) -> Path:
+    """The session's stopped installation, whose table `kept` has the row `yesterday`.
+
+    Making or copying one takes a second or more, so the tests share it: each leaves it stopped, or crashed where the
+    next start is the proof that it recovers, and adds rows of its own only.
+    """
+    home = folder / "embedded-database"
+    home.mkdir(mode=0o700)
     with EmbeddedPostgres(home) as database:
         query(database, "CREATE TABLE kept (word text PRIMARY KEY)")
         query(database, "INSERT INTO kept VALUES ('yesterday')")
     return home
 
 
-def copy_of(seed: Path, home: Path) -> Path:
+def copy_of(stopped: Path, home: Path) -> Path:
+    """The same cluster in another place, as a new installation."""
     home.mkdir(mode=0o700)
     (home / "postgres").mkdir(mode=0o700)
-    shutil.copytree(seed / "postgres" / "data", home / "postgres" / "data")
+    shutil.copytree(stopped / "postgres" / "data", home / "postgres" / "data")
     return home
 
 

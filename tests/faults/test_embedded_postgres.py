@@ -21,13 +21,13 @@ from tests.faults.installation import (
     copy_of,
     data_folder,
     end,
+    installation_in,
     is_alive,
     kept,
     mode_of,
     only_linux,
     postmaster_pid,
     query,
-    seed_in,
     start_endless_query,
     supervise,
     timed_start,
@@ -37,8 +37,7 @@ from tests.faults.installation import (
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One installation for all tests of this file: each leaves it stopped, or is itself the proof that it recovers."""
-    return copy_of(seed_in(tmp_path_factory.getbasetemp()), tmp_path_factory.mktemp("shared") / "home")
+    return installation_in(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
@@ -114,7 +113,7 @@ def test_values_of_failed_statements_do_not_reach_the_log(database: EmbeddedPost
     ):
         with pytest.raises(asyncpg.PostgresError):
             query(database, statement)
-    log = (data_folder(database).with_name("server.log")).read_text()
+    log = data_folder(database).with_name("server.log").read_text()
     assert "ready to accept connections" in log
     assert "customer" not in log
     assert "yesterday" not in log
@@ -133,35 +132,31 @@ def test_the_client_programs_find_the_server(database: EmbeddedPostgres) -> None
         database.bin("pg_dumb")
 
 
-def test_a_long_path_moves_the_socket_to_a_private_folder(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> None:
+def test_a_long_path_moves_the_socket_to_a_private_folder(home: Path, tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 70) / ("e" * 70)
     deep.mkdir(parents=True)
-    home = copy_of(seed_in(tmp_path_factory.getbasetemp()), deep / "home")
-    with EmbeddedPostgres(home) as database:
+    elsewhere = copy_of(home, deep / "home")
+    with EmbeddedPostgres(elsewhere) as database:
         assert "yesterday" in kept(database)
         folder = database.socket_dir
         assert len(os.fsencode(folder)) < 80
         assert mode_of(folder) == 0o700
-        assert EmbeddedPostgres(home).url() == database.url(), (
+        assert EmbeddedPostgres(elsewhere).url() == database.url(), (
             "a process that did not start it must find it too"
         )
     if IS_ROOT:
         os.chown(folder, 12345, 12345)
         with pytest.raises(EmbeddedPostgresError, match="belongs to user 12345"):
-            EmbeddedPostgres(home).start()
+            EmbeddedPostgres(elsewhere).start()
     shutil.rmtree(folder)
 
 
-def test_odd_characters_in_the_path_are_harmless(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> None:
-    home = copy_of(seed_in(tmp_path_factory.getbasetemp()), tmp_path / "订单, %41 & 'x'")
-    with EmbeddedPostgres(home) as database:
+def test_odd_characters_in_the_path_are_harmless(home: Path, tmp_path: Path) -> None:
+    elsewhere = copy_of(home, tmp_path / "订单, %41 & 'x'")
+    with EmbeddedPostgres(elsewhere) as database:
         assert "yesterday" in kept(database)
         folder = database.socket_dir
-    if not folder.is_relative_to(home):
+    if not folder.is_relative_to(elsewhere):
         shutil.rmtree(folder)
 
 

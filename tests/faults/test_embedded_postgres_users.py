@@ -20,26 +20,21 @@ from tests.faults.installation import (
     PROJECT,
     SUPERVISOR,
     copy_of,
+    installation_in,
     kept,
     mode_of,
     only_linux,
     only_root,
     postmaster_pid,
     query,
-    seed_in,
 )
 
 SITE_PACKAGES = Path(asyncpg.__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return seed_in(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture
-def home(seed: Path, tmp_path: Path) -> Path:
-    return copy_of(seed, tmp_path / "home")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return installation_in(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
@@ -60,10 +55,9 @@ def recorded_mode(home: Path) -> str:
     return (home / "postgres" / "run_as").read_text().strip()
 
 
-def test_nothing_that_was_there_before_changes_owner_or_mode(seed: Path, tmp_path: Path) -> None:
-    home = copy_of(seed, tmp_path / "home")
+def test_nothing_that_was_there_before_changes_owner_or_mode(home: Path) -> None:
     binaries = find_binaries()
-    watched = [*tmp_path.parents, tmp_path, home, *binaries.parents, binaries, *binaries.iterdir()]
+    watched = [*home.parents, home, *binaries.parents, binaries, *binaries.iterdir()]
     before = [(path, ownership(path)) for path in watched]
     with EmbeddedPostgres(home) as database:
         assert mode_of(home / "postgres") & 0o027 == 0
@@ -76,10 +70,11 @@ def test_nothing_that_was_there_before_changes_owner_or_mode(seed: Path, tmp_pat
 @only_root
 @only_linux
 def test_under_a_closed_folder_root_uses_a_user_namespace(home: Path) -> None:
+    (home / "postgres" / "run_as").unlink()
     assert mode_of(home) == 0o700
     with EmbeddedPostgres(home) as database:
         assert recorded_mode(home) == "user_namespace"
-        assert kept(database) == ["yesterday"]
+        assert "yesterday" in kept(database)
         assert (home / "postgres" / "data").stat().st_uid == 0
         identity = Path(f"/proc/{postmaster_pid(home)}/status").read_text()
         assert "CapEff:\t0000000000000000" in identity
@@ -91,14 +86,14 @@ def test_where_user_namespaces_do_not_work_root_keeps_one_capability(home: Path)
     (home / "postgres" / "run_as").write_text("dac_override\n")
     with EmbeddedPostgres(home) as database:
         assert recorded_mode(home) == "dac_override"
-        assert kept(database) == ["yesterday"]
+        assert "yesterday" in kept(database)
         identity = Path(f"/proc/{postmaster_pid(home)}/status").read_text()
         assert f"Uid:\t{pwd.getpwnam('nobody').pw_uid}\t" in identity
         assert "CapEff:\t0000000000000002" in identity
 
 
 @only_root
-def test_in_an_open_folder_root_uses_nobody_and_keeps_doing_so(seed: Path, open_folder: Path) -> None:
+def test_in_an_open_folder_root_uses_nobody_and_keeps_doing_so(open_folder: Path) -> None:
     if not all(can_enter(folder, 65534, 65534) for folder in find_binaries().parents):
         pytest.skip("the programs are under a folder that is closed to other users")
     nobody = pwd.getpwnam("nobody")
@@ -121,12 +116,12 @@ def test_in_an_open_folder_root_uses_nobody_and_keeps_doing_so(seed: Path, open_
 
 @only_root
 @only_linux
-def test_in_a_container_without_ptrace_orphans_are_still_found(seed: Path, open_folder: Path) -> None:
+def test_in_a_container_without_ptrace_orphans_are_still_found(home: Path, open_folder: Path) -> None:
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         pytest.skip("needs setpriv (util-linux)")
-    home = copy_of(seed, open_folder / "home")
-    home.chmod(0o755)
+    elsewhere = copy_of(home, open_folder / "home")
+    elsewhere.chmod(0o755)
     script = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
@@ -145,7 +140,7 @@ print("restarted")
 """
     command = [setpriv, "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
     done = subprocess.run(
-        [*command, sys.executable, "-c", script, str(home), BUSY],
+        [*command, sys.executable, "-c", script, str(elsewhere), BUSY],
         capture_output=True,
         text=True,
         cwd=PROJECT,

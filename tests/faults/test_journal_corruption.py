@@ -1,6 +1,5 @@
 """Every cut and every flipped bit of a 64-record segment: nothing false is accepted, no damage passes for a tear."""
 
-import os
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from billing.journal.cases import Action
 from billing.journal.format import SEGMENT_HEADER_BYTES, UnreadableHeader, decode_segment_header
 from billing.journal.scan import SegmentScan, scan_segment
 from deploy import journal_audit
-from tests.fakes.journal_disk import write_batches
+from tests.fakes.journal_disk import is_torture, write_batches
 
 BATCHES = 8
 RECORDS = 64
@@ -91,7 +90,7 @@ def test_cuts_in_the_last_batch_keep_everything_before_it(sweep: Sweep) -> None:
 
 def bits(sweep: Sweep) -> Iterator[int]:
     everything = range(sweep.written * 8)
-    if os.environ.get("ORDERGATE_TORTURE") == "full":
+    if is_torture():
         return iter(everything)
     return iter(random.Random(SEED).sample(everything, 6_000))
 

@@ -1,33 +1,23 @@
 """What holds for every address that fits the schema, whatever is in it."""
 
-import asyncio
-from datetime import UTC, datetime
-from uuid import UUID
-
 import msgspec
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from atomic_services.address import SERVICE
 from atomic_services.address.divisions import Unit, divisions
 from atomic_services.address.reading import DIVISIONS
 from atomic_services.address.reference import Region, countries, rules_of
 from atomic_services.address.schema import Address, ValidateReply, ValidateRequest
 from atomic_services.address.text import clean, clean_postal, fold
-from atomic_services.contract import CallContext
+from tests import address_calls
 
-CONTEXT = CallContext(UUID(int=1), "test", "acct_a", "app_a", datetime(2026, 11, 1, tzinfo=UTC))
 CODES = sorted(countries())
 DIVIDED = [code for code in ("CN", "US", "JP", "KR", "TW", "HK", "TH", "VN", "AE", "ES") if code in CODES]
 
 
 def call(operation: str, address: Address) -> ValidateReply:
-    chosen = SERVICE.operations[operation]
-    request = msgspec.convert(msgspec.to_builtins(address), chosen.request)
-    reply = asyncio.run(chosen.run(request, CONTEXT))  # type: ignore[arg-type]
-    assert isinstance(reply, ValidateReply)
-    return reply
+    return address_calls.call(operation, **msgspec.to_builtins(address))
 
 
 def _names_in(country: str) -> list[str]:

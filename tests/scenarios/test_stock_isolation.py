@@ -47,34 +47,34 @@ async def test_ids_and_keys_are_each_owners_own(calls: dict[str, StockCalls], st
     assert (await call.available("A"), await calls["owner"].available("A")) == (0, 6)
 
 
-@pytest.mark.parametrize("table", TABLES)
 async def test_rows_show_only_in_their_accounts_scope(
-    calls: dict[str, StockCalls], reader_pool: asyncpg.Pool, table: str
+    calls: dict[str, StockCalls], reader_pool: asyncpg.Pool
 ) -> None:
     seen = {}
     for scope in ("acct_a", "acct_b", "", "*"):
         async with reader_pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT set_config('ordergate.account', $1, true)", scope)
-            seen[scope] = await connection.fetchval(f"SELECT count(*) > 0 FROM stock.{table}")  # noqa: S608
-    assert seen == {"acct_a": True, "acct_b": False, "": False, "*": True}
+            seen[scope] = {
+                table
+                for table in TABLES
+                if await connection.fetchval(f"SELECT count(*) FROM stock.{table}")  # noqa: S608
+            }
+    assert seen == {"acct_a": set(TABLES), "acct_b": set(), "": set(), "*": set(TABLES)}
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
+async def test_the_gateway_cannot_rewrite_history(
+    calls: dict[str, StockCalls], gateway_pool: asyncpg.Pool
+) -> None:
+    for statement in (
         "DELETE FROM stock.movement",
         "UPDATE stock.movement SET on_hand_change = 0",
         "DELETE FROM stock.level",
         "UPDATE stock.level SET account_id = 'acct_b'",
         "DELETE FROM stock.reservation",
         "UPDATE stock.reservation_line SET quantity = 1",
-    ],
-)
-async def test_the_gateway_cannot_rewrite_history(
-    calls: dict[str, StockCalls], gateway_pool: asyncpg.Pool, statement: str
-) -> None:
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await gateway_pool.execute(statement)
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await gateway_pool.execute(statement)
 
 
 async def test_not_even_the_administrator_can_change_a_movement(

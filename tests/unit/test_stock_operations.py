@@ -1,5 +1,7 @@
 """What the stock operations promise, call by call."""
 
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -7,10 +9,14 @@ import asyncpg
 import pytest
 
 from atomic_services.contract import CallContext
-from atomic_services.stock import SERVICE
+from atomic_services.stock import SERVICE, sweep
 from catalog.vocabulary.clock import ManualClock
-from catalog.vocabulary.ids import new_event_id
+from catalog.vocabulary.ids import new_event_id, new_id
 from catalog.vocabulary.problem import BusinessRefusal, CallerFault, Problem
+from catalog.vocabulary.strict_json import convert
+from deploy.database import Database
+from deploy.roles import GATEWAY
+from tests.databases import DatabaseServer
 from tests.stock_calls import START, StockCalls, create_account, unexplained
 
 
@@ -20,11 +26,40 @@ def clock() -> ManualClock:
     return ManualClock(START)
 
 
+@pytest.fixture(scope="module")
+def shared_database(database_server: DatabaseServer) -> Iterator[Database]:
+    """One database for all tests of this file: each has an account, and therefore stock, of its own."""
+    database = asyncio.run(database_server.create())
+    yield database
+    asyncio.run(database_server.drop(database))
+
+
 @pytest.fixture
-async def call(admin: asyncpg.Connection, gateway_pool: asyncpg.Pool, clock: ManualClock) -> StockCalls:
+async def admin(shared_database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """A superuser's connection, which no row policy binds."""
+    connection = await asyncpg.connect(**shared_database.admin())
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def pool(shared_database: Database) -> AsyncIterator[asyncpg.Pool]:
+    """The gateway's role."""
+    async with asyncpg.create_pool(**shared_database.as_role(GATEWAY), min_size=1, max_size=1) as pool:
+        yield pool
+
+
+@pytest.fixture
+def account() -> str:
+    """The test's own account."""
+    return new_id("acct")
+
+
+@pytest.fixture
+async def call(admin: asyncpg.Connection, pool: asyncpg.Pool, clock: ManualClock, account: str) -> StockCalls:
     """Calls of an account with 10 of A in N and 6 of A and 5 of B in S."""
-    await create_account(admin, "acct_a")
-    calls = StockCalls(gateway_pool, clock)
+    await create_account(admin, account)
+    calls = StockCalls(pool, clock, account)
     for sku, warehouse, quantity in (("A", "N", 10), ("A", "S", 6), ("B", "S", 5)):
         await calls.stock(sku, warehouse, quantity)
     return calls
@@ -61,11 +96,11 @@ async def test_an_adjustment_can_take_units_whose_reservation_has_expired(
 
 
 async def test_nothing_can_be_taken_from_a_place_that_never_had_stock(
-    call: StockCalls, admin: asyncpg.Connection
+    call: StockCalls,
 ) -> None:
     with pytest.raises(BusinessRefusal, match="Only 0 good units"):
         await call("adjust", sku="C", warehouse="N", quantity=-1, reason="count")
-    assert await admin.fetchval("SELECT count(*) FROM stock.level WHERE sku = 'C'") == 0
+    assert (await call("availability", skus=["C"])).levels == ()
 
 
 async def test_an_adjustment_by_zero_is_the_callers_mistake(call: StockCalls) -> None:
@@ -268,13 +303,14 @@ async def test_an_unknown_reservation_is_not_found(call: StockCalls, operation: 
 )
 async def test_a_line_freed_by_a_call_with_a_later_clock_stays_free(
     call: StockCalls,
-    gateway_pool: asyncpg.Pool,
+    pool: asyncpg.Pool,
+    account: str,
     admin: asyncpg.Connection,
     operation: str,
     fields: dict[str, Any],
 ) -> None:
     await _reserve(call, "r1", _line("A", 10, "N"), _line("B", 5, "S"))
-    ahead = StockCalls(gateway_pool, ManualClock(START + timedelta(seconds=60)))
+    ahead = StockCalls(pool, ManualClock(START + timedelta(seconds=60)), account)
     await _reserve(ahead, "r2", _line("A", 10, "N"))
     if operation == "release":
         assert (await call("release", reservation_id="r1")).state == "expired"
@@ -285,22 +321,44 @@ async def test_a_line_freed_by_a_call_with_a_later_clock_stays_free(
 
 
 async def test_the_sweep_frees_what_nobody_touches(
-    call: StockCalls, clock: ManualClock, admin: asyncpg.Connection
+    call: StockCalls, clock: ManualClock, account: str, admin: asyncpg.Connection
 ) -> None:
+    async def reserved() -> Any:
+        return await admin.fetchval("SELECT sum(reserved) FROM stock.level WHERE account_id = $1", account)
+
     await _reserve(call, "r1", _line("A", 16), _line("B", 5))
     await call.sweep()
-    assert await admin.fetchval("SELECT sum(reserved) FROM stock.level") == 21
-    clock.advance(60)
+    assert await reserved() == 21
+    clock.advance(90)
     await call.sweep()
-    assert await admin.fetchval("SELECT sum(reserved) FROM stock.level") == 0
-    assert (
-        await admin.fetchval(
-            "SELECT count(*) FROM stock.movement WHERE kind = 'expire' AND occurred_at = $1",
-            START + timedelta(seconds=60),
-        )
-        == 3
+    assert await reserved() == 0
+    expired_at = await admin.fetch(
+        "SELECT DISTINCT occurred_at FROM stock.movement WHERE kind = 'expire' AND account_id = $1", account
     )
+    assert [row["occurred_at"] for row in expired_at] == [START + timedelta(seconds=60)]
     assert await unexplained(admin) == []
+
+
+async def test_one_sweep_frees_no_more_than_a_batch_and_the_oldest_first(
+    call: StockCalls,
+    clock: ManualClock,
+    account: str,
+    admin: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sweep, "BATCH", 2)
+    for n in range(3):
+        await _reserve(call, f"r{n}", _line("A", 1), ttl_s=30 - n)
+    clock.advance(30)
+
+    async def held() -> list[str]:
+        query = "SELECT reservation_id FROM stock.reservation_line WHERE state = 'held' AND account_id = $1"
+        return [row["reservation_id"] for row in await admin.fetch(query, account)]
+
+    await call.sweep()
+    assert await held() == ["r0"]
+    await call.sweep()
+    assert await held() == []
 
 
 @pytest.mark.parametrize(
@@ -320,11 +378,11 @@ async def test_the_sweep_frees_what_nobody_touches(
         ("release", {"reservation_id": "r", "force": True}, "/force"),
     ],
 )
-async def test_input_out_of_bounds_is_refused_with_its_place(
-    gateway_pool: asyncpg.Pool, operation: str, fields: dict[str, Any], pointer: str
+def test_input_out_of_bounds_is_refused_with_its_place(
+    operation: str, fields: dict[str, Any], pointer: str
 ) -> None:
     with pytest.raises(Problem) as problem:
-        await StockCalls(gateway_pool, ManualClock(START))(operation, **fields)
+        convert(fields, SERVICE.operations[operation].request)
     assert [error.pointer for error in problem.value.errors] == [pointer]
 
 

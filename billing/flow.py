@@ -1,0 +1,70 @@
+"""An event is journaled, stored, rolled up, rated, posted to the ledger and invoiced: the steps, in this order.
+
+Each step takes a bounded batch at a time, in transactions of its own, and can be stopped anywhere: what is done is
+written in the same transaction that does it, so the next start goes on where this one ended.
+"""
+
+from datetime import UTC
+from pathlib import Path
+
+import asyncpg
+
+from billing.invoice.rate_pending import RatingReport, rate_pending
+from billing.rollup.roll_up import RolledUp, roll_up
+from billing.store.partitions import ensure_upcoming
+from billing.store.shipper import Halt, Round, Shipper
+from billing.transaction import all_accounts
+from catalog.vocabulary.clock import Clock, from_ns
+
+# How long the oldest usage row that is not rolled up has been stored.
+_ROLL_UP_LAG = """
+    SELECT coalesce(extract(epoch FROM now() - min(stored_at)) * 1000, 0)::bigint FROM billing.usage_event
+     WHERE stored_xid >= (SELECT xid FROM billing.watermark WHERE step = 'rollup')
+"""
+
+
+class Flow:
+    """The steps over one database and one root of journals."""
+
+    def __init__(self, pool: asyncpg.Pool, journals: Path, mirrors: Path | None, clock: Clock) -> None:
+        """`mirrors` is the root of the journals' copies on a second disk, if there is one."""
+        self._pool = pool
+        self._clock = clock
+        self._shipper = Shipper(pool, journals, mirrors, clock)
+
+    @property
+    def halted(self) -> tuple[Halt, ...]:
+        """The journals that are not shipped until a person has looked at them."""
+        return self._shipper.halted
+
+    async def ship(self) -> Round:
+        """Journals -> usage rows: one page of each."""
+        return await self._shipper.ship_round()
+
+    async def roll_up(self) -> RolledUp:
+        """Usage rows -> hourly sums: one batch."""
+        async with all_accounts(self._pool) as connection:
+            return await roll_up(connection)
+
+    async def rate(self) -> RatingReport:
+        """Hourly sums -> rated lines -> postings and draft documents: the months that moved, one transaction each."""
+        return await rate_pending(self._pool, self._clock)
+
+    async def prepare_days(self) -> None:
+        """Make the partitions that the next two weeks' events need."""
+        async with self._pool.acquire() as connection:
+            await ensure_upcoming(connection, from_ns(self._clock.now_ns()).astimezone(UTC).date())
+
+    async def prune(self) -> int:
+        """Remove journal segments that were shipped long enough ago."""
+        return await self._shipper.prune()
+
+    async def roll_up_lag_ms(self) -> int:
+        """The age of the oldest usage row that is not rolled up, 0 if there is none."""
+        async with all_accounts(self._pool) as connection:
+            lag_ms: int = await connection.fetchval(_ROLL_UP_LAG)
+        return lag_ms
+
+    def close(self) -> None:
+        """Give the journals' files back."""
+        self._shipper.close()

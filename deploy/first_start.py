@@ -1,0 +1,62 @@
+"""What every start makes sure of, and what only the first one does."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import asyncpg
+import msgspec
+
+from atomic_services.registry import built_in_passports
+from billing.store.partitions import ensure_upcoming
+from catalog.registry.publish import publish_built_in
+from catalog.vocabulary.clock import Clock, from_ns
+from deploy.database import Database
+from deploy.demo import seed
+from deploy.home import Home
+from deploy.migrate import migrate
+from deploy.roles import BILLING, GATEWAY
+from gateway.stores.peppers import load_peppers
+
+_ACTOR = "ordergate up"
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """What the greeting shows: a live key of a demo account, or None where the demo was removed."""
+
+    key: str | None
+
+
+async def prepare(home: Home, database: Database, clock: Clock) -> Welcome:
+    """Schema, partitions and built-in passports as this version needs them; on the first start the demo group."""
+    await migrate(database)
+    now = from_ns(clock.now_ns())
+    billing = await asyncpg.connect(**database.as_role(BILLING, {"ordergate.account": "*"}))
+    try:
+        await ensure_upcoming(billing, now.date())
+    finally:
+        await billing.close()
+    gateway = await asyncpg.connect(**database.as_role(GATEWAY, {"ordergate.account": "*"}))
+    try:
+        async with gateway.transaction():
+            await publish_built_in(gateway, built_in_passports(), _ACTOR, now)
+        return Welcome(await _demo_key(home, gateway, clock, now))
+    finally:
+        await gateway.close()
+
+
+async def _demo_key(home: Home, gateway: asyncpg.Connection, clock: Clock, now: datetime) -> str | None:
+    path = home.secrets / "demo-key"
+    if path.exists():
+        return path.read_text("ascii").strip()
+    if await gateway.fetchval("SELECT EXISTS (SELECT FROM catalog.account)"):
+        return None
+    key = await seed.seed(gateway, home.journals, load_peppers(home.path), clock, now)
+    _write_secret(path, key)
+    return key
+
+
+def _write_secret(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text + "\n")

@@ -1,0 +1,331 @@
+"""HTTP/1.1 for metered calls, straight from the parser to the pipeline; everything else goes on to ASGI.
+
+Built on uvicorn's httptools protocol, of which it uses internals: the version is pinned in pyproject.toml and
+`tests/contract/test_http_protocol.py` is the list of what is relied on. It exists for two reasons. It bounds what
+the base does not: the size of a request's head, and the time a caller may take to send a request. And it leaves out
+the ASGI messages, which cost as much as the seven stages.
+
+Sources: RFC 9112 sections 2.3, 6.1, 6.3 and 9 (versions, framing, persistence); RFC 9110 10.1.1 (100-continue).
+"""
+
+import asyncio
+from typing import Any
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from catalog.vocabulary.clock import SystemClock
+from catalog.vocabulary.ids import call_id_text, new_event_id
+from catalog.vocabulary.problem import FieldError, Problem
+from gateway.edge import BODY_MAX, HEADER_BYTES_MAX, HEADERS_MAX, is_call_path
+from gateway.pipeline import Pipeline
+from gateway.refuse import refuse
+from gateway.transport import Headers, RawRequest, Reply
+
+# How long a caller may take from the first byte of a request to its last.
+REQUEST_TIMEOUT_S = 10.0
+_TARGET_BYTES_MAX = 4096
+_NEVER = float("inf")
+
+
+def _refusal(name: str, detail: str, rule: str) -> Reply:
+    problem = Problem(name, detail, errors=(FieldError("", rule, detail),))
+    return refuse(problem, call_id_text(new_event_id(SystemClock().now_ns())))
+
+
+class Call:
+    """One request to the metered surface. To the base class it looks like one of its own request cycles."""
+
+    __slots__ = (
+        "_expects_continue",
+        "_has_turn",
+        "_headers",
+        "_method",
+        "_protocol",
+        "_raw_path",
+        "_refusal",
+        "_started",
+        "body",
+        "disconnected",
+        "is_complete",
+        "keep_alive",
+        "response_complete",
+    )
+
+    def __init__(
+        self,
+        protocol: "CallProtocol",
+        method: bytes,
+        raw_path: bytes,
+        headers: Headers,
+        *,
+        keep_alive: bool,
+        expects_continue: bool,
+    ) -> None:
+        self._protocol = protocol
+        self._method = method
+        self._raw_path = raw_path
+        self._headers = headers
+        self._expects_continue = expects_continue
+        self._refusal: Reply | None = None
+        self._has_turn = False
+        self._started = False
+        self.body = bytearray()
+        self.keep_alive = keep_alive
+        self.disconnected = False
+        self.is_complete = False
+        self.response_complete = False
+
+    @property
+    def message_event(self) -> "Call":
+        """The base class wakes its cycles through this; a call has nothing to wake."""
+        return self
+
+    def set(self) -> None:
+        """See `message_event`."""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the rest of the request is not read any more."""
+        return self._refusal is not None
+
+    def refuse(self, reply: Reply) -> None:
+        """Answer without waiting for the body, and close: what follows on the connection cannot be trusted."""
+        self._refusal = reply
+        self.keep_alive = False
+        if self._has_turn:
+            self._write(reply)
+
+    def take_turn(self) -> None:
+        """Every earlier request of the connection is answered."""
+        self._has_turn = True
+        if self._refusal is not None:
+            self._write(self._refusal)
+        elif self.is_complete:
+            self._start()
+        elif self._expects_continue:
+            self._protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self.is_complete and self._refusal is None:
+            self._protocol.expect_within(REQUEST_TIMEOUT_S)
+
+    def complete(self) -> None:
+        """The whole body is here."""
+        self.is_complete = True
+        if self._has_turn and not self.disconnected:
+            self._start()
+
+    def _start(self) -> None:
+        assert not self._started, "a request is handled once"
+        self._started = True
+        protocol = self._protocol
+        task = protocol.loop.create_task(self._run())
+        protocol.tasks.add(task)
+        task.add_done_callback(protocol.tasks.discard)
+
+    async def _run(self) -> None:
+        raw = RawRequest(self._method.decode("ascii"), self._raw_path, self._headers, bytes(self.body))
+        # A caller that goes away does not stop its call: effect and record stay one.
+        self._write(await self._protocol.calls.handle_call(raw))
+
+    def _write(self, reply: Reply) -> None:
+        if self.response_complete:
+            return
+        self.response_complete = True
+        protocol = self._protocol
+        if self.disconnected or protocol.transport.is_closing():
+            return
+        lines = [STATUS_LINE[reply.status]]
+        for name, value in protocol.server_state.default_headers:
+            lines += (name, b": ", value, b"\r\n")
+        for name, value in reply.headers:
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"content-length: %d\r\n" % len(reply.body))
+        lines.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
+        if self._method != b"HEAD":
+            lines.append(reply.body)
+        protocol.transport.write(b"".join(lines))
+        if not self.keep_alive:
+            protocol.transport.close()
+        protocol.on_response_complete()
+
+
+class CallProtocol(HttpToolsProtocol):
+    """A connection. `for_pipeline` gives the class that uvicorn is configured with."""
+
+    calls: Pipeline
+
+    @classmethod
+    def for_pipeline(cls, pipeline: Pipeline) -> type["CallProtocol"]:
+        """A class whose calls go to `pipeline`."""
+        return type("PipelineProtocol", (cls,), {"calls": pipeline})
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._head_bytes = 0
+        self._due_s = _NEVER
+        self._timer: asyncio.TimerHandle | None = None
+
+    # Time: one timer a connection, moved only when it fires.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A connection that stays silent is closed like one whose request never ends."""
+        super().connection_made(transport)
+        self.expect_within(REQUEST_TIMEOUT_S)
+        self._timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._check_time)
+
+    def expect_within(self, seconds: float) -> None:
+        """Close the connection unless what it waits for has come by then."""
+        self._due_s = self.loop.time() + seconds
+
+    def _check_time(self) -> None:
+        remaining = self._due_s - self.loop.time()
+        if remaining <= 0:
+            self._timer = None
+            self.transport.close()
+        else:
+            self._timer = self.loop.call_later(min(remaining, REQUEST_TIMEOUT_S), self._check_time)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Requests that wait for their turn are never started."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for cycle, _ in self.pipeline:
+            cycle.disconnected = True
+        self.pipeline.clear()
+        super().connection_lost(exc)
+
+    # The parser's callbacks, in the order in which they come.
+
+    def on_message_begin(self) -> None:
+        """Start a request; what ASGI needs of it is made once it is known to be for ASGI."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._head_bytes = 0
+        self.expect_within(REQUEST_TIMEOUT_S)
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request target."""
+        self.url += url
+        if len(self.url) > _TARGET_BYTES_MAX:
+            raise ValueError("the request target is too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header field, or a trailer field, which is ignored."""
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > HEADER_BYTES_MAX or len(self.headers) >= HEADERS_MAX:
+            raise ValueError("the header fields are too large or too many")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Decide who answers."""
+        url = httptools.parse_url(self.url)
+        version = self.parser.get_http_version()
+        self._check_framing(version)
+        if not is_call_path(url.path):
+            self._continue_as_asgi()
+            return
+        raw_path = url.path + b"?" + url.query if url.query is not None else url.path
+        earlier = self.cycle
+        call = Call(
+            self,
+            self.parser.get_method(),
+            raw_path,
+            tuple(self.headers),  # trailer fields come later and are not part of it
+            keep_alive=version == "1.1" and self.parser.should_keep_alive(),
+            expects_continue=self.expect_100_continue,
+        )
+        self.cycle = call  # type: ignore[assignment]
+        if self.parser.should_upgrade():
+            call.refuse(_refusal("malformed-request", "This server does not change protocols.", "upgrade"))
+        elif _declared_length(self.headers) > BODY_MAX:
+            call.refuse(_refusal("too-large", f"Bodies are at most {BODY_MAX} bytes.", "size"))
+        if earlier is None or earlier.response_complete:
+            call.take_turn()
+        else:
+            self.flow.pause_reading()
+            self._due_s = _NEVER
+            self.pipeline.appendleft((call, None))  # type: ignore[arg-type]
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        call: Any = self.cycle
+        if type(call) is not Call:
+            super().on_body(body)
+        elif not call.is_refused and not call.response_complete:
+            if len(call.body) + len(body) > BODY_MAX:
+                call.refuse(_refusal("too-large", f"Bodies are at most {BODY_MAX} bytes.", "size"))
+            else:
+                call.body += body
+
+    def on_message_complete(self) -> None:
+        """The request is complete; from here on its own deadline holds, not the connection's."""
+        self._due_s = _NEVER
+        call: Any = self.cycle
+        if type(call) is not Call:
+            super().on_message_complete()
+        elif not call.is_refused:
+            call.complete()
+
+    # Between requests.
+
+    def on_response_complete(self) -> None:
+        """Give the next waiting request its turn, or wait for one."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        else:
+            self.expect_within(self.timeout_keep_alive)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if type(cycle) is Call:
+            cycle.take_turn()
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser refuses is a problem document too."""
+        reply = _refusal("malformed-request", "The bytes are not an acceptable HTTP/1.1 request.", "http")
+        lines = [STATUS_LINE[reply.status]]
+        for name, value in (*self.server_state.default_headers, *reply.headers):
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"content-length: %d\r\nconnection: close\r\n\r\n" % len(reply.body))
+        self.transport.write(b"".join(lines) + reply.body)
+        self.transport.close()
+
+    def _check_framing(self, version: str) -> None:
+        if version not in ("1.0", "1.1"):
+            raise ValueError("only HTTP/1.0 and HTTP/1.1 are spoken here")
+        hosts = 0
+        for name, value in self.headers:
+            if name == b"transfer-encoding" and (value.lower() != b"chunked" or version == "1.0"):
+                raise ValueError("the only transfer coding is chunked, in HTTP/1.1")
+            hosts += name == b"host"
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            raise ValueError("send exactly one Host")
+
+    def _continue_as_asgi(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
+        super().on_headers_complete()
+
+
+def _declared_length(headers: list[tuple[bytes, bytes]]) -> int:
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value)
+    return 0

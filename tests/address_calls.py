@@ -1,0 +1,26 @@
+"""Calls the address service as the gateway does: schema first, then the handler."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from atomic_services.address import SERVICE
+from atomic_services.address.schema import ValidateReply
+from atomic_services.contract import CallContext
+
+CONTEXT = CallContext(UUID(int=1), "test", "acct_a", "app_a", datetime(2026, 11, 1, tzinfo=UTC))
+
+
+def call(operation: str, /, **request: Any) -> ValidateReply:
+    """The reply of an operation. The handlers never wait, so one step runs them to their end."""
+    chosen = SERVICE.operations[operation]
+    running = chosen.run(msgspec.convert(request, chosen.request), CONTEXT).__await__()
+    try:
+        next(running)
+    except StopIteration as finished:
+        reply = finished.value
+        assert isinstance(reply, ValidateReply)
+        return reply
+    raise AssertionError("the address service waited for something")
