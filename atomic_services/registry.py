@@ -8,7 +8,7 @@ from types import MappingProxyType
 import msgspec
 import zen
 
-from atomic_services.address.run import SERVICE as ADDRESS
+from atomic_services.address import SERVICE as ADDRESS
 from atomic_services.bench.run import SERVICE as BENCH
 from atomic_services.contract import AtomicService, Operation
 from atomic_services.stock.run import SERVICE as STOCK

@@ -11,8 +11,7 @@ from billing.rollup.roll_up import roll_up
 from billing.store.partitions import ensure_days
 from billing.store.usage_row import COLUMNS, RecordedBy, partition_day, usage_row
 from catalog.usage_event import CallClass, UsageEvent
-from catalog.vocabulary.clock import to_ns
-from catalog.vocabulary.ids import Environment, new_event_id
+from tests.usage_calls import usage_event
 
 PROFILE = {
     "legal_name": "Hefei Trading Ltd",
@@ -28,7 +27,7 @@ GRADUATED: Mapping[str, Any] = {
 }
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-_OUTCOMES: Mapping[CallClass, tuple[str, str]] = {
+_ENDINGS: Mapping[CallClass, tuple[str, str]] = {
     "ok": ("success", "none"),
     "declined": ("business_refusal", "none"),
     "caller_error": ("failure", "caller"),
@@ -98,45 +97,33 @@ async def add_price(
     )
 
 
-def event(
+def call(
     account_id: str,
     occurred_at: datetime,
     *,
-    operation: str = "address/validate",
     price_version: str = "price",
     units: str = "1",
     class_: CallClass = "ok",
-    environment: Environment = "live",
-    application_id: str | None = None,
-    cost_centre_id: str | None = None,
-    subscription_id: str | None = None,
+    **fields: Any,
 ) -> UsageEvent:
-    """One call, billable if it is `ok` and has a price."""
-    moment = to_ns(occurred_at)
-    outcome, fault = _OUTCOMES[class_]
+    """One call of the account's application, billable if it is `ok` and has a price."""
     billable = class_ == "ok" and bool(price_version)
-    fields = {
-        "id": new_event_id(moment).hex,
-        "occurred_at_ns": moment,
-        "environment": environment,
-        "account_id": account_id,
-        "application_id": application_id or f"app_{account_id}",
-        "key_id": "key",
-        "cost_centre_id": cost_centre_id or f"cc_{account_id}",
-        "subscription_id": subscription_id or f"sub_{account_id}",
-        "operation": operation,
-        "passport_version": "1.0.0",
-        "class_": class_,
-        "outcome": outcome,
-        "fault": fault,
-        "billable": billable,
-        "units": units if billable else "0",
-        "price_version": price_version,
-        "payer": account_id,
-        "status": 200,
-        "latency_us": 1_000,
-    }
-    return msgspec.convert(list(fields.values()), UsageEvent)
+    outcome, fault = _ENDINGS[class_]
+    ids = {"application_id": "app", "cost_centre_id": "cc", "subscription_id": "sub"}
+    return usage_event(
+        occurred_at,
+        **{
+            "account_id": account_id,
+            **{field: f"{prefix}_{account_id}" for field, prefix in ids.items()},
+            "price_version": price_version,
+            "class_": class_,
+            "outcome": outcome,
+            "fault": fault,
+            "billable": billable,
+            "units": units if billable else "0",
+            **fields,
+        },
+    )
 
 
 async def store(

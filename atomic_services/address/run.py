@@ -4,7 +4,7 @@ from typing import TypeVar
 
 import msgspec
 
-from atomic_services.address import chinese, divisions, postal, reference, regions
+from atomic_services.address import chinese_reading, divisions, postal, reference, regions
 from atomic_services.address.findings import RULES, conclude, finding
 from atomic_services.address.format import formatted
 from atomic_services.address.reading import DEPENDENT, DIVISIONS, Reading
@@ -113,7 +113,7 @@ def _read(rules: CountryRules, tidy: _Tidy, language: str | None) -> Reading:
     texts = {field: tidy.texts[field] for field in DIVISIONS}
     area = texts["administrative_area"]
     if rules.code == "CN" and not (area and rules.regions.find(area)):
-        return chinese.read(rules, texts, tidy.lines, language)
+        return chinese_reading.read(rules, texts, tidy.lines, language)
     return regions.read(rules, texts, tidy.lines, tidy.postal_code, language)
 
 

@@ -50,8 +50,8 @@ class InvoiceLine(msgspec.Struct, frozen=True):
     split: tuple[Share, ...]
 
 
-_trace_decoder = msgspec.json.Decoder(tuple[TierTrace, ...])
-_split_decoder = msgspec.json.Decoder(tuple[Share, ...])
+decode_trace = msgspec.json.Decoder(tuple[TierTrace, ...]).decode
+decode_split = msgspec.json.Decoder(tuple[Share, ...]).decode
 
 
 async def rated_steps(connection: Connection, invoice_id: str) -> list[RatedStep]:
@@ -85,9 +85,9 @@ async def rated_steps(connection: Connection, invoice_id: str) -> list[RatedStep
             amount=row["amount"],
             precise_before=row["precise_before"],
             precise_after=row["precise_after"],
-            trace=_trace_decoder.decode(row["trace"]),
-            split_before=_split_decoder.decode(row["split_before"]),
-            split_after=_split_decoder.decode(row["split_after"]),
+            trace=decode_trace(row["trace"]),
+            split_before=decode_split(row["split_before"]),
+            split_after=decode_split(row["split_after"]),
         )
         for row in rows
     ]
@@ -190,8 +190,8 @@ async def frozen_lines(connection: Connection, invoice_id: str) -> tuple[Invoice
             units=row["units"],
             amount=row["amount"],
             precise=row["precise"],
-            trace=_trace_decoder.decode(row["trace"]),
-            split=_split_decoder.decode(row["split"]),
+            trace=decode_trace(row["trace"]),
+            split=decode_split(row["split"]),
         )
         for row in rows
     )

@@ -21,10 +21,11 @@ class Unratable(msgspec.Struct, frozen=True):
 
 
 class RatingReport(msgspec.Struct, frozen=True):
-    """How many months were taken, how many lines they grew, and what could not be rated."""
+    """How many months were taken, how many lines they grew, whether to go on at once, and what could not be rated."""
 
     months: int
     lines: int
+    more: bool
     unratable: tuple[Unratable, ...] = ()
 
 
@@ -42,14 +43,14 @@ async def rate_pending(pool: asyncpg.Pool, clock: Clock, limit: int = 100) -> Ra
             async with all_accounts(pool) as connection:
                 month = await _next_marked(connection, month)
                 if month is None:
-                    break
+                    return RatingReport(months, lines, more=False, unratable=tuple(unratable))
                 if await try_lock_books(connection, month.account_id, month.environment):
                     lines += await _rate(connection, month, from_ns(clock.now_ns()))
                     months += 1
         except UsageError as error:
             assert month is not None, "only a month's rating raises it"
             unratable.append(Unratable(month, str(error)))
-    return RatingReport(months, lines, tuple(unratable))
+    return RatingReport(months, lines, more=True, unratable=tuple(unratable))
 
 
 async def _rate(connection: Connection, month: Month, now: datetime) -> int:

@@ -7,6 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from billing.invoice.draft import Draft, draft_for
+from billing.invoice.lines import decode_split
 from billing.invoice.month import Month, Payer
 from billing.invoice.price import rate_lines
 from billing.invoice.used import NOTHING, LineKey, Share, Used, used_lines
@@ -14,8 +15,6 @@ from billing.ledger.accounts import ACCRUED, HOUSE, earnings
 from billing.ledger.post import Entry, post
 from billing.rate import Rating
 from billing.transaction import Connection
-
-_split_decoder = msgspec.json.Decoder(tuple[Share, ...])
 
 
 class RatedBefore(msgspec.Struct, frozen=True):
@@ -104,7 +103,7 @@ async def _rated_before(connection: Connection, month: Month) -> Mapping[LineKey
             units=row["units_after"],
             amount=row["amount_after"],
             precise=row["precise_after"],
-            split=_split_decoder.decode(row["split"]),
+            split=decode_split(row["split"]),
         )
         for row in rows
     }

@@ -96,15 +96,19 @@ class BatchCommitter:
         self._chain = chain
         return first_seq
 
-    def is_short_of_space(self) -> bool:
+    def check_space(self) -> bool:
         """Whether new appends must be refused so that the accepted ones never meet a full disk.
 
         Also starts preparing the next segment as soon as there is room for it above the reserve.
         """
+        if self._spare is not None and self._spare.done():
+            # An error there counts like any other, and is better met now than at the next rotation.
+            self._spare.result()
         free_bytes = min(self._disk.free_bytes(path) for path in self._directories)
         if self._spare is None and free_bytes >= self._reserve_bytes + self._segment_bytes:
             self._spare = self._preparer.submit(prepare, self._disk, self._directories, self._segment_bytes)
-        return self._spare is None or free_bytes < self._reserve_bytes
+        self.is_short_of_space = self._spare is None or free_bytes < self._reserve_bytes
+        return self.is_short_of_space
 
     def close(self) -> None:
         """Give back files, threads and locks. Does not write or sync: what was committed is durable already."""
@@ -144,7 +148,7 @@ class BatchCommitter:
         )
         self._segment = activate(self._disk, spare, header)
         self._number += 1
-        self.is_short_of_space()
+        self.check_space()
 
     def _take_spare(self) -> Spare:
         if self._spare is None:

@@ -5,7 +5,8 @@ into reserved blocks, and it can no longer meet a full disk.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -52,28 +53,30 @@ class OpenSegment(msgspec.Struct):
 def prepare(disk: Disk, directories: tuple[Path, ...], segment_bytes: int) -> Spare:
     """Fill a new file with zeros in each directory, durably; takes milliseconds to a tenth of a second."""
     zeros = bytes(_FILL_BYTES)
-    fds = []
-    for directory in directories:
-        fd = disk.open(directory / SPARE_FILE, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-        fds.append(fd)
-        # Synced piece by piece, so that commits meanwhile never wait behind the whole fill.
-        for offset in range(0, segment_bytes, _FILL_BYTES):
-            write_fully(disk, fd, [zeros[: segment_bytes - offset]], offset)
-            disk.fdatasync(fd)
-        disk.fsync(fd)
+    fds: list[int] = []
+    with _closing_on_error(disk, fds):
+        for directory in directories:
+            fd = disk.open(directory / SPARE_FILE, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+            fds.append(fd)
+            # Synced piece by piece, so that commits meanwhile never wait behind the whole fill.
+            for offset in range(0, segment_bytes, _FILL_BYTES):
+                write_fully(disk, fd, [zeros[: segment_bytes - offset]], offset)
+                disk.fdatasync(fd)
+            disk.fsync(fd)
     return Spare(directories, tuple(fds))
 
 
 def activate(disk: Disk, spare: Spare, header: SegmentHeader) -> OpenSegment:
     """Give a spare its header and its name, durably, before any record may go into it."""
-    for directory, fd in zip(spare.directories, spare.fds, strict=True):
-        final = directory / segment_name(header.number)
-        if final.exists():
-            raise FileExistsError(f"{final} exists already")
-        write_fully(disk, fd, [encode_segment_header(header)], 0)
-        disk.fsync(fd)
-        disk.rename(directory / SPARE_FILE, final)
-        sync_directory(disk, directory)
+    with _closing_on_error(disk, spare.fds):
+        for directory, fd in zip(spare.directories, spare.fds, strict=True):
+            final = directory / segment_name(header.number)
+            if final.exists():
+                raise FileExistsError(f"{final} exists already")
+            write_fully(disk, fd, [encode_segment_header(header)], 0)
+            disk.fsync(fd)
+            disk.rename(directory / SPARE_FILE, final)
+            sync_directory(disk, directory)
     return OpenSegment(header, spare.fds)
 
 
@@ -86,3 +89,13 @@ def trim(disk: Disk, path: Path, end: int) -> None:
             disk.fsync(fd)
     finally:
         disk.close(fd)
+
+
+@contextmanager
+def _closing_on_error(disk: Disk, fds: Sequence[int]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        for fd in fds:
+            disk.close(fd)
+        raise

@@ -62,7 +62,7 @@ class Journal:
         self._batch_bytes_max = min(BATCH_BYTES_MAX, segment_bytes - SEGMENT_HEADER_BYTES)
         self._refusal: tuple[Reason, str] | None = None
         self._closed = False
-        self._space(is_short=committer.is_short_of_space())
+        self._space(is_short=committer.is_short_of_space)
         self._idle = asyncio.Event()
         self._idle.set()
         self._durable_seq = committer.durable_seq
@@ -253,7 +253,7 @@ class Journal:
             while True:
                 now_ns = self._clock.monotonic_ns()
                 if now_ns >= next_check_ns:
-                    is_short = self._committer.is_short_of_space()
+                    is_short = self._committer.check_space()
                     self._loop.call_soon_threadsafe(partial(self._space, is_short=is_short))
                     next_check_ns = now_ns + _SPACE_CHECK_NS
                 try:

@@ -3,6 +3,7 @@
 Whether a COMMIT whose reply was lost took place is never assumed: whoever ships next reads the offset.
 """
 
+from collections import Counter
 from uuid import UUID
 
 import asyncpg
@@ -27,6 +28,7 @@ _MAKE_STAGE = (
 )
 _HAS_STAGE = "SELECT to_regclass($1) IS NOT NULL"
 _STORE = f"INSERT INTO billing.usage_event ({_COLUMN_LIST}) SELECT {_COLUMN_LIST} FROM pg_temp.{_STAGE}"  # noqa: S608
+_STORED_ALREADY = "SELECT id FROM billing.usage_event WHERE id = ANY($1::uuid[]) LIMIT 5"
 _COUNT_REFUSALS = """
     INSERT INTO billing.refusal_count AS counted (account_id, environment, operation, day, reason, calls)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::date[], $5::text[], $6::bigint[])
@@ -67,10 +69,16 @@ async def ship(
     if shipment.rows:
         await ensure_days(connection, shipment.days)
         try:
-            await _store(connection, shipment)
+            async with connection.transaction():
+                await _store(connection, shipment)
         except asyncpg.UniqueViolationError as error:
-            raise ShippingHalted("event-already-stored", str(error.detail)) from error
-        except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
+            raise ShippingHalted("event-already-stored", await _repeated(connection, shipment)) from error
+        except (
+            asyncpg.IntegrityConstraintViolationError,
+            asyncpg.DataError,
+            ArithmeticError,
+            ValueError,
+        ) as error:
             raise ShippingHalted("event-refused", str(error)) from error
     if shipment.refusals:
         await _count_refusals(connection, shipment)
@@ -87,6 +95,14 @@ async def _store(connection: Connection, shipment: Shipment) -> None:
     expected = f"INSERT 0 {len(shipment.rows)}"
     if stored != expected:
         raise ShippingHalted("stored-count-differs", f"{stored!r} where {expected!r} was due")
+
+
+async def _repeated(connection: Connection, shipment: Shipment) -> str:
+    """Which events, at most five: row-level security keeps the value out of the server's own message."""
+    ids = Counter(row[0] for row in shipment.rows)
+    stored = await connection.fetch(_STORED_ALREADY, list(ids))
+    repeated = [row["id"] for row in stored] or [event for event, times in ids.items() if times > 1]
+    return ", ".join(str(event) for event in repeated[:5])
 
 
 async def _count_refusals(connection: Connection, shipment: Shipment) -> None:

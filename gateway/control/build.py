@@ -13,5 +13,6 @@ def build_control(context: ControlContext) -> Litestar:
         route_handlers=[health.healthz, health.readyz, health.metrics],
         dependencies={"context": Provide(lambda: context, sync_to_thread=False, use_cache=True)},
         openapi_config=None,
+        logging_config=None,
         debug=False,
     )

@@ -72,7 +72,7 @@ class UnitsOfWork:
                 raise DatabaseAway from error
             yield UnitOfWork(connection)
         finally:
-            await self._pool.release(connection)
+            await _give_back(self._pool, connection)
 
 
 async def open_pool(connect: Mapping[str, Any], size: int) -> asyncpg.Pool:
@@ -89,12 +89,21 @@ async def open_pool(connect: Mapping[str, Any], size: int) -> asyncpg.Pool:
         max_size=size,
         command_timeout=15,
         timeout=_ACQUIRE_TIMEOUT_S,
-        reset=_roll_back,
+        reset=_leave_as_it_is,
     )
     return await pool
 
 
-async def _roll_back(connection: Any) -> None:
-    """What a connection goes through before its next call: cheaper than a full reset, which nothing here needs."""
-    if connection.is_in_transaction():
-        await connection.execute("ROLLBACK")
+async def _give_back(pool: asyncpg.Pool, connection: Any) -> None:
+    """Roll back what was not committed, so that nothing is left open for the next call."""
+    try:
+        if not connection.is_closed() and connection.is_in_transaction():
+            await connection.execute("ROLLBACK")
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        connection.terminate()
+    finally:
+        await pool.release(connection)
+
+
+async def _leave_as_it_is(_: Any) -> None:
+    """Settings are local to transactions and nothing else is changed on a connection, so there is nothing to reset."""

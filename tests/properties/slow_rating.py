@@ -53,11 +53,10 @@ def slow_percentage(fields: Fields, values: Sequence[int]) -> Fraction:
 
 
 def slow_minor_units(amount: Fraction, places: int) -> int:
-    """Half-up to minor units, by looking for the nearest one."""
-    units = int(amount * 10**places)
-    while abs(amount * 10**places - units) * 2 >= 1:
-        units += 1 if amount > 0 else -1
-    return units
+    """Half-up to minor units: the whole ones, and one more where the rest is half of one or larger."""
+    whole = int(amount * 10**places)
+    rest = amount * 10**places - whole
+    return whole + (rest >= Fraction(1, 2)) - (rest <= Fraction(-1, 2))
 
 
 def _converted(quantity: Fraction, size: Fraction, mode: str) -> Fraction:

@@ -23,7 +23,19 @@ def call(operation: str, address: Address) -> ValidateReply:
 def _names_in(country: str) -> list[str]:
     if country == "CN":
         names = [name for unit in list(divisions().units.values())[::7] for name in (unit.name, unit.short)]
-        return [*names, "市辖区", "渝北区", "江北区", "襄樊市", "下城区", "鼓楼区", "西湖区", "Suzhou", "台湾省", "香港"]
+        return [
+            *names,
+            "市辖区",
+            "渝北区",
+            "江北区",
+            "襄樊市",
+            "下城区",
+            "鼓楼区",
+            "西湖区",
+            "Suzhou",
+            "台湾省",
+            "香港",
+        ]
     names = []
     pending: list[Region] = list(rules_of(country).regions.children)
     while pending and len(names) < 400:
@@ -49,7 +61,10 @@ def addresses(draw: st.DrawFn) -> Address:
     else:
         country = draw(st.sampled_from(DIVIDED))
         names = st.sampled_from(NAMES[country])
-        lines = st.lists(st.lists(names | st.sampled_from(["中山路1号", " ", "1 Main St"]), max_size=4).map("".join), max_size=2)
+        lines = st.lists(
+            st.lists(names | st.sampled_from(["中山路1号", " ", "1 Main St"]), max_size=4).map("".join),
+            max_size=2,
+        )
     optional = st.none() | names
     return ValidateRequest(
         country=draw(st.sampled_from([country, country.lower()])),
@@ -95,11 +110,15 @@ def test_what_was_given_outside_the_divisions_is_cleaned_and_never_invented(addr
     reply = call("validate", address)
     for field in ("recipient", "organization", "sorting_code"):
         given_text = getattr(address, field)
-        assert getattr(reply.address, field) == ((clean(given_text) or None) if given_text is not None else None)
+        assert getattr(reply.address, field) == (
+            (clean(given_text) or None) if given_text is not None else None
+        )
     if reply.address.postal_code is not None:
         assert address.postal_code is not None
         assert fold(reply.address.postal_code) in fold(clean_postal(address.postal_code))
-    written = "".join(clean(text) for text in (*address.lines, *(getattr(address, f) or "" for f in DIVISIONS)))
+    written = "".join(
+        clean(text) for text in (*address.lines, *(getattr(address, f) or "" for f in DIVISIONS))
+    )
     assert all(set(line) <= set(written) for line in reply.address.lines)
 
 
@@ -164,9 +183,13 @@ def test_a_county_name_alone_is_resolved_only_where_no_other_unit_bears_it() -> 
             assert {unit.code for unit in units} <= named, name
 
 
-@given(st.sampled_from(UNITS), st.sampled_from(["", " ", ", "]), st.sampled_from(["中山路1号", "1号楼", "A座"]))
+@given(
+    st.sampled_from(UNITS), st.sampled_from(["", " ", ", "]), st.sampled_from(["中山路1号", "1号楼", "A座"])
+)
 @settings(max_examples=300, deadline=None)
-def test_a_line_that_begins_with_full_names_is_read_completely(unit: Unit, separator: str, street: str) -> None:
+def test_a_line_that_begins_with_full_names_is_read_completely(
+    unit: Unit, separator: str, street: str
+) -> None:
     slots = list(dict.fromkeys(slot.name for slot in unit.slots() if slot is not None))
     assume(len(slots) > 1)
     reply = call("normalise", Address(country="CN", lines=[separator.join([*slots, street])]))

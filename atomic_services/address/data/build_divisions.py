@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 HERE = Path(__file__).parent
 FIRST_YEAR = 2000
+# "Suburb", "town": when such a district went, its villages went to several neighbours.
+COMMON_NAMES = ("郊区", "市郊区", "城区", "市区", "矿区", "新区")
 PLACEHOLDER_CITIES = ("市辖区", "县", "直辖县")
 
 
@@ -60,6 +62,8 @@ def successors_of(old: Unit, now: Iterable[Unit], next_year: dict[tuple[int, str
     short name, or the same code carried over without a gap in years, or a one-character county whose character
     begins the new name (横县, 横州市); or, without an id, the same short name and level in the same city.
     """
+    if old.name in COMMON_NAMES:
+        return []
     peers = [unit for unit in now if unit.level == old.level and unit.province_code == old.province_code]
     linked = [unit for unit in peers if unit.identity == old.identity]
     if old.level < 3:
@@ -103,15 +107,22 @@ def main(source: Path) -> None:
     for row in retired.values():
         assert all(code in now for code in row[3:]), row
     write("divisions.tsv", ((u.code, u.name, u.short) for u in sorted(now.values(), key=lambda u: u.code)))
-    # A row that only changed its code, with the same name and parent, teaches nothing: the name is current.
+    # A name that its parent has today teaches nothing, whatever code it had: the name is current.
+    current = {(parent_of(unit, now), unit.name) for unit in now.values()}
     write(
         "retired.tsv",
         (
             (code, name, row[1], row[0], row[2], ",".join(row[3:]))
             for (code, name), row in sorted(retired.items())
-            if not (len(row) == 4 and now[row[3]].name == name)
+            if (row[0], name) not in current and not (len(row) == 4 and now[row[3]].name == name)
         ),
     )
+
+
+def parent_of(unit: Unit, now: dict[str, Unit]) -> str:
+    """The code of the city, or of the province where there is no city between."""
+    city = unit.code[:4] + "00"
+    return city if unit.level == 3 and city in now else unit.province_code
 
 
 def apply_changes(now: dict[str, Unit], retired: dict[tuple[str, str], list[str]]) -> None:
@@ -126,9 +137,12 @@ def apply_changes(now: dict[str, Unit], retired: dict[tuple[str, str], list[str]
             now[code] = Unit(int(since[:4]), 3, code, name, short, code, code[:4] + "00", province)
         elif kind == "retire":
             old = now.pop(code)
-            city = code[:4] + "00"
-            parent = city if city in now else old.province_code
-            retired[(code, old.name)] = [parent, old.short, rest[1], *filter(None, rest[0].split(","))]
+            retired[(code, old.name)] = [
+                parent_of(old, now),
+                old.short,
+                rest[1],
+                *filter(None, rest[0].split(",")),
+            ]
         else:
             assert kind == "succeed", line
             rows = [row for (old_code, _), row in retired.items() if old_code == code]

@@ -1,0 +1,130 @@
+"""Rating, ledger and documents as they follow from the usage rows, against what is stored: one sentence a difference."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from billing.audit.rerating import rerated_lines
+from billing.invoice.lines import decode_split, decode_trace, frozen_lines, invoice_lines, rated_steps
+from billing.invoice.month import period_of
+from billing.transaction import Connection
+from catalog.vocabulary.ids import Environment
+from catalog.vocabulary.money import plain
+
+# Each step of a line begins where the one before it ended, and the first at nothing.
+_BROKEN_CHAINS = """
+    SELECT id, account_id, period, operation FROM (
+        SELECT *, lag(calls_after, 1, 0::bigint) OVER line AS calls, lag(units_after, 1, 0::numeric) OVER line AS units,
+               lag(amount_after, 1, 0::numeric) OVER line AS amount_was, row_number() OVER line AS place
+        FROM billing.rated_line WHERE environment = $1
+        WINDOW line AS (PARTITION BY account_id, environment, subscription_id, operation, price_version, period
+                        ORDER BY step)) AS step
+    WHERE step <> place OR calls_before <> calls OR units_before <> units OR amount <> amount_after - amount_was
+    ORDER BY id
+"""
+_LAST_STEPS = """
+    SELECT DISTINCT ON (account_id, period, subscription_id, operation, price_version)
+           account_id, period, subscription_id, operation, price_version,
+           calls_after, units_after, amount_after, precise_after, trace, split
+    FROM billing.rated_line WHERE environment = $1
+    ORDER BY account_id, period, subscription_id, operation, price_version, step DESC
+"""
+# Every posting that rated lines and issued documents call for, and every posting that there is.
+_LEDGER = """
+    WITH due (kind, source, booked_at, account_id, ledger_account, currency, amount) AS (
+        SELECT 'rating', 'rated_line:' || id, rated_at, account_id, 'accrued', currency, amount
+        FROM billing.rated_line WHERE environment = $1 AND amount <> 0
+        UNION ALL
+        SELECT 'rating', 'rated_line:' || id, rated_at, 'house', 'earnings:' || split_part(operation, '/', 1),
+               currency, -amount
+        FROM billing.rated_line WHERE environment = $1 AND amount <> 0
+        UNION ALL
+        SELECT 'issue', 'invoice:' || invoice.id, issued_at, account_id, ledger_account, currency, sign * total
+        FROM billing.invoice, (VALUES ('receivable', 1), ('accrued', -1)) AS side (ledger_account, sign)
+        WHERE environment = $1 AND state = 'issued' AND total <> 0
+    ), booked AS (
+        SELECT kind, source, booked_at, account_id, ledger_account, currency, amount
+        FROM billing.ledger_transaction JOIN billing.posting ON transaction_id = ledger_transaction.id
+        WHERE environment = $1
+    )
+    (SELECT 'is due and not posted' AS what, * FROM (TABLE due EXCEPT ALL TABLE booked) AS lost)
+    UNION ALL
+    (SELECT 'is posted and not due' AS what, * FROM (TABLE booked EXCEPT ALL TABLE due) AS invented)
+    ORDER BY source, ledger_account, what
+"""
+_GAPS = """
+    SELECT series, last, numbers FROM billing.invoice_number
+    FULL JOIN (SELECT left(number, -7) AS series, count(*) AS numbers,
+                      min(right(number, 6)::integer) AS lowest, max(right(number, 6)::integer) AS highest
+               FROM billing.invoice WHERE number IS NOT NULL GROUP BY 1) AS used USING (series)
+    WHERE last IS DISTINCT FROM numbers OR lowest <> 1 OR highest <> last ORDER BY series
+"""
+
+
+async def rating_differences(connection: Connection, environment: Environment) -> AsyncIterator[str]:
+    """Rated lines against one rating of the recomputed usage, which must be in this transaction."""
+    for row in await connection.fetch(_BROKEN_CHAINS, environment):
+        yield f"{environment} rated line {row['id']} ({row['operation']}): does not continue the step before it"
+    rated = {
+        tuple(row[:5]): (*row[5:9], decode_trace(row["trace"]), decode_split(row["split"]))
+        for row in await connection.fetch(_LAST_STEPS, environment)
+    }
+    async for line in rerated_lines(connection, environment):
+        month, key, used, rating = line.month, line.key, line.used, line.rating
+        place = (
+            month.account_id,
+            month.period.first_day,
+            key.subscription_id,
+            key.operation,
+            key.price_version,
+        )
+        due = (
+            used.calls,
+            used.units,
+            rating.amount,
+            rating.precise,
+            rating.trace,
+            used.shares,
+        )
+        if (found := rated.pop(place, None)) != due:
+            yield f"{environment} {_place(place)}: rated {_brief(found)}, due is {_brief(due)}"
+    for place, found in rated.items():
+        if any(found[:4]):
+            yield f"{environment} {_place(place)}: rated {_brief(found)}, nothing was used"
+
+
+async def ledger_differences(connection: Connection, environment: Environment) -> AsyncIterator[str]:
+    """Postings against the rated lines and issued documents that call for them."""
+    for row in await connection.fetch(_LEDGER, environment):
+        entry = f"{row['account_id']} {row['ledger_account']} {plain(row['amount'])} {row['currency']}"
+        yield f"{environment} {row['source']}: {entry} {row['what']}"
+
+
+async def document_differences(connection: Connection, environment: Environment) -> AsyncIterator[str]:
+    """Issued documents against the lines that were rated onto them."""
+    rows = await connection.fetch(
+        "SELECT id, period, number, total FROM billing.invoice WHERE environment = $1 AND state = 'issued' ORDER BY id",
+        environment,
+    )
+    for row in rows:
+        due = invoice_lines(await rated_steps(connection, row["id"]), period_of(row["period"]))
+        if due != await frozen_lines(connection, row["id"]):
+            yield f"{environment} {row['number']}: its lines are not what was rated onto it"
+        if sum(line.amount for line in due) != row["total"]:
+            yield f"{environment} {row['number']}: its total is not the sum of what was rated onto it"
+
+
+async def number_differences(connection: Connection) -> AsyncIterator[str]:
+    """Series whose numbers are not 1, 2, 3 … up to the counter."""
+    for row in await connection.fetch(_GAPS):
+        yield f"series {row['series']}: {row['numbers'] or 0} documents, the counter stands at {row['last']}"
+
+
+def _place(place: Sequence[object]) -> str:
+    account_id, period, _, operation, price_version = place
+    return f"{account_id} {str(period)[:7]} {operation} {price_version or '(no price)'}"
+
+
+def _brief(figures: Sequence[object] | None) -> str:
+    if figures is None:
+        return "nothing"
+    calls, units, amount, precise = figures[:4]
+    return f"{calls} calls, {units} units, {amount} ({precise})"

@@ -1,0 +1,1 @@
+"""The demo group that a first start shows."""

@@ -1,0 +1,111 @@
+"""A PostgreSQL socket that breaks at a chosen statement: before it is sent, or after it ran and before its reply."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+Moment = Literal["before", "after"]
+
+# Messages that make the server do something and answer: Query, Sync and CopyDone (PostgreSQL protocol 3.0).
+_STATEMENTS = {b"Q", b"S", b"c"}
+# What ends the answer: ReadyForQuery, or CopyInResponse.
+_ENDS = {b"Z", b"G"}
+
+
+class DatabaseProxy:
+    """Passes everything on until statement number `at`, counted over all connections from 1; then breaks once."""
+
+    def __init__(self, folder: Path, upstream: Path) -> None:
+        """`folder` gets the socket; `on_break` runs at the break, before the connections are cut."""
+        self._path = folder / ".s.PGSQL.5432"
+        self._upstream = upstream / ".s.PGSQL.5432"
+        self.on_break: Callable[[], Awaitable[None]] | None = None
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._at = 0
+        self._moment: Moment = "before"
+        self.statements = 0
+        self.broken = False
+
+    async def __aenter__(self) -> "DatabaseProxy":
+        """Listen."""
+        self._server = await asyncio.start_unix_server(self._accept, self._path)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Cut every connection and stop listening."""
+        assert self._server is not None
+        self._server.close()
+        await self._cut()
+
+    def break_at(self, at: int, moment: Moment) -> None:
+        """Count from the beginning and break at this statement; 0 never breaks."""
+        self._at, self._moment = at, moment
+        self.statements, self.broken = 0, False
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server = await asyncio.open_unix_connection(self._upstream)
+        self._writers |= {writer, server[1]}
+        replies = asyncio.create_task(self._replies(server[0], writer))
+        self._tasks.add(replies)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            await self._requests(reader, server, replies)
+        server[1].close()
+
+    async def _requests(
+        self,
+        reader: asyncio.StreamReader,
+        server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        replies: "asyncio.Task[None]",
+    ) -> None:
+        kind = b""
+        while True:
+            # Only the first message of a connection, the start-up, has no type.
+            header = await reader.readexactly(5 if kind else 4)
+            body = await reader.readexactly(int.from_bytes(header[-4:], "big") - 4)
+            kind = header[:1] if kind else b"start-up"
+            due = False
+            if kind in _STATEMENTS:
+                self.statements += 1
+                due = self.statements == self._at
+            if due and self._moment == "before":
+                return await self._break()
+            if due:
+                replies.cancel()
+            server[1].write(header + body)
+            await server[1].drain()
+            if due:
+                await _read_reply(server[0])
+                return await self._break()
+
+    async def _replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+
+    async def _break(self) -> None:
+        self.broken = True
+        if self.on_break is not None:
+            await self.on_break()
+        await self._cut()
+
+    async def _cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+
+async def _read_reply(reader: asyncio.StreamReader) -> None:
+    kind = b""
+    while kind not in _ENDS:
+        header = await reader.readexactly(5)
+        await reader.readexactly(int.from_bytes(header[1:], "big") - 4)
+        kind = header[:1]
