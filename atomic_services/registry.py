@@ -70,6 +70,22 @@ def check(catalogue: Catalogue) -> None:
         raise CatalogueMismatchError(tuple(errors))
 
 
+def example_errors(passport: Passport) -> tuple[FieldError, ...]:
+    """Examples whose request the code would refuse: looked for at publication, since examples are terms."""
+    service = SERVICES.get(passport.service)
+    found = []
+    for index, entry in enumerate(passport.operations):
+        operation = service.operations.get(entry.id) if service else None
+        for place, example in enumerate(entry.examples if operation else ()):
+            assert operation is not None
+            try:
+                convert(example.request, operation.request)
+            except Problem as problem:
+                pointer = f"/operations/{index}/examples/{place}/request{problem.errors[0].pointer}"
+                found.append(FieldError(pointer, "example", problem.errors[0].detail))
+    return tuple(found)
+
+
 def _departures(passport: Passport) -> Iterator[FieldError]:
     """Where a passport says something else than the code. A retired service may have lost its code."""
     if not passport.callable:
@@ -114,12 +130,6 @@ def _entry_departures(
     for place, field in enumerate(entry.personal_data):
         if not pointer_exists(operation.request, f"/{field}"):
             yield FieldError(f"{at}/personal_data/{place}", "reference", "name a field of the request")
-    for place, example in enumerate(entry.examples):
-        try:
-            convert(example.request, operation.request)
-        except Problem as problem:
-            pointer = f"{at}/examples/{place}/request{problem.errors[0].pointer}"
-            yield FieldError(pointer, "example", problem.errors[0].detail)
 
 
 def _resolve(service: str, reference: SchemaReference) -> type[msgspec.Struct] | None:

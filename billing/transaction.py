@@ -23,7 +23,9 @@ async def all_accounts(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def one_snapshot(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
-    """The same, but every statement sees the database as it was at the first one: for comparing books."""
+    """The same, but every statement sees the database as it was at the first one, and may take its time: for
+    comparing whole books."""
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
         await connection.execute(_EVERY_ACCOUNT)
+        await connection.execute("SET LOCAL statement_timeout = 0")
         yield connection

@@ -27,6 +27,7 @@ __all__ = [
     "Document",
     "DocumentEntry",
     "DocumentPage",
+    "Month",
     "OperationUsage",
     "ServiceUsage",
     "UsageView",

@@ -9,7 +9,7 @@ import msgspec
 
 from catalog.limit import Rate
 from catalog.passport import OperationEntry, Passport
-from catalog.plan import Price, depends_on_period, list_price, parse_price
+from catalog.plan import Price, depends_on_period, list_amount, parse_price
 from catalog.usage_event import BillableOn
 from catalog.vocabulary.clock import to_ns
 from catalog.vocabulary.money import plain
@@ -35,19 +35,23 @@ class PriceVersion(msgspec.Struct, frozen=True):
 
 
 class AppliedPrice(msgspec.Struct, frozen=True, gc=False):
-    """A price version as the call path needs it; `charge` is the `Ordergate-Charge` of one billable unit's list price."""
+    """A price version as the call path needs it; `one_call` is the `Ordergate-Charge` of a single unit."""
 
     id: str
     effective_from_ns: int
     billable_on: BillableOn
-    list_price: Decimal
     currency: str
-    is_estimate: bool
+    one_call: str
+    price: Price
 
     def charge(self, units: Decimal) -> str:
-        """`<decimal> <currency>`, followed by `; estimate` where the real price depends on the period."""
-        amount = f"{plain(self.list_price * units)} {self.currency}"
-        return amount + "; estimate" if self.is_estimate else amount
+        """`<decimal> <currency>` at list price, with `; estimate` where the real price depends on the period."""
+        return self.one_call if units == 1 else _charge(self.price, units, self.currency)
+
+
+def _charge(price: Price, units: Decimal, currency: str) -> str:
+    amount = f"{plain(list_amount(price, units))} {currency}"
+    return amount + "; estimate" if depends_on_period(price) else amount
 
 
 class PublishedOperation(msgspec.Struct, frozen=True):
@@ -85,9 +89,9 @@ def applied(version: PriceVersion) -> AppliedPrice:
         version.id,
         version.effective_from_ns,
         version.billable_on,
-        list_price(version.price),
         version.currency,
-        depends_on_period(version.price),
+        _charge(version.price, Decimal(1), version.currency),
+        version.price,
     )
 
 
@@ -96,7 +100,7 @@ def price_version(row: Mapping[str, object]) -> PriceVersion:
     model, price = row["model"], row["price"]
     assert isinstance(model, str)
     assert isinstance(price, Mapping)
-    fields = {name: row[name] for name in PriceVersion.__struct_fields__ if name not in ("price",)}
+    fields = {name: row[name] for name in PriceVersion.__struct_fields__ if name != "price"}
     return PriceVersion(**fields, price=parse_price(model, price))  # type: ignore[arg-type]
 
 

@@ -218,11 +218,11 @@ def interface_changes(owned: Passport, offered: Passport) -> list[FieldError]:
     found: list[FieldError] = []
     if offered.version != owned.version:
         found.append(FieldError("/version", "interface", f"this installation runs version {owned.version}; publish terms for it"))
-    for entry in owned.operations:
-        if offered.operation(entry.id) is None:
-            found.append(
-                FieldError("/operations", "interface", f"operation {entry.id!r} is missing; only a new major version drops one")
-            )
+    found.extend(
+        FieldError("/operations", "interface", f"operation {entry.id!r} is missing; only a new major version drops one")
+        for entry in owned.operations
+        if offered.operation(entry.id) is None
+    )
     for index, entry in enumerate(offered.operations):
         own = owned.operation(entry.id)
         if own is None:
@@ -255,7 +255,7 @@ def with_terms(interface: Passport, terms: Passport) -> Passport:
     remaining = {entry.id for entry in interface.operations}
 
     def merged_plan(plan: dict[str, Any]) -> dict[str, Any]:
-        own = next((one for one in interface.plans if one["id"] == plan["id"]), {"prices": []})
+        own: dict[str, Any] = next((one for one in interface.plans if one["id"] == plan["id"]), {"prices": []})
         kept = [price for price in plan["prices"] if price["operation"] in remaining]
         return {**plan, "prices": kept + [price for price in own["prices"] if price["operation"] in added]}
 
@@ -341,9 +341,11 @@ def _operations_broken(passport: Passport) -> list[FieldError]:
             found.append(FieldError(f"{at}/deadline_ms", "range", "the deadline is between 1 and 120,000 milliseconds"))
         if not 1 <= entry.max_body_bytes <= 1024 * 1024:
             found.append(FieldError(f"{at}/max_body_bytes", "range", "bodies are between 1 byte and 1 MiB"))
-        for name in ("request", "reply"):
-            if not _SCHEMA.fullmatch(getattr(entry, name).schema):
-                found.append(FieldError(f"{at}/{name}/schema", "reference", "write schema.py:TypeName"))
+        found.extend(
+            FieldError(f"{at}/{name}/schema", "reference", "write schema.py:TypeName")
+            for name, reference in (("request", entry.request), ("reply", entry.reply))
+            if not _SCHEMA.fullmatch(reference.schema)
+        )
         if entry.idempotency != "not_needed" and entry.effect == "none":
             found.append(
                 FieldError(f"{at}/idempotency", "effect", "a stored reply lives in the effect's transaction; without effect write not_needed")

@@ -1,6 +1,7 @@
 """The promise of a passport: objectives over a window and the credit that a miss costs."""
 
 from decimal import Decimal
+from itertools import pairwise
 from typing import Literal
 
 import msgspec
@@ -82,7 +83,7 @@ def _schedule_broken(schedule: tuple[CreditStep, ...], at: str) -> list[FieldErr
     bounds = [Decimal(step.at_least) for step in schedule]
     if not bounds or bounds[-1] != 0:
         found.append(FieldError(at, "complete", 'end the schedule with at_least: "0"'))
-    if any(upper <= lower for upper, lower in zip(bounds, bounds[1:], strict=False)):
+    if any(upper <= lower for upper, lower in pairwise(bounds)):
         found.append(FieldError(at, "descending", "list the schedule from the best attainment down"))
     return found
 

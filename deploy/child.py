@@ -56,7 +56,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             # Ctrl-C reaches the supervisor alone; it stops its children in order.
             start_new_session=True,
-            preexec_fn=end_with_parent,  # noqa: PLW1509 - no threads exist in the supervisor
+            preexec_fn=end_with_parent,
         )
         self._started_ns = self._clock.monotonic_ns()
 

@@ -1,11 +1,11 @@
 """The state directory of an installation, ORDERGATE_HOME: what is where, and whether somebody serves it.
 
-    home/
-      journals/       usage that is recorded and not yet pruned, a directory for each worker
-      secrets/        0600 files: the peppers of the key digests, the local keys
-      postgres/       the embedded database
-      run/            what lives as long as the running product
-        ordergate.json  who serves it, on which port; locked while that is true
+home/
+  journals/       usage that is recorded and not yet pruned, a directory for each worker
+  secrets/        0600 files: the peppers of the key digests, the local keys
+  postgres/       the embedded database
+  run/            what lives as long as the running product
+    ordergate.json  who serves it, on which port; locked while that is true
 """
 
 import fcntl

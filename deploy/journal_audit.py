@@ -94,7 +94,9 @@ def _segment(header: _Header, following: _Header | None) -> Iterator[_Entry]:
         expected += len(entries)
         position += -(-(size + _TRAILER.size) // 512) * 512
     if following is not None and (expected != following.base_seq or chain != following.chain):
-        raise AuditError(f"{header.path}: ends with {expected - 1}, the next segment begins with {following.base_seq}")
+        raise AuditError(
+            f"{header.path}: ends with {expected - 1}, the next segment begins with {following.base_seq}"
+        )
 
 
 def _batch(content: bytes, position: int, seed: int, expected: int) -> tuple[list[_Entry], int, bytes] | None:
@@ -115,7 +117,11 @@ def _batch(content: bytes, position: int, seed: int, expected: int) -> tuple[lis
     if not entries or len(content) < cursor + _TRAILER.size:
         return None
     magic, count, first, last, durable, chain, crc, end = _TRAILER.unpack_from(content, cursor)
-    if magic != b"TRLR" or end != b"\xa5\x5a\xc3\x3c" or crc != zlib.crc32(content[cursor : cursor + 48], seed):
+    if (
+        magic != b"TRLR"
+        or end != b"\xa5\x5a\xc3\x3c"
+        or crc != zlib.crc32(content[cursor : cursor + 48], seed)
+    ):
         return None
     if (count, first, last, durable) != (len(entries), expected, entries[-1].seq, expected - 1):
         return None

@@ -7,10 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from types import FrameType
-
-import msgspec
 
 from catalog.vocabulary.clock import Clock, SystemClock
 from deploy.child import Child, ChildSpec, stop_all

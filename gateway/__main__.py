@@ -35,7 +35,12 @@ def _connect(settings: Settings) -> Any:
     def connect(role: str) -> Mapping[str, Any]:
         if settings.database_url is not None:
             return {"dsn": settings.database_url, "server_settings": {"role": role}}
-        return {"host": str(settings.socket_dir), "user": role, "database": "ordergate", "server_settings": {}}
+        return {
+            "host": str(settings.socket_dir),
+            "user": role,
+            "database": "ordergate",
+            "server_settings": {},
+        }
 
     return connect
 

@@ -41,7 +41,9 @@ _FORGET_S = 60.0
 class Gateway:
     """A worker's parts, started in order and stopped in reverse."""
 
-    def __init__(self, settings: Settings, connect: Callable[[str], Mapping[str, Any]], clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, connect: Callable[[str], Mapping[str, Any]], clock: Clock | None = None
+    ) -> None:
         """`connect` answers asyncpg's arguments for a database role."""
         self._settings = settings
         self._connect = connect
@@ -49,6 +51,7 @@ class Gateway:
         self._closing = contextlib.AsyncExitStack()
         self._background: list[asyncio.Task[None]] = []
         self.journal: Journal
+        self.directory: DirectoryStore
         self.control: ASGIApp
         self.pipeline: Pipeline
 
@@ -59,7 +62,7 @@ class Gateway:
         self._closing.push_async_callback(self.journal.close)
         counters = SharedCounters(settings.run / "rates")
         self._closing.callback(counters.close)
-        directory = DirectoryStore(self._connect("ordergate_gateway"), clock, settings.auth_stale_max_s)
+        self.directory = directory = DirectoryStore(self._connect("ordergate_gateway"), clock, settings.auth_stale_max_s)
         await directory.start()
         self._closing.push_async_callback(directory.stop)
         registry.check(directory.current().catalogue)
@@ -118,7 +121,9 @@ class Gateway:
                 try:
                     await step()
                 except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                    log.warning("background work waits for PostgreSQL", extra={"reason": type(error).__name__})
+                    log.warning(
+                        "background work waits for PostgreSQL", extra={"reason": type(error).__name__}
+                    )
 
         self._background.append(asyncio.create_task(run()))
 
@@ -127,7 +132,7 @@ class Gateway:
             await connection.execute("SET LOCAL ordergate.account = '*'")
             await replies.forget_expired(connection, from_ns(self._clock.now_ns()))
 
-    def _sweeper(self, pool: asyncpg.Pool, service: AtomicService) -> Callable[[], Any]:
+    def _sweeper(self, pool: Any, service: AtomicService) -> Callable[[], Any]:
         async def sweep() -> None:
             assert service.sweep is not None
             async with pool.acquire() as connection, connection.transaction():

@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 _PLAIN_SUCCESS = "status == 200"
 
 
-async def dispatch(call: ValidCall, operations: Mapping[str, Operation], transaction: Transaction | None) -> Outcome:
+async def dispatch(
+    call: ValidCall, operations: Mapping[str, Operation], transaction: Transaction | None
+) -> Outcome:
     """Every way an operation can end is an outcome; nothing is raised but cancellation."""
     admission = call.admission
     operation = admission.permit.operation
@@ -44,7 +46,7 @@ async def dispatch(call: ValidCall, operations: Mapping[str, Operation], transac
     except TimeoutError:
         detail = f"{operation.id} did not answer within {operation.entry.deadline_ms} ms."
         return failed(call, Problem("deadline-exceeded", detail))
-    except Exception as error:  # noqa: BLE001 - a service's defect must end as a recorded provider_error
+    except Exception as error:
         log.exception("the operation failed", extra=_context(call), exc_info=error)
         return failed(call, Problem("internal-error", "The operation failed on our side."))
     return Outcome(call, "ok", _judge(operation.entry.success_when, reply), "none", 200, reply, None)

@@ -35,7 +35,9 @@ def check(request: RawRequest) -> None:
 
 def _check_path(raw_path: bytes) -> None:
     if b"?" in raw_path:
-        raise Problem("malformed-request", "Operations take no query parameters; put the input into the body.")
+        raise Problem(
+            "malformed-request", "Operations take no query parameters; put the input into the body."
+        )
     if not _PATH.fullmatch(raw_path):
         raise Problem("unknown-operation", "The path is not of the form /v1/service/operation.")
 
@@ -67,10 +69,14 @@ def _check_headers(request: RawRequest) -> None:
     if size > HEADER_BYTES_MAX:
         raise _malformed("header-size", f"header fields are at most {HEADER_BYTES_MAX} bytes together")
     if hosts != 1 or credentials > 1 or lengths > 1:
-        raise _malformed("header-repeated", "send exactly one Host and at most one Authorization and Content-Length")
+        raise _malformed(
+            "header-repeated", "send exactly one Host and at most one Authorization and Content-Length"
+        )
     if types != 1 or not (content_type == b"application/json" or _JSON_TYPE.fullmatch(content_type)):
         raise Problem("unsupported-media-type", "Send Content-Type: application/json in UTF-8.")
 
 
 def _malformed(rule: str, detail: str) -> Problem:
-    return Problem("malformed-request", f"{detail[0].upper()}{detail[1:]}.", errors=(FieldError("", rule, detail),))
+    return Problem(
+        "malformed-request", f"{detail[0].upper()}{detail[1:]}.", errors=(FieldError("", rule, detail),)
+    )

@@ -233,8 +233,8 @@ class CallProtocol(HttpToolsProtocol):
         if not is_call_path(url.path):
             self._continue_as_asgi()
             return
-        raw_path = url.path + b"?" + url.query if url.query is not None else url.path
-        earlier = self.cycle
+        raw_path = url.path if url.query is None else url.path + b"?" + url.query
+        earlier: Any = self.cycle
         call = Call(
             self,
             self.parser.get_method(),
@@ -295,7 +295,7 @@ class CallProtocol(HttpToolsProtocol):
         else:
             super()._start_asgi_task(cycle, app)
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the base's own words stay inside
         """What the parser refuses is a problem document too."""
         reply = _refusal("malformed-request", "The bytes are not an acceptable HTTP/1.1 request.", "http")
         lines = [STATUS_LINE[reply.status]]

@@ -22,7 +22,9 @@ async def earlier_reply(unit: UnitOfWork, call: ValidCall) -> Reply | None:
     place = (caller.account_id, caller.environment, operation.id, key)
     if not await replies.claim(unit.connection, *place):
         raise Problem(
-            "idempotency-in-flight", "The first request with this key has not been answered yet.", retry_after_s=1
+            "idempotency-in-flight",
+            "The first request with this key has not been answered yet.",
+            retry_after_s=1,
         )
     stored = await replies.find(unit.connection, *place, from_ns(call.admission.occurred_at_ns))
     if stored is None:
@@ -30,7 +32,11 @@ async def earlier_reply(unit: UnitOfWork, call: ValidCall) -> Reply | None:
     if not hmac.compare_digest(stored.request_hash, call.body_hash):
         raise Problem("idempotency-key-reused", "The stored reply under this key answers a different body.")
     rate = [(name.encode(), value.encode()) for name, value in call.admission.rate_headers]
-    return Reply(stored.reply.status, [*stored.reply.headers, (b"idempotent-replayed", b"true"), *rate], stored.reply.body)
+    return Reply(
+        stored.reply.status,
+        [*stored.reply.headers, (b"idempotent-replayed", b"true"), *rate],
+        stored.reply.body,
+    )
 
 
 async def keep_reply(unit: UnitOfWork, call: ValidCall, reply: Reply) -> None:

@@ -19,7 +19,14 @@ class RateLimited(Problem):
             "rate-limited",
             f"The limit of {rate.q} calls in {rate.w} seconds for each {rate.per} is reached.",
             retry_after_s=decision.retry_s,
-            extra={"limit": {"per": rate.per, "calls": rate.q, "window_s": rate.w, "retry_after_s": decision.retry_s}},
+            extra={
+                "limit": {
+                    "per": rate.per,
+                    "calls": rate.q,
+                    "window_s": rate.w,
+                    "retry_after_s": decision.retry_s,
+                }
+            },
         )
         self.headers = _headers(rate, decision)
 

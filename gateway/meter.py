@@ -3,7 +3,7 @@
 from asyncio import Future
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from atomic_services.contract import Transaction
 from billing.journal import JournalUnavailable
@@ -15,7 +15,7 @@ from catalog.vocabulary.money import plain
 from catalog.vocabulary.problem import Problem
 from gateway.proofs import Admission, Outcome, Permit, Receipt
 
-Record = Callable[[Transaction, UsageEvent], Awaitable[None]]
+Record = Callable[[Any, UsageEvent], Awaitable[None]]
 
 
 class Journal(Protocol):
@@ -52,10 +52,14 @@ class Meter:
             await self._journal.append(USAGE_EVENT_KIND, encode_record(event))
         except JournalUnavailable:
             # Without a record there is no metered reply: the caller is told to repeat and is billed for nothing.
-            raise Problem("unavailable", "The call cannot be recorded just now, so it does not count.", retry_after_s=2) from None
+            raise Problem(
+                "unavailable", "The call cannot be recorded just now, so it does not count.", retry_after_s=2
+            ) from None
         return receipt
 
-    async def in_transaction(self, outcome: Outcome, price: AppliedPrice, transaction: Transaction) -> Receipt:
+    async def in_transaction(
+        self, outcome: Outcome, price: AppliedPrice, transaction: Transaction
+    ) -> Receipt:
         """Write the usage row beside the effect; it becomes durable with the pipeline's commit."""
         receipt, event = self._receipt(outcome, price)
         await self._record(transaction, event)

@@ -88,10 +88,10 @@ class Pipeline:
                 reply = await self._with_effect(call, price, trace)
         except Problem as problem:
             reply = self._refused(problem, caller, operation, call_id)
-        except Exception:  # noqa: BLE001 - the last resort: a defect of ours is answered, logged and not billed
+        except Exception:
             log.exception("a call failed outside its operation", extra={"call_id": call_id_text(call_id)})
-            problem = Problem("internal-error", "The gateway failed; nothing was changed that is not on record.")
-            reply = self._refused(problem, caller, operation, call_id)
+            ours = Problem("internal-error", "The gateway failed; nothing was changed that is not on record.")
+            reply = self._refused(ours, caller, operation, call_id)
         if trace is not None:
             trace.end(reply.status, {"ordergate.operation": operation})
         return reply
@@ -158,4 +158,8 @@ class Pipeline:
 
 
 def _away() -> Problem:
-    return Problem("unavailable", "The operation's state cannot be reached just now; nothing was changed.", retry_after_s=2)
+    return Problem(
+        "unavailable",
+        "The operation's state cannot be reached just now; nothing was changed.",
+        retry_after_s=2,
+    )

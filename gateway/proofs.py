@@ -9,7 +9,8 @@ from uuid import UUID
 import msgspec
 
 from catalog.load import AppliedPrice, PublishedOperation
-from catalog.usage_event import CallClass, Fault, Outcome as CallOutcome
+from catalog.usage_event import CallClass, Fault
+from catalog.usage_event import Outcome as CallOutcome
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.problem import Problem
 

@@ -45,4 +45,3 @@ def refuse(problem: Problem, instance: str, headers: tuple[tuple[str, str], ...]
     if problem.type.status == 405:
         lines.append((b"allow", b"POST"))
     return Reply(problem.type.status, lines, problem_body(problem, instance))
-

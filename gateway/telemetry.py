@@ -5,6 +5,7 @@ drops when the exporter is slow: telemetry never holds or fails a call, and usag
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from uuid import UUID
 
 from opentelemetry.sdk.resources import Resource
@@ -33,7 +34,10 @@ class Metrics:
             registry=registry,
         )
         self._refused = Counter(
-            "ordergate_calls_refused", "Calls turned away or replayed, by reason", ("reason",), registry=registry
+            "ordergate_calls_refused",
+            "Calls turned away or replayed, by reason",
+            ("reason",),
+            registry=registry,
         )
         self._children: dict[tuple[str, str], Histogram] = {}
 
@@ -93,9 +97,13 @@ class Tracing:
             context=self._propagator.extract(carrier),
             kind=SpanKind.SERVER,
             start_time=marks[0][1],
-            attributes={"ordergate.call_id": call_id_text(trace.call_id), "http.response.status_code": status, **attributes},
+            attributes={
+                "ordergate.call_id": call_id_text(trace.call_id),
+                "http.response.status_code": status,
+                **attributes,
+            },
         )
-        for (_, before_ns), (stage, after_ns) in zip(marks, marks[1:], strict=False):
+        for (_, before_ns), (stage, after_ns) in pairwise(marks):
             span.set_attribute(f"ordergate.stage.{stage}_us", (after_ns - before_ns) // 1_000)
         span.end(marks[-1][1])
 

@@ -23,7 +23,9 @@ def validate(admission: Admission, raw: RawRequest, operations: Mapping[str, Ope
         return ValidCall(admission, request, None, b"")
     key = _idempotency_key(raw)
     if key is None and entry.idempotency == "required":
-        raise Problem("idempotency-key-missing", f"{operation.id} changes state and needs an Idempotency-Key.")
+        raise Problem(
+            "idempotency-key-missing", f"{operation.id} changes state and needs an Idempotency-Key."
+        )
     return ValidCall(admission, request, key, sha256(raw.body).digest())
 
 
@@ -32,7 +34,11 @@ def _idempotency_key(raw: RawRequest) -> str | None:
     if not values:
         return None
     key = values[0].strip(b' \t"')
-    if len(values) > 1 or not 1 <= len(key) <= _KEY_LENGTH_MAX or not all(0x21 <= byte <= 0x7E for byte in key):
+    if (
+        len(values) > 1
+        or not 1 <= len(key) <= _KEY_LENGTH_MAX
+        or not all(0x21 <= byte <= 0x7E for byte in key)
+    ):
         detail = f"send it once, 1 to {_KEY_LENGTH_MAX} visible ASCII characters"
         raise Problem(
             "malformed-request",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from deploy.database import Database
 from deploy.roles import BILLING, GATEWAY, READER
 from tests.databases import DatabaseServer
+from tests.gateways import RunningGateway, running_gateway
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +61,10 @@ async def reader_pool(database: Database) -> AsyncIterator[asyncpg.Pool]:
     """The reading role, without a scope."""
     async with asyncpg.create_pool(**database.as_role(READER), min_size=1, max_size=4) as pool:
         yield pool
+
+
+@pytest.fixture
+async def gateway(database: Database, tmp_path: Path, admin: asyncpg.Connection) -> AsyncIterator[RunningGateway]:
+    """A gateway worker that answers real HTTP; see tests/gateways.py."""
+    async with running_gateway(database, tmp_path / "home", admin) as running:
+        yield running

@@ -134,7 +134,6 @@ def divisions() -> Divisions:
     metadata = reference.load("CN")
     latin_names = {key: entry.get("lname") for key, entry in metadata.items() if "--" not in key}
     units: dict[str, Unit] = {}
-    siblings: set[tuple[str, str]] = set()
     for code, name, short in _rows("divisions.tsv"):
         if code in ELSEWHERE:
             continue
@@ -142,11 +141,6 @@ def divisions() -> Divisions:
         level = PROVINCE if code.endswith("0000") else CITY if code.endswith("00") else COUNTY
         path = _path(name, parent)
         latin = latin_names.get(path) or latin_names.get(path.removesuffix("省"))
-        # Two units of one parent that sound alike cannot be told apart by their Latin name.
-        if latin is not None and (parent.code if parent else "", fold(latin)) in siblings:
-            latin = None
-        if latin is not None:
-            siblings.add((parent.code if parent else "", fold(latin)))
         units[code] = Unit(code, name, short, latin, level, parent)
     names: dict[str, list[Entry]] = {}
     leading: set[str] = set()

@@ -32,7 +32,7 @@ def read(
         lines=lines,
         findings=tuple(walk.findings),
         areas=tuple(
-            PostalArea(_shown(r, r, latin), r.postal_prefix) for r in trail if r.postal_prefix is not None
+            PostalArea(_shown(r, latin), r.postal_prefix) for r in trail if r.postal_prefix is not None
         ),
         postal_pattern=next((r.postal_override for r in trail if r.postal_override is not None), None),
         required=next((r.required for r in trail if r.required is not None), None),
@@ -103,7 +103,7 @@ class _Walk:
 
     def _take(self, field: str, region: Region, rule: str) -> None:
         text = self.texts.get(field)
-        value = _shown(region, self._parent(DIVISIONS.index(field)) or region, self.latin)
+        value = _shown(region, self.latin)
         self.trail = (*self.trail, region)
         if text == value:
             self.parts[field] = Part(value, "confirmed", region.code)
@@ -142,14 +142,9 @@ class _Walk:
 
     def _candidates(self, trails: list[Trail]) -> tuple[Candidate, ...]:
         return tuple(
-            Candidate(*(_shown(region, region, self.latin) for region in trail))
-            for trail in trails[:_CANDIDATES_MAX]
+            Candidate(*(_shown(region, self.latin) for region in trail)) for trail in trails[:_CANDIDATES_MAX]
         )
 
 
-def _shown(region: Region, parent: Region, latin: bool) -> str:
-    """The name to write; a Latin name only where it leads back to the same region."""
-    if not latin:
-        return region.local
-    unambiguous = parent is region or (len(found := parent.find(region.latin)) == 1 and found[0] is region)
-    return region.latin if unambiguous else region.local
+def _shown(region: Region, latin: bool) -> str:
+    return region.latin if latin else region.local

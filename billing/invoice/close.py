@@ -119,6 +119,14 @@ async def _open_months(
     connection: Connection, account_id: str, environment: Environment, period: Period
 ) -> list[Month]:
     """The months up to this one that have usage to rate or a draft, latest first."""
+    # All marks at once and in the order in which the roll-up sets them, or the two could wait for each other.
+    await connection.execute(
+        "SELECT FROM billing.unrated WHERE account_id = $1 AND environment = $2 AND period <= $3 "
+        "ORDER BY period FOR UPDATE",
+        account_id,
+        environment,
+        period.first_day,
+    )
     rows = await connection.fetch(
         "SELECT period FROM billing.unrated WHERE account_id = $1 AND environment = $2 AND period <= $3 UNION "
         "SELECT period FROM billing.invoice "

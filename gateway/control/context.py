@@ -15,7 +15,11 @@ from gateway.stores.directory import DirectoryStore
 
 
 class ControlContext(msgspec.Struct, frozen=True):
-    """The parts of a worker that the control plane reads; `reader` are asyncpg's arguments of the reading role."""
+    """The parts of a worker that the control plane uses.
+
+    `reader` are asyncpg's arguments of the reading role; `pool` connects as the gateway's role; new keys are hashed
+    under the newest of `peppers`.
+    """
 
     clock: Clock
     directory: DirectoryStore
@@ -26,3 +30,4 @@ class ControlContext(msgspec.Struct, frozen=True):
     metrics_registry: CollectorRegistry
     metrics_dir: Path | None
     metrics_token: str | None
+    peppers: Mapping[int, bytes] = {}

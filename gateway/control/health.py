@@ -2,8 +2,10 @@
 
 import hmac
 from ipaddress import ip_address
+from typing import Any
 
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 from litestar.exceptions import PermissionDeniedException
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -21,7 +23,7 @@ def healthz() -> dict[str, str]:
 
 
 @get("/readyz", include_in_schema=False, sync_to_thread=False)
-def readyz(context: ControlContext) -> Response[dict[str, str]]:
+def readyz(context: NamedDependency[ControlContext]) -> Response[dict[str, str]]:
     """Whether calls can be recorded and credentials checked: 200, or 503 with what is missing."""
     checks = {
         "journal": context.journal.failure or "ok",
@@ -32,18 +34,20 @@ def readyz(context: ControlContext) -> Response[dict[str, str]]:
 
 
 @get("/metrics", include_in_schema=False, sync_to_thread=False)
-def metrics(request: Request[object, object, object], context: ControlContext) -> Response[bytes]:
+def metrics(
+    request: Request[Any, Any, Any], context: NamedDependency[ControlContext]
+) -> Response[bytes]:
     """Prometheus' text format over all workers; for loopback or a bearer of the operator's token."""
     if not _may_read(request, context.metrics_token):
         raise PermissionDeniedException("Metrics are for loopback or a bearer of ORDERGATE_METRICS_TOKEN.")
     registry = context.metrics_registry
     if context.metrics_dir is not None:
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=str(context.metrics_dir))
+        MultiProcessCollector(registry, path=str(context.metrics_dir))  # type: ignore[no-untyped-call]
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-def _may_read(request: Request[object, object, object], token: str | None) -> bool:
+def _may_read(request: Request[Any, Any, Any], token: str | None) -> bool:
     if token is not None:
         presented = request.headers.get("authorization", "")
         return hmac.compare_digest(presented.encode(), f"Bearer {token}".encode())

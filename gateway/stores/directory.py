@@ -105,22 +105,26 @@ class DirectoryStore:
         return (self._clock.monotonic_ns() - self._refreshed_ns) / 1e9
 
     async def _follow(self, connection: asyncpg.Connection | None) -> None:
-        while True:
-            try:
-                if connection is None:
-                    connection = await asyncpg.connect(**self._connect)
-                await connection.add_listener(CHANNEL, self._notified)
-                while True:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._changed.wait(), POLL_S)
-                    self._changed.clear()
-                    await self._refresh(connection)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning("the directory cannot be refreshed", extra={"reason": type(error).__name__})
-                if connection is not None:
-                    connection.terminate()
-                    connection = None
-                await asyncio.sleep(POLL_S)
+        try:
+            while True:
+                try:
+                    if connection is None:
+                        connection = await asyncpg.connect(**self._connect)
+                    await connection.add_listener(CHANNEL, self._notified)
+                    while True:
+                        with contextlib.suppress(TimeoutError):
+                            await asyncio.wait_for(self._changed.wait(), POLL_S)
+                        self._changed.clear()
+                        await self._refresh(connection)
+                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    log.warning("the directory cannot be refreshed", extra={"reason": type(error).__name__})
+                    if connection is not None:
+                        connection.terminate()
+                        connection = None
+                    await asyncio.sleep(POLL_S)
+        finally:
+            if connection is not None:
+                connection.terminate()
 
     def _notified(self, *_: object) -> None:
         self._changed.set()
@@ -151,7 +155,9 @@ class DirectoryStore:
             account = self._accounts[row["account_id"]]
             if row["ended"]:
                 if account.subscriptions.get(row["service"], ("",))[0] == row["id"]:
-                    account.subscriptions = {k: v for k, v in account.subscriptions.items() if k != row["service"]}
+                    account.subscriptions = {
+                        k: v for k, v in account.subscriptions.items() if k != row["service"]
+                    }
             else:
                 account.subscriptions = {**account.subscriptions, row["service"]: (row["id"], row["plan_id"])}
         for row in rows["application"]:

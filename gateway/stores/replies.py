@@ -71,7 +71,9 @@ async def keep(
     now: datetime,
 ) -> None:
     """Keep a reply for a day."""
-    headers = [(name.decode(), value.decode()) for name, value in reply.headers if not name.startswith(b"ratelimit")]
+    headers = [
+        (name.decode(), value.decode()) for name, value in reply.headers if not name.startswith(b"ratelimit")
+    ]
     await connection.execute(
         """
         INSERT INTO gateway.stored_reply

@@ -57,7 +57,9 @@ class UnitsOfWork:
     @contextlib.asynccontextmanager
     async def begin(self, account_id: str) -> AsyncIterator[UnitOfWork]:
         """A transaction that ends rolled back unless it is committed; `DatabaseAway` if there is none to be had."""
-        assert _ACCOUNT_ID.fullmatch(account_id), "account ids are made by us, of letters that need no quoting"
+        assert _ACCOUNT_ID.fullmatch(account_id), (
+            "account ids are made by us, of letters that need no quoting"
+        )
         try:
             connection = await self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

@@ -1,7 +1,9 @@
 """Disks that fail or die at a chosen call, and journals built by hand for the journal's tests."""
 
+import asyncio
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -81,6 +83,11 @@ class ScriptedDisk:
         return self._disk.free_bytes(path)
 
 
+def counting() -> ScriptedDisk:
+    """A disk that only counts its calls."""
+    return ScriptedDisk(lambda *_: None)
+
+
 def kill_at(call: int) -> ScriptedDisk:
     """A disk that ends the process with SIGKILL before a call."""
 
@@ -127,7 +134,9 @@ def committer(
     )
 
 
-def write_batches(directory: Path, batches: Iterable[list[tuple[int, bytes]]], mirror: Path | None = None) -> None:
+def write_batches(
+    directory: Path, batches: Iterable[list[tuple[int, bytes]]], mirror: Path | None = None
+) -> None:
     """Open, commit the batches, close."""
     writer = committer(directory, mirror=mirror)
     for batch in batches:
@@ -138,7 +147,10 @@ def write_batches(directory: Path, batches: Iterable[list[tuple[int, bytes]]], m
 def in_child(work: Callable[[int], None]) -> tuple[int, bytes]:
     """Run `work(pipe)` in a forked child; returns its wait status and what it wrote to the pipe."""
     read_end, write_end = os.pipe()
-    pid = os.fork()
+    with warnings.catch_warnings():
+        # Newer Pythons warn of forking beside threads; the child starts its own and touches no other's.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
     if pid == 0:
         os.close(read_end)
         status = 1
@@ -170,3 +182,12 @@ def memory_directory() -> Iterator[Path]:
     shared_memory = Path("/dev/shm")
     with TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as name:
         yield Path(name)
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds; fails after ten seconds."""
+    for _ in range(1_000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come about within ten seconds")

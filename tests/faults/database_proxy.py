@@ -1,12 +1,13 @@
-"""A PostgreSQL socket that breaks at a chosen statement: before it is sent, or after it ran and before its reply."""
+"""A PostgreSQL socket that breaks at a chosen statement: after the server ran it and before its reply is passed on.
+
+To the database a client that is lost before statement n + 1 is one that is lost after statement n, so breaking after
+each in turn is breaking around all of them, COMMIT among them.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
-
-Moment = Literal["before", "after"]
 
 # Messages that make the server do something and answer: Query, Sync and CopyDone (PostgreSQL protocol 3.0).
 _STATEMENTS = {b"Q", b"S", b"c"}
@@ -18,7 +19,7 @@ class DatabaseProxy:
     """Passes everything on until statement number `at`, counted over all connections from 1; then breaks once."""
 
     def __init__(self, folder: Path, upstream: Path) -> None:
-        """`folder` gets the socket; `on_break` runs at the break, before the connections are cut."""
+        """`folder` gets the socket; at the break `on_break` runs, or else every connection is cut."""
         self._path = folder / ".s.PGSQL.5432"
         self._upstream = upstream / ".s.PGSQL.5432"
         self.on_break: Callable[[], Awaitable[None]] | None = None
@@ -26,7 +27,6 @@ class DatabaseProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._at = 0
-        self._moment: Moment = "before"
         self.statements = 0
         self.broken = False
 
@@ -41,9 +41,9 @@ class DatabaseProxy:
         self._server.close()
         await self._cut()
 
-    def break_at(self, at: int, moment: Moment) -> None:
+    def break_at(self, at: int) -> None:
         """Count from the beginning and break at this statement; 0 never breaks."""
-        self._at, self._moment = at, moment
+        self._at = at
         self.statements, self.broken = 0, False
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -71,10 +71,9 @@ class DatabaseProxy:
             if kind in _STATEMENTS:
                 self.statements += 1
                 due = self.statements == self._at
-            if due and self._moment == "before":
-                return await self._break()
             if due:
                 replies.cancel()
+                await asyncio.wait({replies})
             server[1].write(header + body)
             await server[1].drain()
             if due:
@@ -86,12 +85,14 @@ class DatabaseProxy:
             while data := await reader.read(65536):
                 writer.write(data)
                 await writer.drain()
+            writer.close()
 
     async def _break(self) -> None:
         self.broken = True
-        if self.on_break is not None:
+        if self.on_break is None:
+            await self._cut()
+        else:
             await self.on_break()
-        await self._cut()
 
     async def _cut(self) -> None:
         for writer in self._writers:

@@ -38,7 +38,9 @@ class Sweep:
         # A cut file is filled up with zeros again; a few sectors of them behind the last batch are as good as all.
         self.image = self.image[: scan.end + 1024]
         self.last_batch = next(
-            at for at in range(scan.end - 512, 0, -512) if self.image[at : at + 4].startswith(b"R\x01\x00\x00")
+            at
+            for at in range(scan.end - 512, 0, -512)
+            if self.image[at : at + 4].startswith(b"R\x01\x00\x00")
         )
 
     def scan(self, image: bytes) -> SegmentScan:

@@ -16,6 +16,8 @@ from tests.fakes.journal_disk import (
     SMALL_SEGMENT,
     ScriptedDisk,
     committer,
+    counting,
+    eventually,
     fail_at,
     is_torture,
     memory_directory,
@@ -69,12 +71,12 @@ async def served(directory: Path, disk: ScriptedDisk, mirror: Path | None) -> tu
 def test_after_the_first_io_error_nothing_is_acknowledged(
     root: Path, error: int, *, short: bool, mirrored: bool
 ) -> None:
-    counting = ScriptedDisk(lambda n, name: None)
+    undisturbed = counting()
     mirror = root / "count-mirror" if mirrored else None
-    everything, _ = asyncio.run(served(root / "count", counting, mirror))
+    everything, _ = asyncio.run(served(root / "count", undisturbed, mirror))
     assert len(everything) == 18
     failures = 0
-    for call in points(counting.calls, 100 if is_torture() else 8):
+    for call in points(undisturbed.calls, 100 if is_torture() else 8):
         disk = fail_at(call, error, short=short)
         mirror = root / f"{call}-mirror" if mirrored else None
         acknowledged, failure = asyncio.run(served(root / str(call), disk, mirror))
@@ -127,7 +129,10 @@ def test_short_writes_are_continued(tmp_path: Path) -> None:
     writer = committer(tmp_path / "w", disk=Stingy())
     writer.commit([(1, b"s" * 5_000), (2, b"t" * 700)])
     writer.close()
-    assert [payload for _, _, payload in journal_audit.iter_payloads(tmp_path / "w")] == [b"s" * 5_000, b"t" * 700]
+    assert [payload for _, _, payload in journal_audit.iter_payloads(tmp_path / "w")] == [
+        b"s" * 5_000,
+        b"t" * 700,
+    ]
 
 
 def test_a_disk_that_takes_no_bytes_is_an_error(tmp_path: Path) -> None:
@@ -162,7 +167,9 @@ class Gauge(SystemDisk):
         return self.free
 
 
-async def test_a_filling_disk_is_refused_before_it_is_full_and_accepted_appends_complete(tmp_path: Path) -> None:
+async def test_a_filling_disk_is_refused_before_it_is_full_and_accepted_appends_complete(
+    tmp_path: Path,
+) -> None:
     disk = Gauge()
     journal = await Journal.open(
         tmp_path, clock=CLOCK, segment_bytes=SMALL_SEGMENT, reserve_bytes=1_000_000, disk=disk
@@ -171,16 +178,12 @@ async def test_a_filling_disk_is_refused_before_it_is_full_and_accepted_appends_
     disk.free = 900_000
     assert await asyncio.gather(*accepted) == list(range(1, 11))
     CLOCK.advance(2)
-    async with asyncio.timeout(10):
-        while journal.healthy:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not journal.healthy)
     with pytest.raises(JournalUnavailable) as refused:
         journal.append(1, b"one more")
     assert refused.value.reason == "disk-reserve"
     disk.free = 2**40
     CLOCK.advance(2)
-    async with asyncio.timeout(10):
-        while not journal.healthy:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: journal.healthy)
     assert await journal.append(1, b"welcome again") == 11
     await journal.close()

@@ -23,7 +23,7 @@ batches = st.lists(st.tuples(st.integers(0, 255), payloads), min_size=1, max_siz
 sessions = st.lists(st.lists(batches, max_size=5), min_size=1, max_size=4)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sessions=sessions, mirrored=st.booleans(), limit=st.integers(1, 200_000))
 def test_what_is_appended_is_read_back_in_order(
     sessions: list[list[list[tuple[int, bytes]]]], mirrored: bool, limit: int
@@ -56,7 +56,7 @@ def read_in_pages(directory: Path, limit: int) -> list[tuple[int, int, bytes]]:
     return read
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=12), start=st.integers(0, 60))
 def test_reading_may_begin_anywhere(sizes: list[int], start: int) -> None:
     with memory_directory() as root:

@@ -162,6 +162,18 @@ class StockMachine(RuleBasedStateMachine):
         stock[key] += quantity
         assert reply.available == model.available(self.now)[key]
 
+    @rule(
+        owner=OWNER,
+        sku=st.sampled_from(SKUS),
+        warehouse=st.sampled_from(WAREHOUSES),
+        excess=st.integers(0, 1),
+    )
+    def clear_out(self, owner: tuple[str, Environment], sku: str, warehouse: str, excess: int) -> None:
+        """All that is available can be taken out, and not one unit more."""
+        free = self.model[owner].available(self.now)[sku, warehouse]
+        if free + excess:
+            self.adjust(owner, sku, warehouse, -(free + excess), False)
+
     @rule(owner=OWNER, id_=IDS, lines=LINES, ttl_s=TTL, partial=st.booleans())
     def reserve(
         self, owner: tuple[str, Environment], id_: str, lines: Lines, ttl_s: int, partial: bool
@@ -275,12 +287,13 @@ class StockMachine(RuleBasedStateMachine):
         """Time passes."""
         self.clock.advance(seconds)
 
-    @rule(owner=OWNER, id_=IDS)
-    def wait_for_expiry(self, owner: tuple[str, Environment], id_: str) -> None:
-        """Time passes until exactly the moment at which a reservation expires."""
+    @rule(owner=OWNER, id_=IDS, successor=IDS)
+    def take_over(self, owner: tuple[str, Environment], id_: str, successor: str) -> None:
+        """At exactly the moment at which a reservation expires, its units are another's for the asking."""
         known = self.model[owner].reservations.get(id_)
         if known is not None and known.is_held(self.now):
             self.clock.advance((known.expires_at - self.now).total_seconds())
+            self.reserve_the_last_unit(owner, successor, min(known.total())[0], 10)
 
     @rule()
     def sweep(self) -> None:

@@ -67,12 +67,15 @@ async def test_entries_that_balance_only_across_currencies_are_not_posted(billin
 async def test_the_database_itself_refuses_to_commit_an_unbalanced_transaction(
     billing_pool: asyncpg.Pool, admin: asyncpg.Connection
 ) -> None:
-    with pytest.raises(asyncpg.CheckViolationError):
+    async def add_a_cent() -> None:
         async with all_accounts(billing_pool) as connection:
             transaction_id = await post(connection, "rating", "one", "live", NOW, _entries("1.00", "-1.00"))
             await connection.execute(
                 "INSERT INTO billing.posting VALUES ($1, 3, 'acct_a', 'accrued', 'CNY', 0.01)", transaction_id
             )
+
+    with pytest.raises(asyncpg.CheckViolationError):
+        await add_a_cent()
     assert await admin.fetchval("SELECT count(*) FROM billing.ledger_transaction") == 0
 
 

@@ -84,7 +84,8 @@ async def test_live_and_test_usage_are_rated_in_books_of_their_own_at_full_price
     await add_account(admin, "acct_a")
     await add_price(admin, "price")
     await use(
-        billing_pool, [call("acct_a", OCTOBER_5), *(call("acct_a", OCTOBER_5, environment="test") for _ in range(2))]
+        billing_pool,
+        [call("acct_a", OCTOBER_5), *(call("acct_a", OCTOBER_5, environment="test") for _ in range(2))],
     )
     await rate_pending(billing_pool, CLOCK)
     assert await _lines(admin, "environment, calls_after, amount") == [
@@ -142,7 +143,9 @@ async def test_raters_at_the_same_time_share_the_work_and_never_double_it(
         reports = await asyncio.gather(*(rate_pending(billing_pool, CLOCK) for _ in range(4)))
         assert sum(report.lines for report in reports) == len(accounts)
     assert await _lines(admin, "account_id, step, calls_after") != []
-    assert await admin.fetchval("SELECT sum(amount) FROM billing.rated_line") == Decimal("1.65") * len(accounts)
+    assert await admin.fetchval("SELECT sum(amount) FROM billing.rated_line") == Decimal("1.65") * len(
+        accounts
+    )
 
 
 async def test_a_month_that_somebody_closes_is_passed_over_and_stays_marked(
@@ -211,8 +214,14 @@ async def test_models_that_need_more_than_a_sum_are_fed_from_hours_calls_and_end
     await use(
         billing_pool,
         [
-            *(call("acct_a", OCTOBER_5.replace(hour=h), operation="stock/hourly", price_version="hourly") for h in (1, 2)),
-            *(call("acct_a", OCTOBER_5, operation="stock/share", price_version="share", units=u) for u in ("10", "100")),
+            *(
+                call("acct_a", OCTOBER_5.replace(hour=h), operation="stock/hourly", price_version="hourly")
+                for h in (1, 2)
+            ),
+            *(
+                call("acct_a", OCTOBER_5, operation="stock/share", price_version="share", units=u)
+                for u in ("10", "100")
+            ),
             *(
                 call("acct_a", OCTOBER_5, operation="stock/success", price_version="success", class_=class_)
                 for class_ in ("ok", "ok", "caller_error", "provider_error")

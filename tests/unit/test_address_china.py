@@ -78,7 +78,7 @@ def test_short_latin_missing_and_repeated_names_lead_to_the_same_canonical_addre
         ({"lines": ["鼓楼区中山路1号"]}, {"南京市", "徐州市", "福州市", "开封市"}),
         ({"administrative_area": "江苏", "dependent_locality": "鼓楼"}, {"南京市", "徐州市"}),
         ({"locality": "朝阳"}, {"北京市", "长春市", "朝阳市"}),
-        ({"locality": "Suzhou"}, {"苏州市", "宿州市"}),
+        ({"locality": "Suzhou"}, {"苏州市", "宿州市", "酒泉市"}),
         ({"dependent_locality": "江北区"}, {"宁波市", "重庆市"}),
         ({"dependent_locality": "东区"}, {"攀枝花市"}),
         ({"dependent_locality": "徐汇"}, {"上海市"}),

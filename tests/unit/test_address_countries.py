@@ -2,7 +2,7 @@
 
 import pytest
 
-from atomic_services.address.reference import countries, pattern, rules_of
+from atomic_services.address.reference import countries, rules_of
 from atomic_services.address.schema import ValidateReply
 from catalog.vocabulary.problem import CallerFault
 from tests.address_calls import call
@@ -83,12 +83,17 @@ def test_a_postal_code_must_agree_with_its_region() -> None:
     assert right.verdict == "valid"
 
 
-def test_the_regions_of_the_data_accept_their_own_postal_examples() -> None:
-    for country in ("US", "CA", "JP", "KR", "IT", "ES", "AU"):
-        for region in rules_of(country).regions.children:
-            assert region.postal_prefix is None or pattern(region.postal_prefix)
-            reply = call("validate", country=country, administrative_area=region.local, lines=["1"])
-            assert status(reply)["administrative_area"] == "confirmed", (country, region.local)
+def test_every_region_of_every_country_is_found_by_each_of_its_written_names() -> None:
+    for country in countries():
+        pending = [rules_of(country).regions]
+        while pending:
+            parent = pending.pop()
+            for region in parent.children:
+                for name in (region.local, region.latin):
+                    found = parent.find(name)
+                    assert len(found) == 1, (country, name)
+                    assert found[0] is region, (country, name)
+            pending += parent.children
 
 
 @pytest.mark.parametrize(
@@ -231,6 +236,9 @@ def test_a_place_that_the_label_cannot_show_is_to_be_confirmed() -> None:
          ("九龍", "尖沙咀", "彌敦道1號")),
         ({"country": "SG", "postal_code": "546080", "lines": ["1 Tampines Ave"]}, ("1 Tampines Ave", "SINGAPORE 546080")),
         ({"country": "US", "locality": "Reno", "lines": ["1 Main St"]}, ("1 Main St", "RENO")),
+        ({"country": "US", "administrative_area": "CA", "postal_code": "94043", "lines": ["1 Main St"]},
+         ("1 Main St", "CA 94043")),
+        ({"country": "JP", "administrative_area": "東京都", "lines": ["世田谷区若林1-2-3"]}, ("東京都", "世田谷区若林1-2-3")),
     ],
 )  # fmt: skip
 def test_the_label_follows_the_template_without_stray_separators(

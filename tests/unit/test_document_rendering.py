@@ -63,7 +63,11 @@ def test_csv_has_the_line_its_shares_and_the_total_with_numbers_as_they_are() ->
         "-3.49",
         "-3.4890",
     )
-    assert (line["operation"], line["usage_period"], line["correction"]) == ("address/validate", "2026-10", "yes")
+    assert (line["operation"], line["usage_period"], line["correction"]) == (
+        "address/validate",
+        "2026-10",
+        "yes",
+    )
     assert line["tiers"] == "price: 6.5 x 0.055 + 0 = 0.3575; billed_before: -3.8465"
     assert (share["application"], share["cost_centre"], share["calls"]) == ("Web, shop", "电商平台", "7")
     assert (total["calls"], total["amount"], total["currency"], total["number"]) == (

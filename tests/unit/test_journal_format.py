@@ -56,7 +56,9 @@ def test_the_independent_reader_agrees_with_the_product(tmp_path: Path) -> None:
     assert report.exit_code == 0
     assert report.segments == 4
     assert journal_audit.count_records(tmp_path / "w") == report.kinds
-    assert list(journal_audit.iter_payloads(tmp_path / "w")) == [(r.seq, r.kind, r.payload) for r in page.records]
+    assert list(journal_audit.iter_payloads(tmp_path / "w")) == [
+        (r.seq, r.kind, r.payload) for r in page.records
+    ]
     assert journal_audit.last_seq(tmp_path / "w") == report.last_seq == page.last_seq == 781
 
 

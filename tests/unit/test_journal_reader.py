@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.journal import Journal, JournalDamaged, JournalReader, prune, read_digests, verify
+from billing.journal import Journal, JournalDamaged, JournalReader, Record, prune, read_digests, verify
 from billing.journal.directory import DIGESTS_FILE, list_segments, segment_name
 from catalog.vocabulary.clock import SystemClock, from_ns
 from deploy import journal_audit
@@ -37,10 +37,10 @@ async def test_a_reader_follows_a_writer_in_another_process_and_misses_nothing(t
     finished: list[tuple[int, bytes]] = []
     writer = threading.Thread(target=lambda: finished.append(in_child(write)))
     writer.start()
-    while not list_segments(tmp_path):
-        await asyncio.sleep(0.005)
+    await eventually(lambda: bool(list_segments(tmp_path)))
     reader = JournalReader(tmp_path)
-    seq, records, pages = 0, [], 0
+    records: list[Record] = []
+    seq = pages = 0
     async with asyncio.timeout(60):
         while len(records) < RECORDS:
             page = reader.read_after(seq, 20_000)
@@ -155,7 +155,10 @@ def test_pruning_keeps_what_is_not_shipped_what_is_young_and_the_last_segment(tm
     assert [digest.segment for digest in prune(tmp_path, 6, later)] == [2]
     assert list(list_segments(tmp_path)) == [3]
     digests = read_digests(tmp_path)
-    assert [(d.base_seq, d.last_seq, d.kinds) for d in digests] == [(1, 2, {1: 1, 2: 1}), (3, 4, {1: 1, 2: 1})]
+    assert [(d.base_seq, d.last_seq, d.kinds) for d in digests] == [
+        (1, 2, {1: 1, 2: 1}),
+        (3, 4, {1: 1, 2: 1}),
+    ]
     report = verify(tmp_path)
     assert (report.exit_code, report.records, report.pruned, report.last_seq) == (0, 2, 4, 6)
     assert [record.seq for record in JournalReader(tmp_path).read_after(4, 1_000).records] == [5, 6]

@@ -63,11 +63,15 @@ def header_of(path: Path) -> SegmentHeader:
     return decode_segment_header(path.read_bytes()[:SEGMENT_HEADER_BYTES])
 
 
-def forge_batch(path: Path, offset: int, stated_first: int, *, count: int = 1, chain: bytes | None = None) -> None:
+def forge_batch(
+    path: Path, offset: int, stated_first: int, *, count: int = 1, chain: bytes | None = None
+) -> None:
     """Write a batch whose checksums are right: number `stated_first`, `count` in the trailer."""
     header = header_of(path)
     records = encode_records([(1, PAYLOAD)], stated_first, header.seed)
-    before = next_chain(header.chain, path.read_bytes()[FIRST : FIRST + 2 * (RECORD_HEADER_BYTES + len(PAYLOAD))])
+    before = next_chain(
+        header.chain, path.read_bytes()[FIRST : FIRST + 2 * (RECORD_HEADER_BYTES + len(PAYLOAD))]
+    )
     linked = chain or next_chain(before, records)
     patch(path, offset, records + encode_trailer(stated_first, stated_first + count - 1, linked, header.seed))
 
@@ -85,9 +89,13 @@ def _nothing(_: Path) -> None:
     """The journal as it was closed."""
 
 
+def _half_prepared(path: Path) -> None:
+    path.with_name(SPARE_FILE).write_bytes(bytes(100))
+
+
 KEPT: list[tuple[str, Callable[[Path], None], int]] = [
     ("clean-end", _nothing, 6),
-    ("leftover-temporary", lambda path: path.with_name(SPARE_FILE).write_bytes(b"half"), 6),
+    ("leftover-temporary", _half_prepared, 6),
     ("torn-record-header", lambda path: zero_from(path, THIRD + 10), 4),
     ("torn-payload", lambda path: zero_from(path, LAST_PAYLOAD), 4),
     ("trailer-missing", lambda path: zero_from(path, LAST_TRAILER), 4),
@@ -177,7 +185,10 @@ def _shorten(path: Path) -> None:
 HALTING: list[tuple[str, Callable[[Path], None]]] = [
     ("record-header-damaged", lambda path: flip(path, SECOND + 5)),
     ("payload-damaged", lambda path: flip(path, SECOND + 100)),
-    ("trailer-damaged", lambda path: flip(path, THIRD - BATCH_BYTES + 2 * (RECORD_HEADER_BYTES + len(PAYLOAD)) + 9)),
+    (
+        "trailer-damaged",
+        lambda path: flip(path, THIRD - BATCH_BYTES + 2 * (RECORD_HEADER_BYTES + len(PAYLOAD)) + 9),
+    ),
     ("padding-damaged", lambda path: flip(path, THIRD - 1)),
     ("last-record-header-damaged", lambda path: flip(path, THIRD + 5)),
     ("last-payload-damaged", lambda path: flip(path, LAST_PAYLOAD)),
@@ -250,24 +261,26 @@ def test_a_directory_whose_segments_are_gone_but_not_its_digests_halts(tmp_path:
 
 # The mirror.
 
-COPIES: list[tuple[str, Callable[[Path, Path], None]]] = [
-    ("mirror-shorter", lambda primary, mirror: zero_from(mirror, THIRD)),
-    ("mirror-longer", lambda primary, mirror: zero_from(primary, THIRD)),
-    ("mirror-damaged", lambda primary, mirror: flip(mirror, SECOND + 100)),
-    ("primary-damaged", lambda primary, mirror: flip(primary, SECOND + 100)),
-    ("primary-damaged", lambda primary, mirror: flip(primary, LAST_PAYLOAD)),
-    ("primary-damaged", lambda primary, mirror: flip(primary, 70)),
-    ("primary-damaged", lambda primary, mirror: _shorten(primary)),
-    ("mirror-longer", lambda primary, mirror: primary.unlink()),
-    ("mirror-shorter", lambda primary, mirror: mirror.unlink()),
+COPIES: list[tuple[str, str, Callable[[Path], None]]] = [
+    ("mirror-shorter", "mirror", lambda path: zero_from(path, THIRD)),
+    ("mirror-longer", "primary", lambda path: zero_from(path, THIRD)),
+    ("mirror-damaged", "mirror", lambda path: flip(path, SECOND + 100)),
+    ("primary-damaged", "primary", lambda path: flip(path, SECOND + 100)),
+    ("primary-damaged", "primary", lambda path: flip(path, LAST_PAYLOAD)),
+    ("primary-damaged", "primary", lambda path: flip(path, 70)),
+    ("primary-damaged", "primary", _shorten),
+    ("mirror-longer", "primary", lambda path: path.unlink()),
+    ("mirror-shorter", "mirror", lambda path: path.unlink()),
 ]
 
 
-@pytest.mark.parametrize(("case", "damage"), COPIES)
-def test_the_whole_copy_repairs_the_other(tmp_path: Path, case: str, damage: Callable[[Path, Path], None]) -> None:
+@pytest.mark.parametrize(("case", "damaged", "damage"), COPIES)
+def test_the_whole_copy_repairs_the_other(
+    tmp_path: Path, case: str, damaged: str, damage: Callable[[Path], None]
+) -> None:
     primary, mirror = tmp_path / "primary", tmp_path / "mirror"
     intact = journal(primary, mirror).read_bytes()
-    damage(primary / segment_name(1), mirror / segment_name(1))
+    damage(tmp_path / damaged / segment_name(1))
     writer = committer(primary, mirror=mirror)
     assert case in {finding.case.name for finding in writer.recovered}
     assert writer.commit([(1, b"next")]) == 7
@@ -277,6 +290,26 @@ def test_the_whole_copy_repairs_the_other(tmp_path: Path, case: str, damage: Cal
         assert JournalReader(directory).read_after(0, 10**9).last_seq == 7
         assert verify(directory).exit_code == 0
     assert (primary / segment_name(2)).read_bytes() == (mirror / segment_name(2)).read_bytes()
+
+
+def test_a_new_mirror_gets_what_is_there_and_the_digests_of_what_was(tmp_path: Path) -> None:
+    primary, mirror = tmp_path / "primary", tmp_path / "mirror"
+    journal(primary)
+    second_segment(primary)
+    prune(primary, 6, from_ns(CLOCK.now_ns() + 10**9))
+    writer = committer(primary, mirror=mirror)
+    assert writer.commit([(1, b"next")]) == 9
+    writer.close()
+    assert (verify(mirror).exit_code, verify(mirror).pruned, verify(mirror).last_seq) == (0, 6, 9)
+
+
+def test_a_damaged_file_is_kept_beside_the_one_that_replaces_it(tmp_path: Path) -> None:
+    primary, mirror = tmp_path / "primary", tmp_path / "mirror"
+    path = journal(primary, mirror)
+    flip(path, SECOND + 100)
+    damaged = path.read_bytes()
+    committer(primary, mirror=mirror).close()
+    assert (primary / f"quarantined-{path.name}").read_bytes() == damaged
 
 
 def test_copies_that_contradict_each_other_halt(tmp_path: Path) -> None:

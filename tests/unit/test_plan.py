@@ -170,6 +170,11 @@ def test_a_price_that_breaks_a_rule_is_refused_there(
     assert (pointer, rule) in refusals(model, fields)
 
 
+def test_a_hundred_percent_is_a_percentage() -> None:
+    everything = [{"at_least": "100", "credit_pct": "0"}, {"at_least": "0", "credit_pct": "100"}]
+    assert price_fields(parse_price("sla_credit", {"schedule": everything, "discount_pct": "100"}))
+
+
 def test_every_broken_rule_of_a_price_is_told_at_once() -> None:
     fields = {"tiers": tiers("5", "4"), "discount_pct": "200", "minimum": "2", "maximum": "1"}
     assert [rule for _, rule in refusals("graduated", fields)] == [

@@ -1,0 +1,205 @@
+"""Everything needed to stand up again, in one directory: the database, the journals and the secrets.
+
+DIR/
+  backup.json       format, version of the product, when, and the SHA-256 of every other file
+  database.dump     pg_dump's custom format
+  journals/         every journal, taken after the dump: it holds at least what the database had been shipped
+  secrets/          the peppers, without which no key is known again; keep the backup as safe as the installation
+"""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import asyncpg
+import msgspec
+
+from billing.journal import journal_directories
+from billing.journal.directory import listing_held
+from billing.rollup.restore import after_restore
+from catalog.vocabulary.clock import rfc3339
+from deploy.database import Database
+from deploy.embedded_postgres import EmbeddedPostgres
+from deploy.home import Home
+from deploy.roles import OWNER, prepare_roles
+
+FORMAT = 1
+_MANIFEST = "backup.json"
+_DUMP = "database.dump"
+# What gateways copy by transaction id: an id of a server that counted further would be copied again and again.
+_STAMPED = (
+    "catalog.account",
+    "catalog.application",
+    "catalog.subscription",
+    "catalog.passport",
+    "catalog.price_version",
+    "gateway.api_key",
+)
+
+
+class BackupRefused(Exception):
+    """The backup or restore was not begun, or failed; the message says why and what to do."""
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a backup is: `files` maps each file's path in it to its SHA-256."""
+
+    format: int
+    product: str
+    taken_at: str
+    files: dict[str, str]
+
+
+def take_backup(home: Home, database: Database, directory: Path, now: datetime) -> Manifest:
+    """Write a backup into a directory that is missing or empty; the product may go on meanwhile.
+
+    The dump is one snapshot and comes first, so the journals hold at least what it says was shipped.
+    """
+    if directory.exists() and any(directory.iterdir()):
+        raise BackupRefused(f"{directory} is not empty; name a directory that a backup can have for itself.")
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _run(home, database, "pg_dump", "--format=custom", f"--file={directory / _DUMP}", "--enable-row-security")
+    for journal in journal_directories(home.journals) if home.journals.is_dir() else ():
+        # Pruning waits, so the copy has no hole between what the digests say and what is there.
+        with listing_held(journal, exclusive=False):
+            _copy(journal, directory / "journals" / journal.name)
+    _copy(home.secrets, directory / "secrets")
+    (directory / _DUMP).chmod(0o600)
+    files = {str(path.relative_to(directory)): _sha256(path) for path in _files(directory)}
+    manifest = Manifest(FORMAT, version("ordergate"), rfc3339(now), files)
+    _write_durably(directory / _MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2))
+    return manifest
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest of a backup whose files are all there and unchanged; `BackupRefused` otherwise."""
+    try:
+        manifest = msgspec.json.decode((directory / _MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BackupRefused(
+            f"{directory} is not a whole backup: {error}. Name the directory that `ordergate backup` made."
+        ) from None
+    if manifest.format != FORMAT:
+        raise BackupRefused(
+            f"{directory} has format {manifest.format}; restore it with Ordergate {manifest.product}."
+        )
+    for name, digest in manifest.files.items():
+        path = directory / name
+        if not path.is_file() or _sha256(path) != digest:
+            raise BackupRefused(f"{path} is missing or was changed; restore from another backup.")
+    return manifest
+
+
+def restore_backup(home: Home, url: str | None, directory: Path) -> Manifest:
+    """Stand up a backup in a home without journals and a database without Ordergate; then `ordergate up` goes on.
+
+    Usage that the journals hold and the database had not been shipped is shipped by the next start.
+    """
+    manifest = read_manifest(directory)
+    if home.running() is not None:
+        raise BackupRefused(
+            f"{home.path} is being served; stop it, and restore into an empty ORDERGATE_HOME."
+        )
+    if (home.postgres / "data").exists() or (home.journals.is_dir() and any(home.journals.iterdir())):
+        raise BackupRefused(f"{home.path} holds an installation; restore into an empty ORDERGATE_HOME.")
+    home.make()
+    if url is not None:
+        _restore_database(home, Database(url=url), directory)
+    else:
+        with EmbeddedPostgres(home.path) as server:
+            _restore_database(home, Database(socket_dir=server.socket_dir), directory)
+    for name in ("journals", "secrets"):
+        if (directory / name).is_dir():
+            _copy(directory / name, home.path / name)
+    return manifest
+
+
+def _restore_database(home: Home, database: Database, directory: Path) -> None:
+    asyncio.run(_prepare(database))
+    _run(
+        home,
+        database,
+        "pg_restore",
+        "--exit-on-error",
+        "--single-transaction",
+        f"--dbname={database.url or database.name}",
+        str(directory / _DUMP),
+    )
+    asyncio.run(_translate_transaction_ids(database))
+
+
+async def _prepare(database: Database) -> None:
+    admin = await asyncpg.connect(**database.admin())
+    try:
+        if await admin.fetchval("SELECT to_regclass('public.schema_version') IS NOT NULL"):
+            raise BackupRefused("The database holds an installation already; restore into an empty one.")
+        await prepare_roles(admin)
+        await admin.execute(f"GRANT CREATE ON SCHEMA public TO {OWNER}")
+    finally:
+        await admin.close()
+
+
+async def _translate_transaction_ids(database: Database) -> None:
+    """What marked rows as new on the old server means nothing on this one; see billing/rollup/restore.py."""
+    owner = await asyncpg.connect(**database.as_role(OWNER, {"ordergate.account": "*"}))
+    try:
+        async with owner.transaction():
+            await after_restore(owner)
+            for table in _STAMPED:
+                # The user triggers keep published rows as they are, and only the stamp is to change.
+                await owner.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+                await owner.execute(f"UPDATE {table} SET changed_xid = pg_current_xact_id()")  # noqa: S608 - a constant
+                await owner.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+    finally:
+        await owner.close()
+
+
+def _run(home: Home, database: Database, program: str, *arguments: str) -> None:
+    """A client program of the embedded server's, against this database, seeing all accounts."""
+    server = EmbeddedPostgres(home.path)
+    environment: dict[str, str] = {**server.client_environment(), "PGOPTIONS": "-c ordergate.account=*"}
+    if database.url is not None:
+        environment = {
+            name: value
+            for name, value in environment.items()
+            if not name.startswith(("PGHOST", "PGPORT", "PGUSER"))
+        }
+        environment["PGDATABASE"] = database.url
+        arguments = (f"--role={OWNER}", *arguments)
+    done = subprocess.run(
+        [server.bin(program), *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise BackupRefused(
+            f"{program} failed: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}"
+        )
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a tree of regular files, closed to everybody else; what is only being prepared is left out."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.tmp", "*.new"), dirs_exist_ok=True)
+    for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
+        folder.chmod(0o700)
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    return (path for path in sorted(directory.rglob("*")) if path.is_file())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,34 @@
+"""The `ordergate` command: one file for each group of commands."""
+
+import click
+
+from deploy.cli.group import LazyGroup
+
+# A new command is registered here; it is loaded when it is used.
+_COMMANDS = {
+    "up": "deploy.cli.up:up",
+    "publish": "deploy.cli.services:publish",
+    "services": "deploy.cli.services:services",
+    "account": "deploy.cli.account:account",
+    "key": "deploy.cli.key:key",
+    "call": "deploy.cli.call:call",
+    "usage": "deploy.cli.usage:usage",
+    "rate": "deploy.cli.rate:rate",
+    "close": "deploy.cli.documents:close",
+    "statement": "deploy.cli.documents:statement",
+    "reconcile": "deploy.cli.books:reconcile",
+    "rebuild": "deploy.cli.books:rebuild",
+    "journal": "deploy.cli.journal:journal",
+    "backup": "deploy.cli.backup:backup",
+    "restore": "deploy.cli.backup:restore",
+    "doctor": "deploy.cli.doctor:doctor",
+}
+
+
+@click.group(cls=LazyGroup, places=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ordergate")
+def main() -> None:
+    """Order operations as metered services: run, publish, call, bill and check them.
+
+    Commands find the installation through ORDERGATE_HOME (default .ordergate) or ORDERGATE_DATABASE_URL.
+    """

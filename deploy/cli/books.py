@@ -1,0 +1,87 @@
+"""`ordergate reconcile` and `ordergate rebuild`."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import asyncpg
+import click
+
+from billing.audit.journals import journaled_events
+from billing.rebuild import verify as verify_rebuild
+from billing.reconcile import Report
+from billing.reconcile import reconcile as compare
+from deploy.cli.flow import catch_up
+from deploy.cli.output import json_option, print_json, working
+from deploy.cli.session import session
+from deploy.journal_audit import AuditError
+from deploy.served import served_by_journals
+
+
+@click.command()
+@click.option(
+    "--book",
+    "books",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A client's own log of what it was answered, one JSON object a line.",
+)
+@json_option
+def reconcile(books: tuple[Path, ...], as_json: bool) -> None:
+    """Compare the books with each other; the last line is the result of the live ones. Exit status 1 if they differ."""
+    current = session()
+    journals = current.settings.home.journals
+
+    async def work(pool: asyncpg.Pool) -> tuple[Report, ...]:
+        return await compare(
+            pool,
+            lambda: served_by_journals(journals),
+            journals,
+            books,
+            clock=current.clock,
+            sleep=asyncio.sleep,
+            drive=lambda: catch_up(current, pool),
+        )
+
+    try:
+        with working("comparing the books"):
+            reports = current.keep_books(work)
+    except AuditError as error:
+        raise click.ClickException(
+            f"A journal cannot be counted: {error}. `ordergate journal verify` names the case."
+        ) from error
+    if as_json:
+        print_json(reports)
+    else:
+        for report in reports:
+            for difference in report.differences:
+                click.echo(f"{report.environment}: {difference}")
+            click.echo(
+                report.line if report.environment == "live" else f"{report.environment}: {report.line}"
+            )
+    if not all(report.agrees for report in reports):
+        sys.exit(1)
+
+
+@click.command()
+@click.option("--verify", "compare_only", is_flag=True, required=True, help="Compare with what is stored.")
+@json_option
+def rebuild(compare_only: bool, as_json: bool) -> None:
+    """Work out usage, rating, ledger and documents again from the journals and compare them with what is stored."""
+    assert compare_only, "click requires the flag"
+    current = session()
+
+    async def work(pool: asyncpg.Pool) -> list[str]:
+        await catch_up(current, pool)
+        return await verify_rebuild(pool, journaled_events(current.settings.home.journals))
+
+    with working("rebuilding"):
+        differences = current.keep_books(work)
+    if as_json:
+        print_json({"equal": not differences, "differences": differences})
+    else:
+        for difference in differences:
+            click.echo(difference)
+        click.echo("equal" if not differences else f"{len(differences)} differences")
+    if differences:
+        sys.exit(1)

@@ -1,0 +1,143 @@
+"""`ordergate call`."""
+
+import http.client
+import json
+import secrets
+import sys
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+import msgspec
+
+from atomic_services.registry import built_in_passport
+from catalog.passport import OperationEntry
+from deploy.cli.output import json_option, print_json
+from deploy.cli.session import Session, session
+
+_TIMEOUT_S = 130
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came back: the status, what the call cost and the reply or the problem document."""
+
+    status: int
+    call_id: str | None
+    units: str | None
+    charge: str | None
+    reply: Any
+
+
+@click.command()
+@click.argument("operation", metavar="SERVICE/OPERATION")
+@click.argument("body", metavar="[JSON]", default="{}")
+@click.option("--key", help="The API key; ORDERGATE_KEY, or else the installation's demo key by default.")
+@click.option(
+    "--address", help="Another server, such as https://orders.example; this installation by default."
+)
+@click.option("--idempotency-key", help="Made up where the operation takes one and none is given.")
+@json_option
+def call(
+    operation: str,
+    body: str,
+    key: str | None,
+    address: str | None,
+    idempotency_key: str | None,
+    as_json: bool,
+) -> None:
+    """One call, pretty-printed with its charge. `-` reads the JSON from stdin. Exit status 1 if it was refused."""
+    service, slash, name = operation.partition("/")
+    if not slash or not service or not name or "/" in name:
+        raise click.UsageError("write SERVICE/OPERATION, such as address/validate")
+    text = sys.stdin.read() if body == "-" else body
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"the body is not JSON: {error}") from None
+    current = session()
+    passport = built_in_passport(service)
+    headers = {
+        "Authorization": f"Bearer {key or _key(current)}",
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+    }
+    if idempotency_key or _takes_idempotency_key(passport.operation(name) if passport else None):
+        headers["Idempotency-Key"] = idempotency_key or secrets.token_hex(16)
+    path = f"/v{passport.major if passport else 1}/{operation}"
+    answer = _post(address or _address(current), path, text.encode(), headers)
+    if as_json:
+        print_json(answer)
+    else:
+        _print(answer)
+    if answer.status >= 400:
+        sys.exit(1)
+
+
+def _takes_idempotency_key(entry: OperationEntry | None) -> bool:
+    return entry is not None and entry.idempotency != "not_needed"
+
+
+def _key(current: Session) -> str:
+    if current.settings.key is not None:
+        return current.settings.key
+    local = current.settings.home.secrets / "demo-key"
+    if local.exists():
+        return local.read_text("ascii").strip()
+    raise click.ClickException(
+        "There is no key to call with. Make one with `ordergate key create ACCOUNT` and give it with --key or ORDERGATE_KEY."
+    )
+
+
+def _address(current: Session) -> str:
+    running = current.settings.home.running()
+    if running is None:
+        raise click.ClickException(
+            f"Nothing serves {current.settings.home_path}. Start it with `ordergate up`, or name a server with --address."
+        )
+    return running.address
+
+
+def _post(address: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise click.UsageError("an address begins with http:// or https://")
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
+    try:
+        connection.request("POST", parts.path.rstrip("/") + path, body, headers)
+        response = connection.getresponse()
+        content = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise click.ClickException(
+            f"{address} does not answer: {error}. Is `ordergate up` running there?"
+        ) from error
+    finally:
+        connection.close()
+    try:
+        reply = msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        reply = content.decode("utf-8", "replace")
+    return Answer(
+        response.status,
+        response.getheader("Ordergate-Call-Id"),
+        response.getheader("Ordergate-Units"),
+        response.getheader("Ordergate-Charge"),
+        reply,
+    )
+
+
+def _print(answer: Answer) -> None:
+    if answer.status < 400:
+        print_json(answer.reply)
+    else:
+        click.echo(f"Error: {_problem(answer)}", err=True)
+    if answer.charge is not None:
+        click.echo(f"charge {answer.charge}, units {answer.units}, {answer.call_id}", err=True)
+
+
+def _problem(answer: Answer) -> str:
+    """The problem document as one paragraph."""
+    if not isinstance(answer.reply, dict):
+        return f"status {answer.status}: {answer.reply}"
+    title, detail = answer.reply.get("title", ""), answer.reply.get("detail", "")
+    return f"{answer.status} {title}: {detail}"

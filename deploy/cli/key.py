@@ -1,0 +1,110 @@
+"""`ordergate key …`: credentials."""
+
+import click
+import msgspec
+
+from catalog.accounts.account import find_account
+from catalog.accounts.application import DEFAULT_APPLICATION, find_application
+from catalog.transaction import Transaction
+from catalog.vocabulary.ids import ENVIRONMENTS, Environment
+from deploy.cli.output import json_option, print_json, print_table
+from deploy.cli.session import By, session
+from gateway.stores.keys import ALL_SCOPES, KeyEntry, create_key, list_keys, revoke_key
+from gateway.stores.peppers import load_peppers
+
+
+class NewKey(msgspec.Struct, frozen=True):
+    """A key with its secret, as it is shown once."""
+
+    key: str
+    entry: KeyEntry
+
+
+@click.group()
+def key() -> None:
+    """Credentials of an account's applications."""
+
+
+@key.command()
+@click.argument("account")
+@click.option("--env", "environment", type=click.Choice(ENVIRONMENTS), default="live", show_default=True)
+@click.option("--application", default=DEFAULT_APPLICATION, show_default=True, help="Name or id.")
+@click.option("--scope", "scopes", multiple=True, help="stock/reserve, stock/* or *; everything by default.")
+@click.option("--label", default="", help="What the key is for.")
+@json_option
+def create(
+    account: str,
+    environment: Environment,
+    application: str,
+    scopes: tuple[str, ...],
+    label: str,
+    as_json: bool,
+) -> None:
+    """Make a key for ACCOUNT (name or id). The key is printed once and cannot be shown again."""
+    current = session()
+
+    async def work(transaction: Transaction, by: By) -> NewKey:
+        owner = await find_account(transaction, account)
+        program = await find_application(transaction, owner, application)
+        entry, secret = await create_key(
+            transaction,
+            owner,
+            program,
+            environment,
+            scopes or ALL_SCOPES,
+            load_peppers(current.settings.home_path),
+            actor=by.actor,
+            now=by.now,
+            label=label,
+        )
+        return NewKey(secret, entry)
+
+    made = current.act(work)
+    if as_json:
+        print_json(made)
+        return
+    # The key alone on stdout, so that a script can keep it without cutting it out of a sentence.
+    click.echo(made.key)
+    click.echo(f"Keep it now: it cannot be shown again. Its id is {made.entry.public_id}.", err=True)
+
+
+@key.command()
+@click.argument("key_id", metavar="ID")
+def revoke(key_id: str) -> None:
+    """Revoke a key for ever, by its id or the key itself; it is refused within a second."""
+
+    async def work(transaction: Transaction, by: By) -> KeyEntry:
+        return await revoke_key(transaction, key_id, actor=by.actor, now=by.now)
+
+    entry = session().act(work)
+    click.echo(f"{entry.shown} is revoked.")
+
+
+@key.command(name="list")
+@click.argument("account")
+@json_option
+def list_(account: str, as_json: bool) -> None:
+    """The keys of ACCOUNT (name or id), without their secrets."""
+
+    async def work(transaction: Transaction) -> tuple[KeyEntry, ...]:
+        return await list_keys(transaction, await find_account(transaction, account))
+
+    keys = session().read(work)
+    if as_json:
+        print_json(keys)
+        return
+    print_table(
+        ("id", "begins", "application", "scopes", "label", "made", "revoked"),
+        [
+            (
+                one.public_id,
+                one.shown,
+                one.application_id,
+                ", ".join(one.scopes),
+                one.label,
+                one.created_at,
+                one.revoked_at,
+            )
+            for one in keys
+        ],
+    )

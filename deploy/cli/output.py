@@ -1,0 +1,70 @@
+"""What commands print: JSON for programs, tables for people, progress on a terminal only."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from catalog.vocabulary.money import encode_decimal
+
+# Wide enough that a pipe never gets a wrapped or shortened cell.
+_PIPE_WIDTH = 10_000
+
+
+def json_option(command: Any) -> Any:
+    """The option `--json` of every reading command."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
+
+
+def print_json(value: Any) -> None:
+    """One indented JSON document; decimals as strings, moments in UTC."""
+    text = msgspec.json.format(msgspec.json.encode(value, enc_hook=encode_decimal), indent=2)
+    click.echo(text.decode())
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()
+) -> None:
+    """A table; columns named in `right` hold figures. Cells are plain text, never markup."""
+    terminal = sys.stdout.isatty()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=not terminal)
+    for row in rows:
+        table.add_row(*(Text(cell_text(cell)) for cell in row))
+    console = Console(file=sys.stdout, highlight=False, width=None if terminal else _PIPE_WIDTH)
+    with console.capture() as capture:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def cell_text(value: object) -> str:
+    """A cell as text: moments in UTC to the second, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """A moving bar beside `what` on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        progress.add_task(what, total=None)
+        yield

@@ -1,0 +1,28 @@
+"""`ordergate up`."""
+
+import sys
+
+import click
+
+from deploy.cli.session import session
+
+# Other machines reach the gateway through a proxy that ends TLS.
+HOST = "127.0.0.1"
+
+
+@click.command()
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), default=8080, show_default=True, help="Where to serve."
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Gateway processes."
+)
+def up(port: int, workers: int) -> None:
+    """Start everything and serve until Ctrl-C."""
+    from deploy.up import StartRefused, Supervisor
+
+    settings = session().settings
+    try:
+        sys.exit(Supervisor(settings.home, HOST, port, workers, settings.database_url).run())
+    except StartRefused as refused:
+        raise click.ClickException(str(refused)) from refused

@@ -1,0 +1,44 @@
+"""`ordergate usage`."""
+
+import click
+
+from billing.view import UsageView
+from billing.view import usage as usage_of
+from catalog.accounts.account import find_account
+from catalog.transaction import Transaction
+from catalog.vocabulary.ids import ENVIRONMENTS, Environment
+from catalog.vocabulary.period import Period
+from deploy.cli.output import json_option, print_json, print_table
+from deploy.cli.period import PERIOD
+from deploy.cli.session import session
+
+
+@click.command()
+@click.argument("account")
+@click.option("--period", type=PERIOD, help="A month such as 2026-11; the running one by default.")
+@click.option("--env", "environment", type=click.Choice(ENVIRONMENTS), default="live", show_default=True)
+@json_option
+def usage(account: str, period: Period | None, environment: Environment, as_json: bool) -> None:
+    """Calls, billable units and money of ACCOUNT (name or id) so far, by service."""
+    current = session()
+
+    async def work(transaction: Transaction) -> UsageView:
+        payer = await find_account(transaction, account)
+        month = period or Period.of(current.now, payer.timezone)
+        return await usage_of(transaction, payer.id, environment, month)
+
+    view = current.read(work)
+    if as_json:
+        print_json(view)
+        return
+    rows = [
+        (one.operation, one.calls, one.units, one.amount.amount)
+        for service in view.services
+        for one in service.operations
+    ]
+    total = ("total", view.calls, view.units, view.amount.amount)
+    print_table(
+        (f"{view.environment} {view.period}", "calls", "units", view.amount.currency),
+        [*rows, total],
+        right=("calls", "units", view.amount.currency),
+    )

@@ -1,0 +1,168 @@
+"""What is wrong with an installation, and what to do about it."""
+
+import shutil
+import stat
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import msgspec
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from atomic_services.registry import CatalogueMismatchError, check
+from billing.journal import filesystem_warning, journal_directories
+from catalog.registry import audit
+from catalog.registry.published import catalogue
+from catalog.transaction import Transaction
+from deploy import migrations
+from deploy.database import Database
+from deploy.embedded_postgres import EmbeddedPostgresError
+from deploy.embedded_postgres.binaries import find_binaries
+from deploy.home import Home
+from deploy.installation import NotInstalled, open_database, reading
+from deploy.roles import OWNER
+
+_FREE_BYTES_MIN = 1024**3
+_UNRATED = """
+    SELECT count(*) FROM billing.usage_event WHERE stored_at < now() - interval '60 seconds'
+       AND stored_xid >= (SELECT xid FROM billing.watermark WHERE step = 'rollup')
+"""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at: whether it is in order, what was seen, and what to do where it is not."""
+
+    subject: str
+    in_order: bool
+    seen: str
+    remedy: str = ""
+
+
+def examine_machine(home: Home) -> Iterator[Finding]:
+    """What can be seen without a database."""
+    running = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+    yield Finding(
+        "python", sys.version_info >= (3, 11), running, "Install Python 3.11 or later and run `make setup`."
+    )
+    try:
+        yield Finding("postgresql", True, f"programs in {find_binaries()}")
+    except EmbeddedPostgresError as error:
+        yield Finding("postgresql", False, error.message, error.remedy)
+    yield from _examine_home(home)
+    served = home.running()
+    yield Finding(
+        "serving",
+        True,
+        f"process {served.pid} at {served.address}"
+        if served
+        else "not running; start it with `ordergate up`",
+    )
+
+
+def _examine_home(home: Home) -> Iterator[Finding]:
+    if not home.path.exists():
+        yield Finding("home", True, f"{home.path} does not exist yet; `ordergate up` makes it")
+        return
+    free = shutil.disk_usage(home.path).free
+    yield Finding(
+        "disk",
+        free >= _FREE_BYTES_MIN,
+        f"{free // 1024**2} MiB free under {home.path}",
+        "Make room: a full disk stops acknowledging calls.",
+    )
+    open_files = [path for path in _files(home.secrets) if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    yield Finding(
+        "secrets",
+        not open_files,
+        f"{len(open_files)} files that others can read" if open_files else "closed to others",
+        f"chmod 600 {' '.join(str(path) for path in open_files)}",
+    )
+    warning = filesystem_warning(home.path)
+    yield Finding(
+        "journals",
+        warning is None,
+        warning or "on a file system that keeps them",
+        "Move ORDERGATE_HOME there.",
+    )
+
+
+def examine_database(home: Home, url: str | None) -> "Iterator[Database | Finding]":
+    """The open database once, or the finding that says why there is none."""
+    try:
+        with open_database(home, url) as database:
+            yield database
+    except NotInstalled as error:
+        yield Finding("database", False, str(error), "See above.")
+    except EmbeddedPostgresError as error:
+        yield Finding("database", False, error.message, error.remedy)
+
+
+async def examine_contents(database: Database, home: Home) -> AsyncIterator[Finding]:
+    """Schema, catalogue, audit log and flow."""
+    try:
+        async with reading(database) as transaction:
+            yield Finding("database", True, "answers")
+            yield await _examine_schema(database)
+            yield await _examine_catalogue(transaction)
+            yield await _examine_audit(transaction)
+            yield await _examine_flow(transaction, home)
+    except (OSError, asyncpg.PostgresError) as error:
+        yield Finding(
+            "database",
+            False,
+            f"{type(error).__name__}: {error}",
+            "Start it, check ORDERGATE_DATABASE_URL, or run `ordergate up` once to prepare it.",
+        )
+
+
+async def _examine_schema(database: Database) -> Finding:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    newest = ScriptDirectory.from_config(config).get_current_head()
+    # Only the owner may see which revision the schema has.
+    owner = await asyncpg.connect(**database.as_role(OWNER))
+    try:
+        found = await owner.fetchval("SELECT version_num FROM public.schema_version")
+    finally:
+        await owner.close()
+    seen = f"revision {found}, this version has {newest}"
+    return Finding("schema", found == newest, seen, "Restart with `ordergate up`.")
+
+
+async def _examine_catalogue(transaction: Transaction) -> Finding:
+    try:
+        on_sale = await catalogue(transaction)
+        check(on_sale)
+    except CatalogueMismatchError as mismatch:
+        return Finding(
+            "catalogue",
+            False,
+            str(mismatch),
+            "Restart with `ordergate up`, which publishes the code's interfaces.",
+        )
+    return Finding("catalogue", True, f"{len(on_sale.operations)} operations, as the code has them")
+
+
+async def _examine_audit(transaction: Transaction) -> Finding:
+    found = await audit.verify(transaction)
+    seen = f"{found.entries} entries hold" if found.is_sound else f"entry {found.broken_at}: {found.reason}"
+    return Finding(
+        "audit log", found.is_sound, seen, "Somebody changed the database by hand: compare with a backup."
+    )
+
+
+async def _examine_flow(transaction: Transaction, home: Home) -> Finding:
+    late = await transaction.fetchval(_UNRATED)
+    journals = len(journal_directories(home.journals)) if home.journals.is_dir() else 0
+    return Finding(
+        "flow",
+        late == 0,
+        f"{journals} journals, {late} calls stored for over a minute and not added up",
+        "Start `ordergate up`; if it runs, its log says why billing stands still.",
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []

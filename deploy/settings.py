@@ -1,0 +1,37 @@
+"""Environment -> one frozen Settings for the commands. Nothing else in deploy reads what the operator has set."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from deploy.home import Home
+
+DEFAULT_HOME = ".ordergate"
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Where commands find the installation. Each field names its variable."""
+
+    home_path: Path
+    """ORDERGATE_HOME: the state directory."""
+    database_url: str | None
+    """ORDERGATE_DATABASE_URL: a PostgreSQL server instead of the embedded one."""
+    key: str | None
+    """ORDERGATE_KEY: the API key of `ordergate call`."""
+
+    @property
+    def home(self) -> Home:
+        """The state directory."""
+        return Home(self.home_path)
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process; empty variables count as unset."""
+    source = os.environ if environment is None else environment
+    return Settings(
+        home_path=Path(source.get("ORDERGATE_HOME") or DEFAULT_HOME).absolute(),
+        database_url=source.get("ORDERGATE_DATABASE_URL") or None,
+        key=source.get("ORDERGATE_KEY") or None,
+    )

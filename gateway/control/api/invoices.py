@@ -1,0 +1,86 @@
+"""/api/invoices: the account's statements and invoices."""
+
+from litestar import Response, get
+
+from billing import view
+from billing.view import Document, DocumentPage, Month  # type: ignore[attr-defined]  # the door's own question
+from catalog.vocabulary.period import Period
+from catalog.vocabulary.problem import Problem, Text
+from gateway.control.answer import answer
+from gateway.control.api.usage import PERIOD_SCHEMA
+from gateway.control.asking import ControlRequest, read_limit, read_query, refused_parameter
+from gateway.control.books import Books
+from gateway.control.endpoint import LIMIT, Endpoint, Parameter, after
+from gateway.proofs import Caller
+
+
+@get("/api/invoices", name="list_invoices")
+async def list_invoices(request: ControlRequest, caller: Caller, books: Books) -> Response[bytes]:
+    """The account's documents in the environment of the key, latest month first."""
+    query = read_query(request, "limit", "after")
+    limit = read_limit(query)
+    behind = query.get("after")
+    if behind is not None and _period(behind) is None:
+        raise refused_parameter("after", "reference", "use the `next` of the page before")
+    async with books.read(caller.account_id) as transaction:
+        return answer(await view.documents(transaction, caller.account_id, caller.environment, limit, behind))
+
+
+@get("/api/invoices/{period:str}", name="read_invoice")
+async def read_invoice(request: ControlRequest, caller: Caller, books: Books, period: str) -> Response[bytes]:
+    """The document of a month, as JSON or as a table for spreadsheets."""
+    form = read_query(request, "format").get("format", "json")
+    if form not in ("json", "csv"):
+        raise refused_parameter("format", "enum", "json or csv is needed")
+    month = _period(period)
+    if month is None:
+        raise Problem("not-found", "A document is named by its month, such as 2026-10.")
+    async with books.read(caller.account_id) as transaction:
+        document = await view.document(transaction, Month(caller.account_id, caller.environment, month))
+    if form == "json":
+        return answer(document)
+    name = f"{document.kind}-{document.number or document.state}-{month}.csv".replace("/", "-")
+    return Response(
+        view.to_csv(document).encode(),
+        media_type="text/csv; charset=utf-8; header=present",
+        headers={"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"},
+    )
+
+
+def _period(text: str) -> Period | None:
+    try:
+        return Period.parse(text)
+    except ValueError:
+        return None
+
+
+HANDLERS = (list_invoices, read_invoice)
+ENDPOINTS = (
+    Endpoint(
+        "list_invoices",
+        "GET",
+        "/api/invoices",
+        Text("Your statements and invoices, latest month first.", "您的结算单与发票，最近月份在前。"),
+        DocumentPage,
+        parameters=(LIMIT, after("2026-10")),
+        problems=("invalid-input",),
+    ),
+    Endpoint(
+        "read_invoice",
+        "GET",
+        "/api/invoices/{period}",
+        Text("A month's statement or invoice with its lines.", "某月的结算单或发票及其明细。"),
+        Document,
+        parameters=(
+            Parameter("period", "path", Text("The month.", "月份。"), PERIOD_SCHEMA),
+            Parameter(
+                "format",
+                "query",
+                Text("`csv` is one table for a spreadsheet.", "csv 为可用电子表格打开的单表。"),
+                {"type": "string", "enum": ["json", "csv"], "default": "json"},
+            ),
+        ),
+        problems=("invalid-input", "not-found"),
+        also_csv=True,
+    ),
+)

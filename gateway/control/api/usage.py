@@ -1,0 +1,178 @@
+"""/api/usage and /api/calls: what the account has used, in sum and one by one."""
+
+from uuid import UUID
+
+import msgspec
+from litestar import Response, get
+
+from billing import view
+from billing.view import CallEntry, UsageView
+from catalog.accounts.account import find_account
+from catalog.usage_event import CallClass, Fault, Outcome
+from catalog.vocabulary.clock import from_ns
+from catalog.vocabulary.ids import parse_call_id
+from catalog.vocabulary.money import Money
+from catalog.vocabulary.period import Period
+from catalog.vocabulary.problem import Problem, Text
+from gateway.control.answer import answer
+from gateway.control.asking import ControlRequest, read_limit, read_query, refused_parameter
+from gateway.control.books import Books
+from gateway.control.context import ControlContext
+from gateway.control.endpoint import LIMIT, Endpoint, Parameter, after
+from gateway.proofs import Caller
+
+_CALL_ID = "call_019a9d3c5a7e7c03a1f2b3c4d5e6f708"
+_UUID_VERSION = 7
+
+
+class CallView(msgspec.Struct, frozen=True, rename={"class_": "class"}):
+    """One call. `charge` is the list price that its reply told; `estimate` says that the period decides the real one."""
+
+    id: str
+    occurred_at: str
+    operation: str
+    application_id: str
+    key_id: str
+    class_: CallClass
+    outcome: Outcome
+    fault: Fault
+    status: int
+    latency_us: int
+    units: str
+    billable: bool
+    charge: Money
+    estimate: bool
+
+
+class CallList(msgspec.Struct, frozen=True):
+    """Calls, latest first; `next` is the `after` of the following page, null on the last."""
+
+    data: tuple[CallView, ...]
+    next: str | None
+
+
+@get("/api/usage", name="read_usage")
+async def read_usage(
+    request: ControlRequest, context: ControlContext, caller: Caller, books: Books
+) -> Response[bytes]:
+    """A month's usage and money so far, in the environment of the key."""
+    query = read_query(request, "period")
+    async with books.read(caller.account_id) as transaction:
+        account = await find_account(transaction, caller.account_id)
+        if (text := query.get("period")) is None:
+            period = Period.of(from_ns(context.clock.now_ns()), account.timezone)
+        else:
+            period = read_period(text)
+        return answer(await view.usage(transaction, caller.account_id, caller.environment, period))
+
+
+@get("/api/calls", name="list_calls")
+async def list_calls(request: ControlRequest, caller: Caller, books: Books) -> Response[bytes]:
+    """The account's calls in the environment of the key."""
+    query = read_query(request, "limit", "after")
+    limit = read_limit(query)
+    last = None if (text := query.get("after")) is None else _event_id(text)
+    if text is not None and last is None:
+        raise refused_parameter("after", "reference", "use the `next` of the page before")
+    async with books.read(caller.account_id) as transaction:
+        page = await view.calls(transaction, caller.account_id, caller.environment, limit, last)
+    return answer(CallList(tuple(_call(entry, caller.currency) for entry in page.data), page.next))
+
+
+@get("/api/calls/{call_id:str}", name="read_call")
+async def read_call(request: ControlRequest, caller: Caller, books: Books, call_id: str) -> Response[bytes]:
+    """One call of the account."""
+    read_query(request)
+    event_id = _event_id(call_id)
+    if event_id is not None:
+        async with books.read(caller.account_id) as transaction:
+            # The list is by descending id, so a call stands directly behind the id that follows its own.
+            behind = UUID(int=event_id.int + 1)
+            page = await view.calls(transaction, caller.account_id, caller.environment, 1, behind)
+        if page.data and page.data[0].id == call_id:
+            return answer(_call(page.data[0], caller.currency))
+    raise Problem("not-found", "The account has no such call on its books; a new one takes a second or two to appear.")
+
+
+def read_period(text: str) -> Period:
+    """The month of a parameter; `Problem` invalid-input if it is none."""
+    try:
+        return Period.parse(text)
+    except ValueError as error:
+        raise refused_parameter("period", "period", str(error)) from None
+
+
+def _event_id(text: str) -> UUID | None:
+    try:
+        event_id = parse_call_id(text)
+    except ValueError:
+        return None
+    return event_id if event_id.version == _UUID_VERSION else None
+
+
+def _call(entry: CallEntry, currency: str) -> CallView:
+    price, _, estimate = entry.charge.partition("; ")
+    amount, _, told = price.partition(" ")
+    return CallView(
+        entry.id,
+        entry.occurred_at,
+        entry.operation,
+        entry.application_id,
+        entry.key_id,
+        entry.class_,
+        entry.outcome,
+        entry.fault,
+        entry.status,
+        entry.latency_us,
+        entry.units,
+        entry.billable,
+        Money(amount, told or currency),
+        bool(estimate),
+    )
+
+
+PERIOD_SCHEMA = {"type": "string", "pattern": r"^\d{4}-(0[1-9]|1[0-2])$", "examples": ["2026-10"]}
+HANDLERS = (read_usage, list_calls, read_call)
+ENDPOINTS = (
+    Endpoint(
+        "read_usage",
+        "GET",
+        "/api/usage",
+        Text("Calls, units and money of a month so far, by service and operation.", "某月迄今的调用数、单位数与金额，按服务与操作列示。"),
+        UsageView,
+        parameters=(
+            Parameter(
+                "period",
+                "query",
+                Text("A month on the account's calendar; the running one if absent.", "账户时区的月份；不传则为当月。"),
+                PERIOD_SCHEMA,
+            ),
+        ),
+        problems=("invalid-input",),
+    ),
+    Endpoint(
+        "list_calls",
+        "GET",
+        "/api/calls",
+        Text("Your calls, latest first, each with its charge.", "您的调用记录，最新在前，每条附费用。"),
+        CallList,
+        parameters=(LIMIT, after(_CALL_ID)),
+        problems=("invalid-input",),
+    ),
+    Endpoint(
+        "read_call",
+        "GET",
+        "/api/calls/{call_id}",
+        Text("One call by the id that its reply carried.", "按回复中的调用编号查询一次调用。"),
+        CallView,
+        parameters=(
+            Parameter(
+                "call_id",
+                "path",
+                Text("`Ordergate-Call-Id` of the reply.", "回复头 Ordergate-Call-Id 的值。"),
+                {"type": "string", "examples": [_CALL_ID]},
+            ),
+        ),
+        problems=("invalid-input", "not-found"),
+    ),
+)

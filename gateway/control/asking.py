@@ -1,0 +1,101 @@
+"""What a request to /api asks, read as strictly as a call: credential, query parameters, JSON body."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from litestar import Request
+
+from catalog.vocabulary.problem import FieldError, Problem
+from catalog.vocabulary.strict_json import convert, decode_json, pointer_of
+from gateway.control.context import ControlContext
+from gateway.control.endpoint import LIMIT_DEFAULT, LIMIT_MAX
+from gateway.proofs import Caller
+from gateway.transport import RawRequest
+
+ControlRequest = Request[Any, Any, Any]
+T = TypeVar("T")
+
+_PARAMETERS_MAX = 10
+_JSON_TYPE = re.compile(r"application/json *(; *charset=\"?utf-8\"? *)?", re.IGNORECASE)
+
+
+def provide_caller(request: ControlRequest, context: ControlContext) -> Caller:
+    """Whose key this is: the same comparison as for a call. `Problem` unauthenticated otherwise."""
+    headers = tuple(request.scope["headers"])
+    if sum(name == b"authorization" for name, _ in headers) > 1:
+        raise Problem("malformed-request", "Send at most one Authorization header.")
+    return context.authenticate(RawRequest(request.method, request.scope["raw_path"], headers, b""))
+
+
+def read_query(request: ControlRequest, *allowed: str) -> Mapping[str, str]:
+    """The query parameters; `Problem` invalid-input for one that is unknown, repeated or not UTF-8."""
+    text = request.scope["query_string"]
+    if not text:
+        return {}
+    try:
+        pairs = parse_qsl(
+            text.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=_PARAMETERS_MAX,
+        )
+    except ValueError:
+        raise Problem(
+            "malformed-request", "The query is not of the form name=value&name=value in UTF-8."
+        ) from None
+    for name, _ in pairs:
+        if name not in allowed:
+            known = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
+            raise refused_parameter(name[:64], "unknown-parameter", f"no such parameter exists here; {known}")
+    query = dict(pairs)
+    if len(query) != len(pairs):
+        raise refused_parameter("", "repeated", "give each parameter once")
+    return query
+
+
+def read_limit(query: Mapping[str, str]) -> int:
+    """The page size asked for; `Problem` invalid-input outside 1 to 1000."""
+    text = query.get("limit", str(LIMIT_DEFAULT))
+    if not text.isascii() or not text.isdigit() or len(text) > 4 or not 1 <= int(text) <= LIMIT_MAX:
+        raise refused_parameter("limit", "range", f"a whole number from 1 to {LIMIT_MAX} is needed")
+    return int(text)
+
+
+def refused_parameter(name: str, rule: str, detail: str) -> Problem:
+    """`Problem` invalid-input about one field; a query parameter has a pointer as if the query were an object."""
+    pointer = pointer_of([name]) if name else ""
+    return Problem(
+        "invalid-input", f"{pointer or 'the query'}: {detail}.", errors=(FieldError(pointer, rule, detail),)
+    )
+
+
+async def read_body(request: ControlRequest, type_: type[T]) -> T:
+    """The JSON body as a value, under the product's one JSON policy."""
+    if not _JSON_TYPE.fullmatch(request.headers.get("content-type", "")):
+        raise Problem("unsupported-media-type", "Send Content-Type: application/json in UTF-8.")
+    if "content-encoding" in request.headers:
+        raise Problem("unsupported-media-type", "Send the body without Content-Encoding.")
+    return convert(decode_json(await request.body()), type_)
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A stretch of a list that is held in memory."""
+
+    start: int
+    end: int
+    more: bool
+
+
+def page_of(ids: list[str], query: Mapping[str, str]) -> Page:
+    """The stretch that `limit` and `after` ask for; `Problem` invalid-input if `after` is none of the ids."""
+    limit = read_limit(query)
+    start = 0
+    if (last := query.get("after")) is not None:
+        if last not in ids:
+            raise refused_parameter("after", "reference", "use the `next` of the page before")
+        start = ids.index(last) + 1
+    return Page(start, start + limit, start + limit < len(ids))

@@ -1,0 +1,56 @@
+"""The control plane's routes -> paths of the contract."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from catalog.vocabulary.problem import PROBLEMS
+from gateway.control.contracts.refusals import Refusals
+from gateway.control.contracts.schemas import schemas_of
+from gateway.control.endpoint import Endpoint, Parameter
+
+TAG = "control"
+_ALWAYS = ("malformed-request", "unauthenticated", "internal-error", "unavailable")
+
+
+def api_paths(endpoints: Iterable[Endpoint], refusals: Refusals) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The paths of the control plane and the schemas they refer to."""
+    endpoints = tuple(endpoints)
+    types = [type_ for one in endpoints for type_ in (one.request, one.reply) if type_ is not None]
+    references, schemas = schemas_of("Api", types)
+    paths: dict[str, Any] = {}
+    for one in endpoints:
+        content: dict[str, Any] = {"application/json": {"schema": references[one.reply]}}
+        if one.also_csv:
+            content["text/csv"] = {"schema": {"type": "string"}}
+        names = {*_ALWAYS, *one.problems}
+        operation: dict[str, Any] = {
+            "operationId": one.id,
+            "tags": [TAG],
+            "summary": one.summary.en,
+            "security": [{"key": []}],
+            "responses": {
+                str(one.status): {"description": "The answer.", "content": content},
+                **refusals.refer((name for name in PROBLEMS if name in names), of_call=False),
+            },
+            "x-ordergate": {"summary": {"zh-CN": one.summary.chinese()}},
+        }
+        if one.parameters:
+            operation["parameters"] = [_parameter(parameter) for parameter in one.parameters]
+        if one.request is not None:
+            operation["requestBody"] = {
+                "required": True,
+                "content": {"application/json": {"schema": references[one.request]}},
+            }
+        paths.setdefault(one.path, {})[one.method.lower()] = operation
+    return paths, schemas
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "in": parameter.place,
+        "required": parameter.place == "path",
+        "description": parameter.description.en,
+        "schema": parameter.schema,
+        "x-ordergate": {"description": {"zh-CN": parameter.description.chinese()}},
+    }

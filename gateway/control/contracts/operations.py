@@ -1,0 +1,166 @@
+"""A service's passport and its types -> the paths of its operations, with everything a caller must know."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from atomic_services.contract import Operation
+from catalog.passport import Example, OperationEntry, Passport
+from catalog.plan import Plan, price_fields
+from gateway.control.contracts.headers import DEPRECATED, METERED, referring
+from gateway.control.contracts.refusals import Refusals, operation_refusals
+from gateway.control.contracts.schemas import prefix_of, schemas_of
+
+
+def service_paths(
+    passport: Passport, operations: Mapping[str, Operation], refusals: Refusals
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The paths of a service and the schemas they refer to."""
+    own = {entry.id: operations[f"{passport.service}/{entry.id}"] for entry in passport.operations}
+    types = [type_ for operation in own.values() for type_ in (operation.request, operation.reply)]
+    references, schemas = schemas_of(prefix_of(passport.service), types)
+    paths = {
+        f"/v{passport.major}/{passport.service}/{entry.id}": {
+            "post": _operation(passport, entry, own[entry.id], references, refusals)
+        }
+        for entry in passport.operations
+    }
+    return paths, schemas
+
+
+def _operation(
+    passport: Passport,
+    entry: OperationEntry,
+    operation: Operation,
+    references: Mapping[type[msgspec.Struct], dict[str, Any]],
+    refusals: Refusals,
+) -> dict[str, Any]:
+    headers = list(METERED)
+    if entry.idempotency != "not_needed":
+        headers.append("Idempotent-Replayed")
+    if passport.deprecation is not None:
+        headers += DEPRECATED
+    described: dict[str, Any] = {
+        "operationId": f"{passport.service}_{entry.id}".replace("-", "_"),
+        "tags": [passport.service],
+        "summary": entry.summary.en,
+        "security": [{"key": []}],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": references[operation.request],
+                    "examples": {
+                        _key(example): {"summary": example.name.en, "value": example.request}
+                        for example in entry.examples
+                    },
+                }
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "The operation's reply.",
+                "headers": referring(headers),
+                "content": {"application/json": _reply(entry, operation, references)},
+            },
+            **refusals.refer(operation_refusals(passport, entry), entry.problems),
+        },
+        "x-ordergate": _terms(passport, entry),
+    }
+    if entry.idempotency != "not_needed":
+        kind = "IdempotencyKeyRequired" if entry.idempotency == "required" else "IdempotencyKey"
+        described["parameters"] = [{"$ref": f"#/components/parameters/{kind}"}]
+    if passport.deprecation is not None:
+        described["deprecated"] = True
+    return described
+
+
+def _reply(
+    entry: OperationEntry, operation: Operation, references: Mapping[type[msgspec.Struct], dict[str, Any]]
+) -> dict[str, Any]:
+    media: dict[str, Any] = {"schema": references[operation.reply]}
+    # A passport's example may name only the fields that matter; as an example of the schema it must be whole.
+    if whole := {
+        _key(example): {"summary": example.name.en, "value": example.reply}
+        for example in entry.examples
+        if _is_whole(example, operation)
+    }:
+        media["examples"] = whole
+    return media
+
+
+def _is_whole(example: Example, operation: Operation) -> bool:
+    try:
+        msgspec.convert(example.reply, operation.reply)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _key(example: Example) -> str:
+    return "-".join(
+        "".join(c if c.isascii() and c.isalnum() else " " for c in example.name.en.lower()).split()
+    )
+
+
+def _terms(passport: Passport, entry: OperationEntry) -> dict[str, Any]:
+    """What no field of OpenAPI has room for: effect, meter, limits, SLA, list prices, owner, and the Chinese wording."""
+    return {
+        "id": f"{passport.service}/{entry.id}",
+        "version": passport.version,
+        "summary": {"zh-CN": entry.summary.chinese()},
+        "lifecycle": msgspec.to_builtins(passport.lifecycle),
+        "owner": {"team": passport.owner.team, "contact": passport.owner.contact},
+        "effect": entry.effect,
+        "idempotency": entry.idempotency,
+        "deadline_ms": entry.deadline_ms,
+        "max_body_bytes": entry.max_body_bytes,
+        "meter": {
+            name: value for name, value in msgspec.to_builtins(entry.meter).items() if value is not None
+        },
+        "success_when": entry.success_when,
+        "personal_data": list(entry.personal_data),
+        "limits": msgspec.to_builtins(passport.limits),
+        "sla": sla_terms(passport),
+        "prices": [price for plan in public_plans(passport) for price in _prices(plan, entry)],
+        "examples": [
+            {
+                "name": {"en": example.name.en, "zh-CN": example.name.chinese()},
+                "request": example.request,
+                "reply_includes": example.reply,
+            }
+            for example in entry.examples
+        ],
+    }
+
+
+def sla_terms(passport: Passport) -> dict[str, Any]:
+    """The SLA as plain values, without the fields that an objective does not use."""
+    terms: dict[str, Any] = msgspec.to_builtins(passport.sla)
+    terms["objectives"] = [
+        {name: value for name, value in objective.items() if value is not None}
+        for objective in terms["objectives"]
+    ]
+    return terms
+
+
+def public_plans(passport: Passport) -> tuple[Plan, ...]:
+    """The plans whose prices everybody may see: transfer prices inside the group are nobody else's business."""
+    return tuple(plan for plan in passport.parsed_plans if plan.audience != "internal")
+
+
+def _prices(plan: Plan, entry: OperationEntry) -> list[dict[str, Any]]:
+    return [
+        {
+            "plan": plan.id,
+            "audience": plan.audience,
+            "effective_from": plan.effective_from.isoformat(),
+            "billable_on": plan.billable_on,
+            "currency": price.currency,
+            "model": price.model,
+            "price": price_fields(price.price),
+        }
+        for price in plan.prices
+        if price.operation == entry.id
+    ]

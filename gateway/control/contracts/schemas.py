@@ -1,0 +1,23 @@
+"""JSON Schemas of a group of types, under names of their own, so that two services may both have a `Line`."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+
+def prefix_of(name: str) -> str:
+    """The prefix of a service's schemas: `price-policy` -> `PricePolicy`."""
+    return "".join(part.capitalize() for part in name.split("-"))
+
+
+def schemas_of(
+    prefix: str, types: Iterable[type[msgspec.Struct]]
+) -> tuple[Mapping[type[msgspec.Struct], dict[str, Any]], dict[str, Any]]:
+    """For each type a reference to its schema, and the components that these and all they contain stand in."""
+    wanted = list(dict.fromkeys(types))
+    references, components = msgspec.json.schema_components(
+        wanted, ref_template=f"#/components/schemas/{prefix}{{name}}"
+    )
+    named = {f"{prefix}{name}": schema for name, schema in components.items()}
+    return dict(zip(wanted, references, strict=True)), named

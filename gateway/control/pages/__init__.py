@@ -1,0 +1,1 @@
+"""Pages that people read, in English and Chinese, without a line of script."""

@@ -1,0 +1,180 @@
+"""Prices as people read them: a few lines, each an amount and when it applies."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import msgspec
+
+from catalog.meter import Meter
+from catalog.passport import Passport
+from catalog.plan import Plan, Price, PriceEntry, list_price
+from catalog.plan.price import (
+    Dynamic,
+    Flat,
+    Graduated,
+    Package,
+    Percentage,
+    PerUnit,
+    QuantityModifiers,
+    SuccessTiered,
+    Tier,
+    UnitConversion,
+    Volume,
+)
+from catalog.vocabulary.money import plain
+from gateway.control.contracts.operations import public_plans
+from gateway.control.pages.phrases import Phrases
+
+
+class PriceLine(msgspec.Struct, frozen=True):
+    """An amount as published (`0.055`), what it is for, and whether it is nothing."""
+
+    amount: str
+    condition: str
+    free: bool = False
+
+
+class PriceText(msgspec.Struct, frozen=True):
+    """The lines of a price and what else has to be known."""
+
+    lines: tuple[PriceLine, ...]
+    notes: tuple[str, ...]
+
+
+class PriceColumn(msgspec.Struct, frozen=True):
+    """A plan in one currency."""
+
+    plan: str
+    currency: str
+    audience: str
+    billing: str
+    since: str
+
+
+class PriceRow(msgspec.Struct, frozen=True):
+    """An operation with its price in each column; None where the plan does not sell it."""
+
+    operation: str
+    summary: str
+    cells: tuple[PriceText | None, ...]
+
+
+class PriceTable(msgspec.Struct, frozen=True):
+    """The public plans of a service, one column for each plan and currency."""
+
+    columns: tuple[PriceColumn, ...]
+    rows: tuple[PriceRow, ...]
+
+
+def price_table(passport: Passport, phrases: Phrases) -> PriceTable:
+    """The table of a service's public prices."""
+    plans = [
+        (plan, currency)
+        for plan in public_plans(passport)
+        for currency in dict.fromkeys(entry.currency for entry in plan.prices)
+    ]
+    return PriceTable(
+        tuple(_column(plan, currency, phrases) for plan, currency in plans),
+        tuple(
+            PriceRow(
+                f"{passport.service}/{entry.id}",
+                phrases.of(entry.summary),
+                tuple(_cell(plan.price_for(entry.id, currency), entry.meter, phrases) for plan, currency in plans),
+            )
+            for entry in passport.operations
+        ),
+    )
+
+
+def _column(plan: Plan, currency: str, phrases: Phrases) -> PriceColumn:
+    return PriceColumn(
+        plan.id,
+        currency,
+        phrases(f"audience_{plan.audience}"),
+        phrases(f"billed_{plan.billable_on}"),
+        phrases("from_day", day=plan.effective_from),
+    )
+
+
+def _cell(entry: PriceEntry | None, meter: Meter, phrases: Phrases) -> PriceText | None:
+    if entry is None:
+        return None
+    unit = phrases("per_call" if meter.unit else "per_item" if meter.items else "per_value")
+    return price_text(entry.price, entry.model, unit, phrases)
+
+
+def price_text(price: Price, model: str, unit: str, phrases: Phrases) -> PriceText:
+    """The price in words; `unit` is what one unit is called. A model without words of its own shows its list price."""
+    notes: list[str] = []
+    match price:
+        case PerUnit():
+            lines = [_line(price.unit_price, unit, phrases)]
+        case UnitConversion():
+            lines = [_line(price.unit_price, phrases("per_units", size=price.divide_by), phrases)]
+        case Flat():
+            lines = [_line(price.amount, phrases("per_month"), phrases)]
+        case Graduated() | Volume():
+            lines = list(_tiers(price.tiers, phrases))
+            if len(lines) > 1:
+                notes.append(phrases("graduated" if isinstance(price, Graduated) else "volume"))
+        case Package():
+            lines = [_line(price.package_price, phrases("per_package", size=price.package_size), phrases)]
+            notes.append(phrases("package" if price.round == "up" else "package_down"))
+            if Decimal(price.free_units):
+                notes.append(phrases("free_units", units=price.free_units))
+        case SuccessTiered():
+            lines = [
+                _line(tier.unit_price, phrases("success_rate", percent=tier.min_success_rate), phrases)
+                for tier in price.tiers
+            ]
+        case Percentage():
+            lines = [PriceLine(f"{price.rate_pct} %", phrases("percent_of_value"))]
+        case Dynamic():
+            lines = [PriceLine(f"× {price.multiplier}", phrases("times_value"))]
+        case _:
+            lines = [_line(plain(list_price(price)), phrases("list_from"), phrases)]
+            notes.append(phrases("see_contract", model=model))
+    return PriceText(tuple(lines), (*notes, *_modifiers(price, phrases)))
+
+
+def _line(amount: str, condition: str, phrases: Phrases) -> PriceLine:
+    if Decimal(amount) == 0:
+        return PriceLine(phrases("free"), condition, free=True)
+    return PriceLine(amount, condition)
+
+
+def _tiers(tiers: tuple[Tier, ...], phrases: Phrases) -> Iterator[PriceLine]:
+    whole = all(tier.up_to is None or "." not in tier.up_to for tier in tiers)
+    before: str | None = None
+    for tier in tiers:
+        condition = _range(before, tier.up_to, phrases, whole=whole)
+        if Decimal(tier.flat_fee):
+            condition += ", " + phrases("tier_fee", fee=tier.flat_fee)
+        yield _line(tier.unit_price, condition, phrases)
+        before = tier.up_to
+
+
+def _range(before: str | None, up_to: str | None, phrases: Phrases, *, whole: bool) -> str:
+    """Bounds are inclusive above; where they are whole numbers the next tier begins one later."""
+    if up_to is None:
+        if before is None:
+            return phrases("tier_all")
+        return phrases("tier_last", low=int(before) + 1) if whole else phrases("tier_above", low=before)
+    if not whole:
+        return phrases("tier_up_to", high=up_to)
+    if before is None:
+        return phrases("tier_first", high=up_to)
+    return phrases("tier_between", low=int(before) + 1, high=up_to)
+
+
+def _modifiers(price: Price, phrases: Phrases) -> Iterator[str]:
+    if isinstance(price, QuantityModifiers) and Decimal(price.free_units):
+        yield phrases("free_units", units=price.free_units)
+    if price.success_factor:
+        yield phrases("success_factor")
+    if Decimal(price.discount_pct):
+        yield phrases("discount", percent=price.discount_pct)
+    if price.minimum is not None:
+        yield phrases("minimum", amount=price.minimum)
+    if price.maximum is not None:
+        yield phrases("maximum", amount=price.maximum)

@@ -1,0 +1,142 @@
+"""A month close that loses its connection at any statement is simply repeated, with the same result."""
+
+from datetime import UTC, datetime
+from itertools import count, pairwise
+from typing import Any
+
+import asyncpg
+
+from billing.desk import close
+from billing.invoice.rate_pending import rate_pending
+from billing.rebuild import verify
+from catalog.usage_event import UsageEvent
+from catalog.vocabulary.clock import ManualClock
+from catalog.vocabulary.period import Period
+from deploy.database import Database
+from deploy.roles import BILLING
+from tests.usage_books import GRADUATED, PROFILE, add_account, add_price, call, use
+
+_MONTHS = 100
+_FIRST = Period(2016, 1)
+
+
+class _Fuse:
+    """Counts down to the statement that the connection is lost at: before it, or just after it was done."""
+
+    def __init__(self, left: int, *, after_commit: bool) -> None:
+        self.left = left
+        self._after_commit = after_commit
+
+    def burns(self, statement: str, *, done: bool) -> bool:
+        if done != self._after_commit or (done and not statement.startswith("COMMIT")):
+            return False
+        self.left -= 1
+        return self.left == 0
+
+
+def _connection_class(fuse: _Fuse) -> type[asyncpg.Connection]:
+    class Fused(asyncpg.Connection):
+        """A connection that is cut when its fuse burns down."""
+
+        async def _run(self, method: Any, statement: str, *args: Any, **options: Any) -> Any:
+            self._cut(fuse.burns(statement, done=False))
+            result = await method(statement, *args, **options)
+            self._cut(fuse.burns(statement, done=True))
+            return result
+
+        def _cut(self, burnt: bool) -> None:
+            if burnt:
+                self.terminate()
+                raise ConnectionResetError("the connection is cut")
+
+        async def execute(self, query: str, *args: Any, **options: Any) -> Any:
+            return await self._run(super().execute, query, *args, **options)
+
+        async def executemany(self, command: str, *args: Any, **options: Any) -> Any:
+            return await self._run(super().executemany, command, *args, **options)
+
+        async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
+            return await self._run(super().fetch, query, *args, **options)
+
+        async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
+            return await self._run(super().fetchrow, query, *args, **options)
+
+        async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
+            return await self._run(super().fetchval, query, *args, **options)
+
+    return Fused
+
+
+def _usage(period: Period, account: str, calls: int) -> list[UsageEvent]:
+    return [call(account, datetime(period.year, period.month, 5, tzinfo=UTC)) for _ in range(calls)]
+
+
+async def _outcome(admin: asyncpg.Connection, period: Period) -> list[tuple[Any, ...]]:
+    """What a close left behind, without what counts on from month to month."""
+    rows = await admin.fetch(
+        """
+        SELECT invoice.account_id, kind, state, invoice.total, missing, left(number, -12),
+               operation, calls, units, amount, precise, trace, split, corrects
+        FROM billing.invoice LEFT JOIN billing.invoice_line ON invoice_id = invoice.id
+        WHERE period = $1 ORDER BY invoice.account_id, position
+        """,
+        period.first_day,
+    )
+    return [tuple(row) for row in rows]
+
+
+async def test_a_close_killed_at_any_statement_ends_as_if_it_had_not_been(
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool, database: Database
+) -> None:
+    await add_account(admin, "acct_a", timezone="UTC")
+    await add_account(admin, "acct_x", timezone="UTC", kind="external", profile=PROFILE)
+    await add_price(admin, "price", model="graduated", price=GRADUATED)
+    months = [_FIRST]
+    while len(months) < _MONTHS:
+        months.append(months[-1].next())
+    await use(
+        billing_pool,
+        [one for month in months for one in _usage(month, "acct_a", 12) + _usage(month, "acct_x", 3)],
+    )
+    await rate_pending(billing_pool, ManualClock(_after(months[0])), limit=2 * _MONTHS)
+    await use(billing_pool, _usage(months[0], "acct_a", 5))
+    await close(billing_pool, months[0], ManualClock(_after(months[0])))
+    months_left = pairwise(months)
+    expected = None
+    for after_commit in (True, False):
+        # Lost at the first, second, third … statement, each in a month of its own, until none is left to lose.
+        for statement in count(1):
+            previous, period = next(months_left)
+            clock = ManualClock(_after(period))
+            # Calls of this month that are not rated yet, and a late one of the month before, whose document is issued.
+            await use(billing_pool, _usage(period, "acct_a", 5) + _usage(previous, "acct_a", 1))
+            fuse = _Fuse(statement, after_commit=after_commit)
+            killed = await _close_until_cut(database, fuse, period, clock)
+            await close(billing_pool, period, clock)
+            outcome = await _outcome(admin, period)
+            expected = expected or outcome
+            assert outcome == expected, (
+                f"killed {'after commit' if after_commit else 'before statement'} {statement}"
+            )
+            if not killed:
+                break
+        assert statement > (4 if after_commit else 60)
+    assert await verify(billing_pool, ()) == []
+
+
+def _after(period: Period) -> datetime:
+    return datetime(period.next().year, period.next().month, 2, tzinfo=UTC)
+
+
+async def _close_until_cut(database: Database, fuse: _Fuse, period: Period, clock: ManualClock) -> bool:
+    """Close over connections with this fuse; whether it burnt down."""
+    pool = await asyncpg.create_pool(
+        **database.as_role(BILLING), min_size=1, max_size=1, connection_class=_connection_class(fuse)
+    )
+    try:
+        await close(pool, period, clock)
+    except (ConnectionError, asyncpg.InterfaceError):
+        return True
+    finally:
+        pool.terminate()
+    return False

@@ -1,0 +1,255 @@
+"""The `ordergate` command against a real database: what it prints, what it refuses and how it exits."""
+
+import asyncio
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import asyncpg
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from click.testing import CliRunner, Result
+from ruamel.yaml import YAML
+
+from atomic_services.registry import built_in_passports
+from deploy.cli import main
+from deploy.database import Database
+from tests.passports import echo_document
+
+Run = Callable[..., Result]
+BENCH = Path("atomic_services/bench/passport.yaml")
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def environment(database: Database, tmp_path: Path) -> Mapping[str, str | None]:
+    url = f"postgresql://postgres@/{database.name}?host={quote(str(database.socket_dir), safe='/')}&port=5432"
+    return {"ORDERGATE_HOME": str(tmp_path / "home"), "ORDERGATE_DATABASE_URL": url, "ORDERGATE_KEY": None}
+
+
+@pytest.fixture
+def run(environment: Mapping[str, str | None]) -> Run:
+    """Runs a command line in this process; the exit status is 0 unless `fails` says otherwise."""
+
+    def invoke(*arguments: str, fails: int = 0, stdin: str | None = None) -> Result:
+        result = CliRunner().invoke(main, arguments, input=stdin, env=environment)
+        assert result.exit_code == fails, result.output
+        return result
+
+    return invoke
+
+
+def passport_file(folder: Path, name: str = "passport.yaml", **fields: Any) -> str:
+    document = {**YAML(typ="safe", pure=True).load((PROJECT / BENCH).read_text("utf-8")), **fields}
+    path = folder / name
+    path.write_text(json.dumps(document, default=str), "utf-8")
+    return str(path)
+
+
+def test_publish_says_what_is_new_and_what_is_unchanged(run: Run, tmp_path: Path) -> None:
+    path = passport_file(tmp_path)
+    assert run("publish", path, "--dry-run").output.startswith("bench 1.0.0 would be revision 1")
+    assert run("services", "--json").output.strip() == "[]"
+    assert run("publish", path).output == "bench 1.0.0 is revision 1, new prices bench/bench/echo/CNY@1\n"
+    assert run("publish", str(tmp_path)).output == "bench 1.0.0 is unchanged at revision 1\n"
+    (service,) = json.loads(run("services", "--json").output)
+    assert (service["service"], service["state"]) == ("bench", "published")
+    assert service["operations"][0]["prices"] == [
+        {"plan": "bench", "price_version": "bench/bench/echo/CNY@1", "charge": "0 CNY"}
+    ]
+    assert "echo" in run("services").output
+    assert "/v1/bench/echo" in run("services", "bench").output
+    assert "No service 'tea' is published" in run("services", "tea", fails=1).stderr
+
+
+def test_a_bad_passport_changes_nothing_and_says_file_field_rule_and_remedy(run: Run, tmp_path: Path) -> None:
+    good = passport_file(tmp_path, "good.yaml")
+    bad = passport_file(tmp_path, "bad.yaml", version="0.9", owner={"team": "", "contact": "x"})
+    error = run("publish", good, bad, fails=1).stderr
+    assert f"{bad}: /version: write a semantic version from 1.0.0 on" in error
+    assert "[semantic-version]" in error
+    assert f"{bad}: /owner/team: say who answers for the service [required]" in error
+    changed = passport_file(tmp_path, "changed.yaml", version="2.0.0")
+    assert "this installation runs version 1.0.0" in run("publish", good, changed, fails=1).stderr
+    strange = tmp_path / "strange.yaml"
+    strange.write_text(json.dumps(echo_document(), default=str))
+    assert "this installation has no service 'echo'" in run("publish", good, str(strange), fails=1).stderr
+    example = [{"name": {"en": "No country"}, "request": {"country": "Germany"}}]
+    operation = {**echo_document()["operations"][0], "examples": example}
+    untrue = passport_file(tmp_path, "untrue.yaml", operations=[operation])
+    assert "/operations/0/examples/0/request" in run("publish", untrue, fails=1).stderr
+    assert json.loads(run("services", "--json").output) == []
+
+
+@pytest.fixture
+def published(run: Run) -> Run:
+    run("publish", *(str(PROJECT / "atomic_services" / one.service) for one in built_in_passports()))
+    return run
+
+
+def test_an_account_is_opened_with_plans_and_a_key_that_is_printed_alone(published: Run) -> None:
+    run = published
+    opened = run("account", "create", "bu-01", "--kind", "internal").output
+    assert opened.startswith("bu-01 is open as acct_")
+    assert "stock" in opened
+    made = run("key", "create", "bu-01", "--env", "test", "--label", "shop")
+    assert made.stdout.startswith("og_test_")
+    assert made.stdout.count("\n") == 1
+    assert "cannot be shown again" in made.stderr
+    (key,) = json.loads(run("key", "list", "bu-01", "--json").output)
+    assert (key["environment"], key["label"], key["revoked_at"]) == ("test", "shop", None)
+    assert made.stdout.strip() not in run("key", "list", "bu-01").output
+    assert "is revoked" in run("key", "revoke", made.stdout.strip()).output
+    shown = json.loads(run("account", "show", "bu-01", "--json").output)
+    assert [one["name"] for one in shown["applications"]] == ["default"]
+    assert shown["keys"][0]["revoked_at"] is not None
+    assert "revoked" in run("account", "show", "bu-01").output
+    assert [one["name"] for one in json.loads(run("account", "list", "--json").output)] == ["bu-01"]
+
+
+def test_an_account_chooses_its_plans(published: Run) -> None:
+    run = published
+    chosen = run("account", "create", "bench-1", "--subscribe", "bench=bench", "--json").output
+    assert [one["service"] for one in json.loads(chosen)["subscriptions"]] == ["bench"]
+    assert "is subscribed" not in run("account", "subscribe", "bench-1", "bench=bench", fails=1).output
+    run("account", "unsubscribe", "bench-1", "bench")
+    assert (
+        "bench-1 is subscribed to bench (bench)"
+        in run("account", "subscribe", "bench-1", "bench=bench").output
+    )
+    assert "has no plan 'gold'" in run("account", "create", "x", "--subscribe", "bench=gold", fails=1).stderr
+    assert "SERVICE=PLAN" in run("account", "create", "x", "--subscribe", "bench", fails=2).stderr
+    run("account", "profile", "bench-1", "--legal-name", "B Ltd", "--address", "1 Road", "--tax-id", "T1")
+    assert (
+        json.loads(run("account", "show", "bench-1", "--json").output)["account"]["billing_profile"]["tax_id"]
+        == "T1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("account", "create", "bu", "--currency", "RMB"), "/currency: use an ISO 4217 code"),
+        (("account", "create", "bu", "--timezone", "Beijing"), "/timezone: use a zone of the IANA database"),
+        (("account", "show", "nobody"), "There is no account 'nobody'; `ordergate account list`"),
+        (("key", "revoke", "zzz"), "There is no such key; `ordergate key list ACCOUNT`"),
+        (("usage", "nobody"), "There is no account 'nobody'"),
+        (
+            ("call", "bench/echo"),
+            "There is no key to call with. Make one with `ordergate key create ACCOUNT`",
+        ),
+        (("call", "bench/echo", "--key", "k"), "Start it with `ordergate up`"),
+        (("restore", "/nowhere"), "is not a whole backup"),
+    ],
+)
+def test_what_cannot_be_done_is_one_paragraph_on_stderr_and_exit_status_1(
+    run: Run, arguments: tuple[str, ...], message: str
+) -> None:
+    result = run(*arguments, fails=1)
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("brew",),
+        ("publish",),
+        ("account", "create", "bu", "--kind", "friend"),
+        ("key", "create", "bu", "--env", "staging"),
+        ("usage", "bu", "--period", "November"),
+        ("statement", "bu", "2026-11", "--format", "docx"),
+        ("call", "validate"),
+        ("call", "bench/echo", "{"),
+        ("rebuild",),
+    ],
+)
+def test_a_wrong_command_line_exits_with_status_2(run: Run, arguments: tuple[str, ...]) -> None:
+    assert run(*arguments, fails=2).stdout == ""
+
+
+def test_an_empty_month_can_be_looked_at_closed_and_reconciled(published: Run) -> None:
+    run = published
+    run("account", "create", "bu-01")
+    view = json.loads(run("usage", "bu-01", "--period", "2026-01", "--json").output)
+    assert (view["calls"], view["amount"]) == (0, {"amount": "0.00", "currency": "CNY"})
+    assert "total" in run("usage", "bu-01").output
+    assert (
+        run("close", "2026-01").output
+        == "2026-01: issued 0, issued before 0, left as draft 0, not over yet 0\n"
+    )
+    assert "has no document for 2026-01" in run("statement", "bu-01", "2026-01", fails=1).stderr
+    not_over = run("close", "2999-01", fails=1).output
+    assert "bu-01: 2999-01 ends on 2999-01-31T16:00:00Z (Asia/Shanghai)" in not_over
+    last = run("reconcile").output.splitlines()[-1]
+    assert last == "served=0 metered=0 stored=0 rated=0 posted=0 invoiced=0 diff=0 money_diff=0"
+    assert run("rebuild", "--verify").output == "equal\n"
+
+
+def test_rate_answers_line_by_line(run: Run) -> None:
+    case = {"id": "c1", "model": "per_unit", "currency": "CNY", "usage": "3", "price": {"unit_price": "0.05"}}
+    good, bad = run("rate", stdin=f'{json.dumps(case)}\n{{"id": "c2"}}\n').output.splitlines()
+    assert (json.loads(good)["id"], json.loads(good)["amount"]) == ("c1", "0.15")
+    assert json.loads(bad)["id"] == "c2"
+
+
+async def record_schema_version(database: Database) -> None:
+    """What a migration leaves behind and the tests' template does not."""
+    scripts = Config()
+    scripts.set_main_option("script_location", str(PROJECT / "deploy" / "migrations"))
+    owner = await asyncpg.connect(**database.admin())
+    await owner.execute("CREATE TABLE public.schema_version (version_num text)")
+    await owner.execute("ALTER TABLE public.schema_version OWNER TO ordergate_owner")
+    await owner.execute(
+        "INSERT INTO public.schema_version VALUES ($1)",
+        ScriptDirectory.from_config(scripts).get_current_head(),
+    )
+    await owner.close()
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_good_installation_and_names_what_is(
+    published: Run, database: Database, tmp_path: Path
+) -> None:
+    run = published
+    asyncio.run(record_schema_version(database))
+    findings = json.loads(run("doctor", "--json").output)
+    assert {one["subject"] for one in findings if one["in_order"]} >= {
+        "database",
+        "schema",
+        "catalogue",
+        "audit log",
+        "flow",
+    }
+    secrets = tmp_path / "home" / "secrets"
+    secrets.mkdir(parents=True)
+    (secrets / "pepper.json").touch(0o644)
+    assert "WRONG secrets: 1 files that others can read" in run("doctor", fails=1).output
+
+
+def test_without_an_installation_a_command_says_where_it_looked(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from deploy.cli import main; main()", "services"],
+        env={"ORDERGATE_HOME": str(tmp_path / "nowhere"), "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"There is no installation in {tmp_path / 'nowhere'}. Start one with `make run`" in done.stderr
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_pipe_gets_whole_cells_and_no_colours(published: Run) -> None:
+    rows = published("services").output.splitlines()
+    assert rows[0].split() == ["service", "version", "state", "visibility", "operations", "name"]
+    assert "\x1b" not in "".join(rows)
+    assert all(len(next(csv.reader(io.StringIO(row)))) >= 1 for row in rows)

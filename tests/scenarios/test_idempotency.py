@@ -1,0 +1,114 @@
+"""One intent has one effect, one usage row and one reply, however often and from wherever it is sent."""
+
+import asyncio
+from typing import Any
+
+from tests.gateways import RunningGateway
+
+ADJUST: dict[str, Any] = {"sku": "A", "warehouse": "W1", "quantity": 10, "reason": "count"}
+
+
+async def rows(gateway: RunningGateway) -> int:
+    """Usage rows written with their effects."""
+    count: int = await gateway.admin.fetchval(
+        "SELECT count(*) FROM billing.usage_event WHERE recorded_by = 'transaction'"
+    )
+    return count
+
+
+async def test_effect_usage_and_reply_are_committed_together(gateway: RunningGateway) -> None:
+    key = await gateway.create_key(await gateway.open_account())
+    reply = await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-1")
+    assert (reply.status_code, reply.json()["on_hand"]) == (200, 10)
+    row = await gateway.admin.fetchrow("SELECT * FROM billing.usage_event")
+    assert row is not None
+    assert f"call_{row['id'].hex}" == reply.headers["ordergate-call-id"]
+    assert (row["class"], row["recorded_by"], row["billable"], row["units"]) == ("ok", "transaction", True, 1)
+
+
+async def test_the_same_intent_gets_the_same_reply_and_no_second_effect(gateway: RunningGateway) -> None:
+    key = await gateway.create_key(await gateway.open_account())
+    first = await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-1")
+    again = await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-1")
+    assert again.content == first.content
+    assert again.headers["ordergate-call-id"] == first.headers["ordergate-call-id"]
+    assert again.headers["idempotent-replayed"] == "true"
+    assert await rows(gateway) == 1
+
+
+async def test_another_body_under_the_same_key_is_refused(gateway: RunningGateway) -> None:
+    key = await gateway.create_key(await gateway.open_account())
+    await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-1")
+    other = await gateway.call(key, "stock/adjust", {**ADJUST, "quantity": 11}, Idempotency_Key="a-1")
+    assert (other.status_code, other.json()["type"]) == (422, "/problems/idempotency-key-reused")
+    assert await rows(gateway) == 1
+
+
+async def test_a_missing_or_unusable_key_is_refused_where_one_is_required(gateway: RunningGateway) -> None:
+    key = await gateway.create_key(await gateway.open_account())
+    missing = await gateway.call(key, "stock/adjust", ADJUST)
+    assert (missing.status_code, missing.json()["type"]) == (400, "/problems/idempotency-key-missing")
+    for unusable in ("", "a b", "x" * 256, "é"):
+        reply = await gateway.client.post(
+            "/v1/stock/adjust",
+            json=ADJUST,
+            headers={"Authorization": f"Bearer {key}", "Idempotency-Key": unusable.encode()},  # type: ignore[dict-item]
+        )
+        assert (reply.status_code, reply.json()["type"]) == (400, "/problems/malformed-request"), unusable
+    assert await rows(gateway) == 0
+
+
+async def test_two_hundred_at_once_have_one_effect(gateway: RunningGateway) -> None:
+    key = await gateway.create_key(await gateway.open_account())
+    replies = await asyncio.gather(
+        *(gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-1") for _ in range(60))
+    )
+    assert {reply.status_code for reply in replies} <= {200, 409}
+    assert all(
+        reply.json()["type"] == "/problems/idempotency-in-flight"
+        for reply in replies
+        if reply.status_code == 409
+    )
+    assert len({reply.content for reply in replies if reply.status_code == 200}) == 1
+    assert await rows(gateway) == 1
+    level = await gateway.call(key, "stock/availability", {"skus": ["A"]})
+    assert (
+        level.json()["skus"][0]["warehouses"][0]["on_hand"] == 10
+        if "warehouses" in level.text
+        else "10" in level.text
+    )
+
+
+async def test_a_refusal_of_the_service_is_one_reply_too_and_its_effect_is_undone(
+    gateway: RunningGateway,
+) -> None:
+    key = await gateway.create_key(await gateway.open_account())
+    wanted = {"reservation_id": "r1", "ttl_s": 60, "lines": [{"sku": "A", "quantity": 3}]}
+    refused = await gateway.call(key, "stock/reserve", wanted, Idempotency_Key="r-1")
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/insufficient-stock")
+    await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-1")
+    again = await gateway.call(key, "stock/reserve", wanted, Idempotency_Key="r-1")
+    assert again.content == refused.content
+    assert (await gateway.call(key, "stock/reserve", wanted, Idempotency_Key="r-2")).status_code == 200
+    classes = await gateway.admin.fetch("SELECT class, billable FROM billing.usage_event ORDER BY id")
+    assert [tuple(row) for row in classes] == [("declined", False), ("ok", True), ("ok", True)]
+
+
+async def test_keys_of_different_accounts_and_environments_never_meet(gateway: RunningGateway) -> None:
+    first, second = await gateway.open_account("first"), await gateway.open_account("second")
+    for key in (
+        await gateway.create_key(first),
+        await gateway.create_key(first, "test"),
+        await gateway.create_key(second),
+    ):
+        reply = await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="same")
+        assert (reply.status_code, reply.json()["on_hand"]) == (200, 10)
+    assert await rows(gateway) == 3
+
+
+async def test_a_kept_reply_is_forgotten_after_a_day(gateway: RunningGateway) -> None:
+    key = await gateway.create_key(await gateway.open_account())
+    await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-1")
+    await gateway.admin.execute("UPDATE gateway.stored_reply SET expires_at = now() - interval '1 second'")
+    again = await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-1")
+    assert again.json()["on_hand"] == 20

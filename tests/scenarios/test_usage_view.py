@@ -1,0 +1,124 @@
+"""What an account sees of its own usage, documents and calls, within its own scope."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from billing.desk import close
+from billing.transaction import Connection
+from billing.view import calls, documents, usage
+from catalog.vocabulary.clock import ManualClock
+from catalog.vocabulary.ids import parse_call_id
+from catalog.vocabulary.money import Money
+from catalog.vocabulary.period import Period
+from catalog.vocabulary.problem import Problem
+from tests.usage_books import GRADUATED, add_account, add_price, call, use
+
+OCTOBER_5 = datetime(2026, 10, 5, tzinfo=UTC)
+OCTOBER, NOVEMBER = Period(2026, 10), Period(2026, 11)
+
+
+@asynccontextmanager
+async def _as_account(pool: asyncpg.Pool, account_id: str) -> AsyncIterator[Connection]:
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT set_config('ordergate.account', $1, true)", account_id)
+        yield connection
+
+
+async def _prices(admin: asyncpg.Connection) -> None:
+    await add_price(admin, "price", model="graduated", price=GRADUATED)
+    await add_price(admin, "reserve", "stock/reserve", price={"unit_price": "0.065"})
+
+
+async def test_usage_shows_money_by_service_and_operation_before_anything_is_rated(
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool, reader_pool: asyncpg.Pool
+) -> None:
+    await add_account(admin, "acct_a")
+    await _prices(admin)
+    await use(billing_pool, [call("acct_a", OCTOBER_5) for _ in range(34)])
+    reserve: dict[str, Any] = {"operation": "stock/reserve", "price_version": "reserve"}
+    await use(
+        billing_pool,
+        [call("acct_a", OCTOBER_5, **reserve), call("acct_a", OCTOBER_5, class_="declined", **reserve)],
+    )
+    async with _as_account(reader_pool, "acct_a") as connection:
+        found = await usage(connection, "acct_a", "live", OCTOBER)
+        empty = await usage(connection, "acct_a", "test", OCTOBER)
+    assert (found.calls, found.units, found.amount) == (36, "35", Money("1.86", "CNY"))
+    address, stock = found.services
+    assert (address.service, address.amount) == ("address", Money("1.79", "CNY"))
+    (operation,) = stock.operations
+    assert (operation.operation, operation.calls, operation.units) == ("stock/reserve", 2, "1")
+    assert operation.amount == Money("0.07", "CNY")
+    assert (empty.calls, empty.amount, empty.services) == (0, Money("0.00", "CNY"), ())
+
+
+async def test_what_is_shown_is_what_the_document_then_says(
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool, reader_pool: asyncpg.Pool
+) -> None:
+    await add_account(admin, "acct_a")
+    await _prices(admin)
+    for month in (10, 11):
+        await use(billing_pool, [call("acct_a", OCTOBER_5.replace(month=month)) for _ in range(34)])
+    async with _as_account(reader_pool, "acct_a") as connection:
+        seen = (await usage(connection, "acct_a", "live", OCTOBER)).amount
+    await close(billing_pool, NOVEMBER, ManualClock(datetime(2026, 12, 2, tzinfo=UTC)))
+    async with _as_account(reader_pool, "acct_a") as connection:
+        first = await documents(connection, "acct_a", "live", limit=1)
+        second = await documents(connection, "acct_a", "live", limit=1, after=first.next)
+    assert [(one.period, one.total, one.number) for one in first.data + second.data] == [
+        ("2026-11", seen, "S-2026-000002"),
+        ("2026-10", seen, "S-2026-000001"),
+    ]
+    assert second.next is None
+
+
+async def test_recent_calls_are_paged_latest_first_with_their_charge(
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool, reader_pool: asyncpg.Pool
+) -> None:
+    await add_account(admin, "acct_a")
+    await _prices(admin)
+    moments = [OCTOBER_5 + timedelta(seconds=second) for second in range(5)]
+    fields: list[dict[str, Any]] = [
+        {},
+        {"class_": "declined"},
+        {},
+        {"operation": "stock/reserve", "price_version": "reserve"},
+        {},
+    ]
+    await use(billing_pool, [call("acct_a", at, **more) for at, more in zip(moments, fields, strict=True)])
+    async with _as_account(reader_pool, "acct_a") as connection:
+        page = await calls(connection, "acct_a", "live", limit=2)
+        assert page.next is not None
+        rest = await calls(connection, "acct_a", "live", limit=3, after=parse_call_id(page.next))
+    entries = page.data + rest.data
+    assert [one.occurred_at for one in entries] == [
+        f"2026-10-05T00:00:0{second}Z" for second in (4, 3, 2, 1, 0)
+    ]
+    assert [one.charge for one in entries] == [
+        "0.055 CNY; estimate",
+        "0.065 CNY",
+        "0.055 CNY; estimate",
+        "0",
+        "0.055 CNY; estimate",
+    ]
+    assert rest.next is None
+
+
+async def test_another_account_sees_nothing(
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool, reader_pool: asyncpg.Pool
+) -> None:
+    for account in ("acct_a", "acct_b"):
+        await add_account(admin, account)
+    await _prices(admin)
+    await use(billing_pool, [call("acct_a", OCTOBER_5)])
+    await close(billing_pool, OCTOBER, ManualClock(datetime(2026, 11, 2, tzinfo=UTC)))
+    async with _as_account(reader_pool, "acct_b") as connection:
+        with pytest.raises(Problem, match="no account acct_a"):
+            await usage(connection, "acct_a", "live", OCTOBER)
+        assert (await calls(connection, "acct_a", "live", limit=9)).data == ()
+        assert (await documents(connection, "acct_a", "live", limit=9)).data == ()
