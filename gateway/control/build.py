@@ -1,18 +1,97 @@
 """The control plane: one Litestar application of thin controllers over the doors."""
 
+from collections.abc import MutableSequence
+
 from litestar import Litestar
 from litestar.di import Provide
+from litestar.types import (
+    HTTPResponseStartEvent,
+    LifeSpanReceive,
+    LifeSpanScope,
+    LifeSpanSend,
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
 
-from gateway.control import health
+from atomic_services import registry
+from gateway.control import api, documents, health
+from gateway.control.asking import provide_caller
+from gateway.control.books import Books
 from gateway.control.context import ControlContext
+from gateway.control.failures import Failures
+from gateway.control.pages import routes as pages
+from gateway.control.published import PublishedContracts
+
+BODY_BYTES_MAX = 16 * 1024
+
+# Pages have no script, no form and nothing from elsewhere, so nothing of that may run in them.
+_SECURITY_HEADERS = (
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
+        b"base-uri 'none'; form-action 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
 
 
-def build_control(context: ControlContext) -> Litestar:
-    """The application for everything that is not a metered call."""
-    return Litestar(
-        route_handlers=[health.healthz, health.readyz, health.metrics],
-        dependencies={"context": Provide(lambda: context, sync_to_thread=False, use_cache=True)},
+class ControlPlane(Litestar):
+    """Litestar, which by itself does not answer HEAD: the server sends a GET's headers and drops its body."""
+
+    async def __call__(
+        self,
+        scope: Scope | LifeSpanScope,
+        receive: Receive | LifeSpanReceive,
+        send: Send | LifeSpanSend,
+    ) -> None:
+        """The ASGI entry point."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # type: ignore[typeddict-item]
+        await super().__call__(scope, receive, send)
+
+
+def build_control(context: ControlContext) -> ControlPlane:
+    """The application for everything that is not a metered call; leaving its `lifespan` gives its connections back."""
+    books = Books(context.reader, context.pool)
+    contracts = PublishedContracts(registry.operations(), api.ENDPOINTS)
+    return ControlPlane(
+        route_handlers=[
+            health.healthz,
+            health.readyz,
+            health.metrics,
+            *api.HANDLERS,
+            *documents.HANDLERS,
+            *pages.HANDLERS,
+        ],
+        dependencies={
+            "context": Provide(lambda: context, sync_to_thread=False, use_cache=True),
+            "books": Provide(lambda: books, sync_to_thread=False, use_cache=True),
+            "contracts": Provide(lambda: contracts, sync_to_thread=False, use_cache=True),
+            "caller": Provide(provide_caller, sync_to_thread=False),
+            "catalogue": Provide(pages.provide_catalogue, sync_to_thread=False),
+            "visit": Provide(pages.provide_visit, sync_to_thread=False),
+        },
+        exception_handlers={Exception: Failures(context)},
+        before_send=[_add_security_headers],
+        on_shutdown=[books.close],
+        request_max_body_size=BODY_BYTES_MAX,
         openapi_config=None,
         logging_config=None,
         debug=False,
     )
+
+
+async def _add_security_headers(message: Message, _scope: Scope) -> None:
+    if message["type"] == "http.response.start":
+        _headers_of(message).extend(_SECURITY_HEADERS)
+
+
+def _headers_of(message: HTTPResponseStartEvent) -> MutableSequence[tuple[bytes, bytes]]:
+    headers = list(message["headers"])
+    message["headers"] = headers
+    return headers

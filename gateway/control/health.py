@@ -6,10 +6,10 @@ from typing import Any
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
-from litestar.exceptions import PermissionDeniedException
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from catalog.vocabulary.problem import Problem
 from gateway.control.context import ControlContext
 
 # A directory that has not been refreshed for this long means that PostgreSQL cannot be reached.
@@ -39,7 +39,7 @@ def metrics(
 ) -> Response[bytes]:
     """Prometheus' text format over all workers; for loopback or a bearer of the operator's token."""
     if not _may_read(request, context.metrics_token):
-        raise PermissionDeniedException("Metrics are for loopback or a bearer of ORDERGATE_METRICS_TOKEN.")
+        raise Problem("forbidden", "Metrics are for loopback or a bearer of ORDERGATE_METRICS_TOKEN.")
     registry = context.metrics_registry
     if context.metrics_dir is not None:
         registry = CollectorRegistry()

@@ -11,7 +11,7 @@ from gateway.control.contracts.headers import referring
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 # What the gateway itself can answer to any operation, before a service is asked.
-_ALWAYS = (
+ALWAYS = (
     "malformed-request",
     "malformed-json",
     "invalid-input",
@@ -66,7 +66,7 @@ PROBLEM_SCHEMAS: Mapping[str, dict[str, Any]] = {
 
 def operation_refusals(passport: Passport, entry: OperationEntry) -> tuple[str, ...]:
     """The names of all problems that a call of the operation can be answered with, in the order of the table."""
-    names = {*_ALWAYS, *entry.problems}
+    names = {*ALWAYS, *entry.problems}
     if entry.idempotency == "required":
         names.add("idempotency-key-missing")
     if entry.idempotency != "not_needed":
@@ -133,7 +133,7 @@ def _response(names: list[str], metered: frozenset[str], *, of_call: bool) -> di
                     ]
                 },
                 "examples": {
-                    kind.name: {"summary": kind.title.en, "value": _example(kind.name, of_call=of_call)}
+                    kind.name: {"summary": kind.title.en, "value": example_of(kind.name, of_call=of_call)}
                     for kind in kinds
                 },
             }
@@ -149,7 +149,8 @@ def _response(names: list[str], metered: frozenset[str], *, of_call: bool) -> di
     return response
 
 
-def _example(name: str, *, of_call: bool) -> dict[str, Any]:
+def example_of(name: str, *, of_call: bool = True) -> dict[str, Any]:
+    """A problem document as a call, or a request to the control plane, could be answered with."""
     kind = PROBLEMS[name]
     return {
         "type": f"/problems/{name}",

@@ -1,0 +1,158 @@
+"""The operations of a contract as people read them: everything here comes from the OpenAPI document."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from catalog.vocabulary.problem import PROBLEMS
+from gateway.control.contracts.refusals import ALWAYS, PROBLEM_MEDIA_TYPE
+from gateway.control.pages.fields import FieldRow, field_rows
+from gateway.control.pages.phrases import Phrases
+
+_KEY = "$ORDERGATE_KEY"
+_LINE_MAX = 100
+Document = Mapping[str, Any]
+
+
+class ProblemLink(msgspec.Struct, frozen=True):
+    """A problem by name, status and title."""
+
+    name: str
+    status: int
+    title: str
+
+
+class ExampleView(msgspec.Struct, frozen=True):
+    """A request as a command for a terminal, and what its reply contains."""
+
+    name: str
+    curl: str
+    reply: str
+
+
+class OperationView(msgspec.Struct, frozen=True):
+    """One operation."""
+
+    id: str
+    anchor: str
+    path: str
+    summary: str
+    facts: tuple[str, ...]
+    request: tuple[FieldRow, ...]
+    reply: tuple[FieldRow, ...]
+    examples: tuple[ExampleView, ...]
+    problems: tuple[ProblemLink, ...]
+
+
+class EndpointView(msgspec.Struct, frozen=True):
+    """One route of the control plane."""
+
+    method: str
+    path: str
+    summary: str
+
+
+def operation_views(document: Document, phrases: Phrases, base_url: str) -> tuple[OperationView, ...]:
+    """The metered operations of a contract, in its order; `base_url` is where the reader reaches this server."""
+    return tuple(
+        _operation(document, path, methods["post"], phrases, base_url)
+        for path, methods in document["paths"].items()
+        if _is_metered(path)
+    )
+
+
+def endpoint_views(document: Document, phrases: Phrases) -> tuple[EndpointView, ...]:
+    """The control plane's routes of a contract."""
+    return tuple(
+        EndpointView(method.upper(), path, _summary(operation, phrases))
+        for path, methods in document["paths"].items()
+        if not _is_metered(path)
+        for method, operation in methods.items()
+    )
+
+
+def problem_links(names: Iterator[str] | tuple[str, ...], phrases: Phrases) -> tuple[ProblemLink, ...]:
+    """The problems of these names."""
+    kinds = [PROBLEMS[name] for name in names]
+    return tuple(ProblemLink(kind.name, kind.status, phrases.of(kind.title)) for kind in kinds)
+
+
+def common_problems(phrases: Phrases) -> tuple[ProblemLink, ...]:
+    """What any call can end in."""
+    return problem_links(ALWAYS, phrases)
+
+
+def _is_metered(path: str) -> bool:
+    return path.startswith("/v")
+
+
+def _summary(operation: Mapping[str, Any], phrases: Phrases) -> str:
+    chinese: str = operation["x-ordergate"]["summary"]["zh-CN"]
+    return chinese if phrases.language == "zh-CN" else str(operation["summary"])
+
+
+def _operation(
+    document: Document, path: str, operation: Mapping[str, Any], phrases: Phrases, base_url: str
+) -> OperationView:
+    terms = operation["x-ordergate"]
+    request = operation["requestBody"]["content"]["application/json"]["schema"]
+    reply = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    own = (name for name in _problem_names(document, operation) if name not in ALWAYS)
+    return OperationView(
+        id=terms["id"],
+        anchor=terms["id"].replace("/", "-"),
+        path=path,
+        summary=_summary(operation, phrases),
+        facts=tuple(_facts(terms, phrases)),
+        request=field_rows(document, request),
+        reply=field_rows(document, reply),
+        examples=tuple(
+            ExampleView(
+                example["name"][phrases.language],
+                curl_command(base_url + path, example["request"], keyed=terms["idempotency"] == "required"),
+                _pretty(example["reply_includes"]) if example["reply_includes"] else "",
+            )
+            for example in terms["examples"]
+        ),
+        problems=problem_links(tuple(own), phrases),
+    )
+
+
+def _problem_names(document: Document, operation: Mapping[str, Any]) -> Iterator[str]:
+    for response in operation["responses"].values():
+        if "$ref" in response:
+            shared = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
+            narrowed = shared["content"][PROBLEM_MEDIA_TYPE]["schema"]["allOf"][1]
+            yield from (uri.rpartition("/")[2] for uri in narrowed["properties"]["type"]["enum"])
+
+
+def _facts(terms: Mapping[str, Any], phrases: Phrases) -> Iterator[str]:
+    yield phrases(f"effect_{terms['effect']}")
+    if terms["idempotency"] != "not_needed":
+        yield phrases(f"idempotency_{terms['idempotency']}")
+    ((kind, pointer),) = terms["meter"].items()
+    yield phrases("meter_call") if kind == "unit" else phrases(f"meter_{kind}", pointer=pointer)
+    yield phrases("deadline", ms=f"{terms['deadline_ms']:,}")
+    yield phrases("body_max", bytes=f"{terms['max_body_bytes']:,}")
+    if terms["personal_data"]:
+        yield phrases("personal_data", fields=", ".join(terms["personal_data"]))
+
+
+def curl_command(url: str, body: Mapping[str, Any], *, keyed: bool) -> str:
+    """A call for a POSIX shell; the key comes from the environment, so that it is not copied around with the command."""
+    lines = [
+        f"curl -i {shlex.quote(url)}",
+        f'-H "Authorization: Bearer {_KEY}"',
+        "-H 'Content-Type: application/json'",
+    ]
+    if keyed:
+        lines.append('-H "Idempotency-Key: $(uuidgen)"')
+    text = msgspec.json.encode(body).decode()
+    lines.append(f"-d {shlex.quote(text if len(text) <= _LINE_MAX else _pretty(body))}")
+    return " \\\n  ".join(lines)
+
+
+def _pretty(value: Mapping[str, Any]) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

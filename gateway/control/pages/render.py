@@ -1,0 +1,48 @@
+"""Templates -> pages. Everything that is put into a template is escaped; nothing is loaded from elsewhere."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib import resources
+from typing import Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from gateway.control.pages.language import LANGUAGES, NAMES, Language
+from gateway.control.pages.phrases import Phrases
+
+STYLE = resources.files("gateway.control.pages").joinpath("style.css").read_bytes()
+# The address changes with the content, so browsers may keep it for ever.
+STYLE_PATH = f"/assets/{sha256(STYLE).hexdigest()[:16]}.css"
+
+_environment = Environment(
+    loader=PackageLoader("gateway.control.pages"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
+)
+
+
+def render(template: str, path: str, language: Language, *, explicit: bool, **values: Any) -> bytes:
+    """The page at `path` in a language. Links keep a language that was asked for by `?lang=` (`explicit`)."""
+
+    def href(target: str) -> str:
+        if not explicit:
+            return target
+        page, mark, fragment = target.partition("#")
+        return f"{page}?{urlencode({'lang': language})}{mark}{fragment}"
+
+    switches: Mapping[Language, str] = {one: f"{path}?{urlencode({'lang': one})}" for one in LANGUAGES}
+    page = _environment.get_template(template).render(
+        t=Phrases(language),
+        language=language,
+        switches=switches,
+        language_names=NAMES,
+        path=path,
+        href=href,
+        style_path=STYLE_PATH,
+        **values,
+    )
+    return page.encode()
