@@ -64,7 +64,9 @@ async def reader_pool(database: Database) -> AsyncIterator[asyncpg.Pool]:
 
 
 @pytest.fixture
-async def gateway(database: Database, tmp_path: Path, admin: asyncpg.Connection) -> AsyncIterator[RunningGateway]:
+async def gateway(
+    database: Database, tmp_path: Path, admin: asyncpg.Connection
+) -> AsyncIterator[RunningGateway]:
     """A gateway worker that answers real HTTP; see tests/gateways.py."""
     async with running_gateway(database, tmp_path / "home", admin) as running:
         yield running

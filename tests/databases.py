@@ -1,6 +1,5 @@
 """PostgreSQL for the tests: one server a session, one migrated template, one fresh database a test."""
 
-import io
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -9,15 +8,11 @@ from itertools import count
 from pathlib import Path
 
 import asyncpg
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
-from alembic.script import ScriptDirectory
 
-from deploy import migrations
 from deploy.database import Database
 from deploy.embedded_postgres import EmbeddedPostgres
-from deploy.roles import OWNER, prepare_roles
+from deploy.migrate import migrate
+from deploy.roles import prepare_roles
 
 _TEMPLATE = "ordergate_template"
 # Where the machine keeps files in memory and has room for some dozens of databases, a fresh one costs 20 ms, not 150.
@@ -29,23 +24,6 @@ def _folder() -> Path | None:
     if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _MEMORY_FREE_BYTES:
         return _MEMORY
     return None
-
-
-def _schema_sql() -> str:
-    """The SQL of every revision, written out by Alembic without a connection of its own."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    script = ScriptDirectory.from_config(config)
-    statements = io.StringIO()
-    context = MigrationContext.configure(
-        dialect_name="postgresql",
-        dialect_opts={"paramstyle": "named"},
-        opts={"as_sql": True, "output_buffer": statements},
-    )
-    with Operations.context(context):
-        for revision in reversed(list(script.walk_revisions())):
-            revision.module.upgrade()
-    return statements.getvalue()
 
 
 class DatabaseServer:
@@ -80,17 +58,7 @@ class DatabaseServer:
         """Make the template: an empty database, brought to this version's schema by the real migrations."""
         async with self._maintenance() as connection:
             await connection.execute(f"CREATE DATABASE {_TEMPLATE}")
-        template = self.database(_TEMPLATE)
-        admin = await asyncpg.connect(**template.admin())
-        try:
-            await prepare_roles(admin)
-        finally:
-            await admin.close()
-        owner = await asyncpg.connect(**template.as_role(OWNER, {"ordergate.account": "*"}))
-        try:
-            await owner.execute(_schema_sql())
-        finally:
-            await owner.close()
+        await migrate(self.database(_TEMPLATE))
 
     async def create(self) -> Database:
         """A fresh copy of the template, with the roles' rights on it."""

@@ -49,9 +49,11 @@ def usage_event(occurred_at: datetime = NOON, **fields: Any) -> UsageEvent:
 
 
 @asynccontextmanager
-async def open_journal(directory: Path, segment_bytes: int = _SEGMENT_BYTES) -> AsyncIterator[Journal]:
+async def open_journal(directory: Path, mirror: Path | None = None) -> AsyncIterator[Journal]:
     """The journal in a directory, as a gateway worker has it open; small, and without a disk reserve."""
-    journal = await Journal.open(directory, clock=SystemClock(), segment_bytes=segment_bytes, reserve_bytes=0)
+    journal = await Journal.open(
+        directory, clock=SystemClock(), segment_bytes=_SEGMENT_BYTES, mirror=mirror, reserve_bytes=0
+    )
     try:
         yield journal
     finally:

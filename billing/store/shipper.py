@@ -72,6 +72,7 @@ class Shipper:
         """Ship at most one page of each journal, one transaction each.
 
         Raises what asyncpg raises while PostgreSQL is away; nothing is lost by that, and nothing is shipped twice.
+        Raises `ShippingHalted` only where the root itself cannot be read.
         """
         done = Round()
         now_ns = self._clock.monotonic_ns()
@@ -113,7 +114,11 @@ class Shipper:
             return await read_offsets(connection)
 
     def _find_journals(self, now_ns: int) -> None:
-        for directory in journal_directories(self._root):
+        try:
+            directories = journal_directories(self._root)
+        except OSError as error:
+            raise ShippingHalted("unreadable-file", str(error)) from error
+        for directory in directories:
             if directory not in self._states:
                 mirror = None if self._mirrors is None else self._mirrors / directory.name
                 self._states[directory] = _State(Lane(directory, mirror), now_ns + _ORPHAN_NS)

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import click
 
+from billing.journal import JournalDamaged
 from catalog.passport import PassportRefused
 from catalog.vocabulary.problem import Problem
 from deploy.embedded_postgres import EmbeddedPostgresError
@@ -47,13 +48,15 @@ def explained() -> Iterator[None]:
     """Expected failures as `click.ClickException`: one paragraph on stderr that says what to do, and exit status 1."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # the reader of our output has seen enough; click ends quietly
     except Problem as problem:
         raise click.ClickException(_sentence(problem)) from problem
     except PassportRefused as refused:
         raise click.ClickException(str(refused)) from refused
     except EmbeddedPostgresError as error:
         raise click.ClickException(f"{error.message} {error.remedy}") from error
-    except (NotInstalled, AlreadyRunning) as error:
+    except (NotInstalled, AlreadyRunning, JournalDamaged) as error:
         raise click.ClickException(str(error)) from error
     except (
         asyncpg.UndefinedTableError,

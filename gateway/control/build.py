@@ -1,6 +1,7 @@
 """The control plane: one Litestar application of thin controllers over the doors."""
 
 from collections.abc import MutableSequence
+from typing import Any
 
 from litestar import Litestar
 from litestar.di import Provide
@@ -50,9 +51,10 @@ class ControlPlane(Litestar):
         send: Send | LifeSpanSend,
     ) -> None:
         """The ASGI entry point."""
-        if scope["type"] == "http" and scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}  # type: ignore[typeddict-item]
-        await super().__call__(scope, receive, send)
+        asked: Any = scope
+        if asked.get("method") == "HEAD":
+            asked = {**asked, "method": "GET"}
+        await super().__call__(asked, receive, send)
 
 
 def build_control(context: ControlContext) -> ControlPlane:
@@ -73,7 +75,6 @@ def build_control(context: ControlContext) -> ControlPlane:
             "books": Provide(lambda: books, sync_to_thread=False, use_cache=True),
             "contracts": Provide(lambda: contracts, sync_to_thread=False, use_cache=True),
             "caller": Provide(provide_caller, sync_to_thread=False),
-            "catalogue": Provide(pages.provide_catalogue, sync_to_thread=False),
             "visit": Provide(pages.provide_visit, sync_to_thread=False),
         },
         exception_handlers={Exception: Failures(context)},

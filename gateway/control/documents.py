@@ -2,27 +2,29 @@
 
 from litestar import Response, get
 
-from catalog.load import Catalogue
 from catalog.vocabulary.problem import Problem
 from gateway.control.asking import ControlRequest
+from gateway.control.context import ControlContext
 from gateway.control.published import Contract, PublishedContracts
 
 _SUFFIX = ".json"
 
 
 @get("/openapi.json", name="openapi", sync_to_thread=False)
-def openapi(request: ControlRequest, catalogue: Catalogue, contracts: PublishedContracts) -> Response[bytes]:
+def openapi(
+    request: ControlRequest, context: ControlContext, contracts: PublishedContracts
+) -> Response[bytes]:
     """All public services and the control plane."""
-    return _reply(request, contracts.of(catalogue).whole)
+    return _reply(request, contracts.of(context.directory.current().catalogue).whole)
 
 
 @get("/openapi/{file_name:str}", name="service_openapi", sync_to_thread=False)
 def service_openapi(
-    request: ControlRequest, catalogue: Catalogue, contracts: PublishedContracts, file_name: str
+    request: ControlRequest, context: ControlContext, contracts: PublishedContracts, file_name: str
 ) -> Response[bytes]:
     """One public service."""
     service = file_name.removesuffix(_SUFFIX)
-    contract = contracts.of(catalogue).services.get(service)
+    contract = contracts.of(context.directory.current().catalogue).services.get(service)
     if contract is None or service == file_name:
         raise Problem("not-found", "No public service has this contract; /openapi.json has them all.")
     return _reply(request, contract)

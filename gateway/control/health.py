@@ -34,9 +34,7 @@ def readyz(context: NamedDependency[ControlContext]) -> Response[dict[str, str]]
 
 
 @get("/metrics", include_in_schema=False, sync_to_thread=False)
-def metrics(
-    request: Request[Any, Any, Any], context: NamedDependency[ControlContext]
-) -> Response[bytes]:
+def metrics(request: Request[Any, Any, Any], context: NamedDependency[ControlContext]) -> Response[bytes]:
     """Prometheus' text format over all workers; for loopback or a bearer of the operator's token."""
     if not _may_read(request, context.metrics_token):
         raise Problem("forbidden", "Metrics are for loopback or a bearer of ORDERGATE_METRICS_TOKEN.")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway import http_protocol
+from gateway.edge import BODY_MAX
 from tests.gateways import RunningGateway
 
 BODY = b'{"country":"DE","postal_code":"10115","locality":"Berlin","lines":["Invalidenstr. 116"]}'
@@ -175,12 +176,12 @@ async def test_an_absolute_target_reaches_the_same_operation(connect: Any) -> No
 
 async def test_bodies_up_to_the_limit_are_read_and_larger_ones_refused_early(connect: Any) -> None:
     connection = await connect()
-    await connection.send(connection.request(body=b" " * http_protocol.BODY_MAX))
+    await connection.send(connection.request(body=b" " * BODY_MAX))
     status, _, body = await connection.reply()
     assert (status, b"16384" in body) == (413, True), "the operation's own limit"
     connection = await connect()
     await connection.send(
-        connection.request(f"Content-Length: {http_protocol.BODY_MAX + 1}", length=False, body=b"")
+        connection.request(f"Content-Length: {BODY_MAX + 1}", length=False, body=b"")
     )
     assert (await connection.reply())[0] == 413
     assert await connection.is_closed()

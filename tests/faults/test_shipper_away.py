@@ -15,7 +15,8 @@ from catalog.usage_event import Refusal
 from catalog.vocabulary.clock import SystemClock
 from deploy.database import Database
 from tests.databases import DatabaseServer
-from tests.usage_calls import add_account, append_events, append_refusals, open_journal, usage_event
+from tests.usage_books import add_account, add_price
+from tests.usage_calls import append_events, append_refusals, open_journal, usage_event
 
 _PATIENCE_S = 20
 
@@ -40,6 +41,16 @@ async def _worker(database: Database, home: Path) -> AsyncIterator[asyncio.subpr
         await process.wait()
 
 
+async def _sell(database: Database) -> None:
+    """The account and the price of the calls below."""
+    connection = await asyncpg.connect(**database.admin())
+    try:
+        await add_account(connection, "acct_a")
+        await add_price(connection, "price_a")
+    finally:
+        await connection.close()
+
+
 def _log(home: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (home / "log").read_text().splitlines()]
 
@@ -61,9 +72,7 @@ async def _until_rolled_up(database: Database, calls: int) -> None:
 async def test_everything_arrives_after_postgresql_was_away(
     database_server: DatabaseServer, database: Database, tmp_path: Path
 ) -> None:
-    connection = await asyncpg.connect(**database.admin())
-    await add_account(connection)
-    await connection.close()
+    await _sell(database)
     async with (
         open_journal(tmp_path / "journals" / "worker-000") as journal,
         _worker(database, tmp_path) as worker,
@@ -89,9 +98,7 @@ async def test_everything_arrives_after_postgresql_was_away(
 async def test_what_the_gateway_wrote_last_is_taken_through_before_the_process_ends(
     database: Database, tmp_path: Path
 ) -> None:
-    connection = await asyncpg.connect(**database.admin())
-    await add_account(connection)
-    await connection.close()
+    await _sell(database)
     async with _worker(database, tmp_path) as worker:
         async with open_journal(tmp_path / "journals" / "worker-000") as journal:
             await append_events(journal, [usage_event()])
@@ -109,9 +116,7 @@ async def test_what_the_gateway_wrote_last_is_taken_through_before_the_process_e
 
 
 async def test_usage_can_be_read_within_two_seconds_of_its_call(database: Database, tmp_path: Path) -> None:
-    connection = await asyncpg.connect(**database.admin())
-    await add_account(connection)
-    await connection.close()
+    await _sell(database)
     clock = SystemClock()
     async with (
         open_journal(tmp_path / "journals" / "worker-000") as journal,

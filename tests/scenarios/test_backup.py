@@ -17,7 +17,7 @@ from deploy.home import Home
 from deploy.migrate import migrate
 from tests.usage_calls import usage_event, write_journal
 
-BENCH = Path(__file__).parents[2] / "atomic_services" / "bench"
+SERVICES = Path(__file__).parents[2] / "atomic_services"
 CALLS = 25
 
 
@@ -42,7 +42,7 @@ def last_line(result: Result) -> str:
 
 def use(home: Path) -> None:
     """An account with a key and calls of which some were shipped before the backup and some were not."""
-    run(home, "publish", str(BENCH))
+    run(home, "publish", str(SERVICES))
     run(home, "account", "create", "bu-01", "--subscribe", "bench=bench")
     run(home, "key", "create", "bu-01")
     shown = json.loads(run(home, "account", "show", "bu-01", "--json").output)

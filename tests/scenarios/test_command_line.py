@@ -1,6 +1,5 @@
 """The `ordergate` command against a real database: what it prints, what it refuses and how it exits."""
 
-import asyncio
 import csv
 import io
 import json
@@ -11,10 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import asyncpg
 import pytest
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from click.testing import CliRunner, Result
 from ruamel.yaml import YAML
 
@@ -202,25 +198,10 @@ def test_rate_answers_line_by_line(run: Run) -> None:
     assert json.loads(bad)["id"] == "c2"
 
 
-async def record_schema_version(database: Database) -> None:
-    """What a migration leaves behind and the tests' template does not."""
-    scripts = Config()
-    scripts.set_main_option("script_location", str(PROJECT / "deploy" / "migrations"))
-    owner = await asyncpg.connect(**database.admin())
-    await owner.execute("CREATE TABLE public.schema_version (version_num text)")
-    await owner.execute("ALTER TABLE public.schema_version OWNER TO ordergate_owner")
-    await owner.execute(
-        "INSERT INTO public.schema_version VALUES ($1)",
-        ScriptDirectory.from_config(scripts).get_current_head(),
-    )
-    await owner.close()
-
-
 def test_the_doctor_finds_nothing_wrong_with_a_good_installation_and_names_what_is(
-    published: Run, database: Database, tmp_path: Path
+    published: Run, tmp_path: Path
 ) -> None:
     run = published
-    asyncio.run(record_schema_version(database))
     findings = json.loads(run("doctor", "--json").output)
     assert {one["subject"] for one in findings if one["in_order"]} >= {
         "database",

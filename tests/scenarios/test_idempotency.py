@@ -49,11 +49,8 @@ async def test_a_missing_or_unusable_key_is_refused_where_one_is_required(gatewa
     missing = await gateway.call(key, "stock/adjust", ADJUST)
     assert (missing.status_code, missing.json()["type"]) == (400, "/problems/idempotency-key-missing")
     for unusable in ("", "a b", "x" * 256, "é"):
-        reply = await gateway.client.post(
-            "/v1/stock/adjust",
-            json=ADJUST,
-            headers={"Authorization": f"Bearer {key}", "Idempotency-Key": unusable.encode()},  # type: ignore[dict-item]
-        )
+        headers = {b"Authorization": f"Bearer {key}".encode(), b"Idempotency-Key": unusable.encode()}
+        reply = await gateway.client.post("/v1/stock/adjust", json=ADJUST, headers=headers)
         assert (reply.status_code, reply.json()["type"]) == (400, "/problems/malformed-request"), unusable
     assert await rows(gateway) == 0
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from billing.journal import Journal
+from billing.store.halt import ShippingHalted
 from billing.store.shipper import Round, Shipper
 from catalog.usage_event import USAGE_EVENT_KIND, Refusal, encode_record
 from catalog.vocabulary.clock import ManualClock, from_ns
@@ -273,6 +274,34 @@ async def test_an_orphans_damaged_end_is_named_and_not_taken_for_a_batch_under_w
     assert [halt.case for halt in done.halts] == ["last-payload-damaged"]
 
 
+async def test_an_orphan_gets_back_from_its_mirror_what_its_disk_has_lost(
+    billing_pool: asyncpg.Pool, tmp_path: Path, clock: ManualClock, admin: asyncpg.Connection
+) -> None:
+    kept, lost = usage_event(), usage_event()
+    directory, mirrors = tmp_path / "journals" / "worker-000", tmp_path / "mirrors"
+    async with open_journal(directory, mirrors / "worker-000") as journal:
+        await append_events(journal, [kept])
+        await append_events(journal, [lost])
+    _erase_from(directory, lost.id.encode())
+    shipper = Shipper(billing_pool, tmp_path / "journals", mirrors, clock)
+    await _ship_all(shipper)
+    assert await _stored_ids(admin) == [kept.uuid]
+
+    clock.advance(31)
+    await shipper.ship_round()
+    await _ship_all(shipper)
+    shipper.close()
+
+    assert await _stored_ids(admin) == sorted([kept.uuid, lost.uuid])
+
+
+async def test_journals_that_cannot_be_listed_are_an_alarm(
+    billing_pool: asyncpg.Pool, tmp_path: Path, clock: ManualClock
+) -> None:
+    with pytest.raises(ShippingHalted, match="unreadable-file"):
+        await Shipper(billing_pool, tmp_path / "unmounted", None, clock).ship_round()
+
+
 async def test_a_journal_that_is_being_written_is_not_adopted(
     shipper: Shipper, tmp_path: Path, clock: ManualClock, admin: asyncpg.Connection
 ) -> None:
@@ -308,10 +337,22 @@ async def test_segments_are_removed_35_days_after_they_were_shipped_and_never_be
     shipper.close()
 
 
-def _flip_a_byte_of(directory: Path, content: bytes) -> None:
+def _segment_with(directory: Path, content: bytes) -> tuple[Path, bytearray]:
     (path,) = [path for path in directory.glob("segment-*.journal") if content in path.read_bytes()]
-    image = bytearray(path.read_bytes())
+    return path, bytearray(path.read_bytes())
+
+
+def _flip_a_byte_of(directory: Path, content: bytes) -> None:
+    path, image = _segment_with(directory, content)
     image[image.index(content)] ^= 1
+    path.write_bytes(image)
+
+
+def _erase_from(directory: Path, content: bytes) -> None:
+    """As if the batch with this content and all after it had never been written."""
+    path, image = _segment_with(directory, content)
+    batch = image.index(content) // 512 * 512
+    image[batch:] = bytes(len(image) - batch)
     path.write_bytes(image)
 
 

@@ -12,7 +12,7 @@ from billing.journal import Journal, JournalDamaged, JournalReader, Record, prun
 from billing.journal.directory import DIGESTS_FILE, list_segments, segment_name
 from catalog.vocabulary.clock import SystemClock, from_ns
 from deploy import journal_audit
-from tests.fakes.journal_disk import CLOCK, SMALL_SEGMENT, committer, in_child, write_batches
+from tests.fakes.journal_disk import CLOCK, SMALL_SEGMENT, committer, eventually, in_child, write_batches
 
 RECORDS = 4_000
 

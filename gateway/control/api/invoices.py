@@ -3,7 +3,7 @@
 from litestar import Response, get
 
 from billing import view
-from billing.view import Document, DocumentPage, Month  # type: ignore[attr-defined]  # the door's own question
+from billing.view import Document, DocumentPage, Month
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem, Text
 from gateway.control.answer import answer

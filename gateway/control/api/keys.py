@@ -53,7 +53,9 @@ class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="Operations (`stock/reserve`), services (`stock/*`), or `*` for everything.",
         ),
     ]
-    application: Annotated[str, msgspec.Meta(min_length=1, max_length=80, description="Id or name.")] | None = None
+    application: (
+        Annotated[str, msgspec.Meta(min_length=1, max_length=80, description="Id or name.")] | None
+    ) = None
     environment: Environment | None = None
     label: str = ""
 
@@ -125,7 +127,9 @@ async def _application(transaction: Transaction, account: Account, name_or_id: s
     for application in await list_applications(transaction, account):
         if name_or_id in (application.id, application.name):
             return application
-    raise refused_parameter("application", "reference", "name an application of the account; /api/account lists them")
+    raise refused_parameter(
+        "application", "reference", "name an application of the account; /api/account lists them"
+    )
 
 
 def _check_may_manage(caller: Caller) -> None:
@@ -170,7 +174,9 @@ ENDPOINTS = (
         "create_key",
         "POST",
         "/api/keys",
-        Text("Make a key; its secret is in this reply and nowhere else.", "创建密钥；密文仅在本次回复中出现。"),
+        Text(
+            "Make a key; its secret is in this reply and nowhere else.", "创建密钥；密文仅在本次回复中出现。"
+        ),
         CreatedKey,
         request=NewKey,
         problems=(

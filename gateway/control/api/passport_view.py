@@ -131,7 +131,9 @@ def _operation(passport: Passport, entry: OperationEntry) -> OperationView:
 
 def _plan(passport: Passport, plan: Plan) -> PlanView:
     prices = tuple(
-        PriceView(f"{passport.service}/{price.operation}", price.currency, price.model, price_fields(price.price))
+        PriceView(
+            f"{passport.service}/{price.operation}", price.currency, price.model, price_fields(price.price)
+        )
         for price in plan.prices
     )
     return PlanView(plan.id, plan.audience, plan.effective_from, plan.billable_on, prices)

@@ -112,11 +112,17 @@ ENDPOINTS = (
         "read_service",
         "GET",
         "/api/services/{service}",
-        Text("The passport of a service: operations, SLA, limits and prices.", "服务护照：操作、SLA、限额与价格。"),
+        Text(
+            "The passport of a service: operations, SLA, limits and prices.",
+            "服务护照：操作、SLA、限额与价格。",
+        ),
         PassportView,
         parameters=(
             Parameter(
-                "service", "path", Text("Name of the service.", "服务名称。"), {"type": "string", "examples": ["address"]}
+                "service",
+                "path",
+                Text("Name of the service.", "服务名称。"),
+                {"type": "string", "examples": ["address"]},
             ),
         ),
         problems=("invalid-input", "not-found"),

@@ -91,7 +91,9 @@ async def read_call(request: ControlRequest, caller: Caller, books: Books, call_
             page = await view.calls(transaction, caller.account_id, caller.environment, 1, behind)
         if page.data and page.data[0].id == call_id:
             return answer(_call(page.data[0], caller.currency))
-    raise Problem("not-found", "The account has no such call on its books; a new one takes a second or two to appear.")
+    raise Problem(
+        "not-found", "The account has no such call on its books; a new one takes a second or two to appear."
+    )
 
 
 def read_period(text: str) -> Period:
@@ -138,13 +140,19 @@ ENDPOINTS = (
         "read_usage",
         "GET",
         "/api/usage",
-        Text("Calls, units and money of a month so far, by service and operation.", "某月迄今的调用数、单位数与金额，按服务与操作列示。"),
+        Text(
+            "Calls, units and money of a month so far, by service and operation.",
+            "某月迄今的调用数、单位数与金额，按服务与操作列示。",
+        ),
         UsageView,
         parameters=(
             Parameter(
                 "period",
                 "query",
-                Text("A month on the account's calendar; the running one if absent.", "账户时区的月份；不传则为当月。"),
+                Text(
+                    "A month on the account's calendar; the running one if absent.",
+                    "账户时区的月份；不传则为当月。",
+                ),
                 PERIOD_SCHEMA,
             ),
         ),

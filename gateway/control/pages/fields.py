@@ -28,7 +28,9 @@ def field_rows(document: Mapping[str, Any], schema: Schema) -> tuple[FieldRow, .
     return tuple(_fields(document["components"]["schemas"], schema, 0, ()))
 
 
-def _fields(schemas: Mapping[str, Schema], schema: Schema, depth: int, seen: tuple[str, ...]) -> Iterator[FieldRow]:
+def _fields(
+    schemas: Mapping[str, Schema], schema: Schema, depth: int, seen: tuple[str, ...]
+) -> Iterator[FieldRow]:
     name, target = _resolve(schemas, schema)
     if name in seen or depth > _DEPTH_MAX:
         return

@@ -79,7 +79,10 @@ def price_table(passport: Passport, phrases: Phrases) -> PriceTable:
             PriceRow(
                 f"{passport.service}/{entry.id}",
                 phrases.of(entry.summary),
-                tuple(_cell(plan.price_for(entry.id, currency), entry.meter, phrases) for plan, currency in plans),
+                tuple(
+                    _cell(plan.price_for(entry.id, currency), entry.meter, phrases)
+                    for plan, currency in plans
+                ),
             )
             for entry in passport.operations
         ),

@@ -39,7 +39,9 @@ _MEANING: Mapping[int, Text] = {
     504: Text("The operation ran out of its time. It counts against the promised service level.",
               "操作超出时限，并计入服务水平考核。"),
 }  # fmt: skip
-_REPEATABLE = frozenset({"rate-limited", "idempotency-in-flight", "internal-error", "unavailable", "deadline-exceeded"})
+_REPEATABLE = frozenset(
+    {"rate-limited", "idempotency-in-flight", "internal-error", "unavailable", "deadline-exceeded"}
+)
 _AFTER_CHANGE_OF_STATE = frozenset({402, 409})
 
 
@@ -69,7 +71,9 @@ def problem_groups(catalogue: Catalogue, phrases: Phrases) -> tuple[ProblemGroup
     """The whole table, by status."""
     views = [problem_view(kind, catalogue, phrases) for kind in PROBLEMS.values()]
     return tuple(
-        ProblemGroup(status, phrases.of(_MEANING[status]), tuple(one for one in views if one.status == status))
+        ProblemGroup(
+            status, phrases.of(_MEANING[status]), tuple(one for one in views if one.status == status)
+        )
         for status in sorted({one.status for one in views})
     )
 

@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 from litestar import Response, get
 
-from catalog.load import Catalogue
 from catalog.vocabulary.problem import PROBLEMS, Problem
 from gateway.control.asking import ControlRequest
 from gateway.control.context import ControlContext
@@ -61,14 +60,10 @@ def provide_visit(request: ControlRequest) -> Visit:
     return Visit(request.url.path, language, asked is not None, base_url)
 
 
-def provide_catalogue(context: ControlContext) -> Catalogue:
-    """What is on sale; `Problem` unavailable when that is not known any more."""
-    return context.directory.current().catalogue
-
-
 @get("/", name="home", sync_to_thread=False)
-def home(visit: Visit, context: ControlContext, catalogue: Catalogue, contracts: PublishedContracts) -> Response[bytes]:
+def home(visit: Visit, context: ControlContext, contracts: PublishedContracts) -> Response[bytes]:
     """The catalogue."""
+    catalogue = context.directory.current().catalogue
     services = service_views(catalogue, visit.phrases)
     operations = operation_views(contracts.of(catalogue).whole.document, visit.phrases, visit.base_url)
     first = next((one.examples[0] for one in operations if one.examples), None)
@@ -82,8 +77,11 @@ def home(visit: Visit, context: ControlContext, catalogue: Catalogue, contracts:
 
 
 @get("/services/{service:str}", name="service_page", sync_to_thread=False)
-def service_page(visit: Visit, catalogue: Catalogue, contracts: PublishedContracts, service: str) -> Response[bytes]:
+def service_page(
+    visit: Visit, context: ControlContext, contracts: PublishedContracts, service: str
+) -> Response[bytes]:
     """A passport."""
+    catalogue = context.directory.current().catalogue
     contract = contracts.of(catalogue).services.get(service)
     if contract is None:
         raise Problem("not-found", "The catalogue has no public service of this name.")
@@ -96,9 +94,9 @@ def service_page(visit: Visit, catalogue: Catalogue, contracts: PublishedContrac
 
 
 @get("/docs", name="docs", sync_to_thread=False)
-def docs(visit: Visit, catalogue: Catalogue, contracts: PublishedContracts) -> Response[bytes]:
+def docs(visit: Visit, context: ControlContext, contracts: PublishedContracts) -> Response[bytes]:
     """How to make the first call, and every operation."""
-    document = contracts.of(catalogue).whole.document
+    document = contracts.of(context.directory.current().catalogue).whole.document
     operations = operation_views(document, visit.phrases, visit.base_url)
     return visit.page(
         "docs.html",
@@ -106,7 +104,12 @@ def docs(visit: Visit, catalogue: Catalogue, contracts: PublishedContracts) -> R
         endpoints=endpoint_views(document, visit.phrases),
         first=next((one.examples[0] for one in operations if one.examples), None),
         headers=[
-            (name, header["description"] if visit.language == "en" else header["x-ordergate"]["description"]["zh-CN"])
+            (
+                name,
+                header["description"]
+                if visit.language == "en"
+                else header["x-ordergate"]["description"]["zh-CN"],
+            )
             for name, header in document["components"]["headers"].items()
         ],
         common=common_problems(visit.phrases),
@@ -115,18 +118,21 @@ def docs(visit: Visit, catalogue: Catalogue, contracts: PublishedContracts) -> R
 
 
 @get("/problems", name="problems", sync_to_thread=False)
-def problems(visit: Visit, catalogue: Catalogue) -> Response[bytes]:
+def problems(visit: Visit, context: ControlContext) -> Response[bytes]:
     """The table of problems."""
-    return visit.page("problems.html", groups=problem_groups(catalogue, visit.phrases))
+    return visit.page(
+        "problems.html", groups=problem_groups(context.directory.current().catalogue, visit.phrases)
+    )
 
 
 @get("/problems/{name:str}", name="problem", sync_to_thread=False)
-def problem(visit: Visit, catalogue: Catalogue, name: str) -> Response[bytes]:
+def problem(visit: Visit, context: ControlContext, name: str) -> Response[bytes]:
     """The page that a problem's `type` resolves to."""
     kind = PROBLEMS.get(name)
     if kind is None:
         raise Problem("not-found", "No problem has this name; /problems lists them all.")
-    return visit.page("problem.html", problem=problem_view(kind, catalogue, visit.phrases))
+    view = problem_view(kind, context.directory.current().catalogue, visit.phrases)
+    return visit.page("problem.html", problem=view)
 
 
 @get(STYLE_PATH, name="style", sync_to_thread=False)

@@ -1,0 +1,125 @@
+"""Who is measured: our gateway, Envoy and nginx with Lua, each on the same core with the same policies."""
+
+import http.client
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from tests.performance.installation import Installation, worker
+from tests.performance.servers import cpu_ns, family, free_port, running
+from tests.performance.templates import write_filled
+
+_LUA_MODULE = Path("/usr/lib/nginx/modules/ngx_http_lua_module.so")
+_ENVOY = Path(__file__).parents[2] / ".tools" / "bench" / "bin" / "envoy"
+_BODY = '{"country":"DE","postal_code":"10115","locality":"Berlin","lines":["Invalidenstr. 116"]}'
+INSTALL_PEERS = "apt-get install nginx-light libnginx-mod-http-lua lua-cjson wrk"
+
+OURS = "ordergate bench/echo"
+OURS_ADDRESS = "ordergate address/validate"
+ENVOY = "envoy, proxied hop"
+NGINX = "nginx+Lua, proxied hop"
+NGINX_DIRECT = "nginx+Lua, no hop"
+
+
+class Contender(msgspec.Struct, frozen=True):
+    """A server to measure: where it is called, with which key, and the processes whose CPU is its own."""
+
+    name: str
+    port: int
+    path: str
+    key: str
+    pids: tuple[int, ...]
+    answer: tuple[str, str] = ("normalized", "10115")
+
+    @property
+    def address(self) -> str:
+        """The URL of the one call."""
+        return f"http://127.0.0.1:{self.port}{self.path}"
+
+    def cpu_ns(self) -> int:
+        """CPU used so far by everything that works on its calls."""
+        return sum(map(cpu_ns, self.pids))
+
+
+class NotEqual(Exception):
+    """A contender does not do what the others do, so that comparing it would mean nothing."""
+
+
+@contextmanager
+def ours(installation: Installation, folder: Path) -> Iterator[list[Contender]]:
+    """Our gateway: one real worker, all stages on, each call on disk before it is answered."""
+    with worker(installation, folder / "gateway.log") as (pid, port):
+        yield [
+            Contender(OURS, port, "/v1/bench/echo", installation.key, (pid,)),
+            Contender(OURS_ADDRESS, port, "/v1/address/validate", installation.key, (pid,), ("verdict", "valid")),
+        ]
+
+
+def missing_peers() -> dict[str, str]:
+    """The peers that cannot be measured on this machine, and what to do about it."""
+    missing = {}
+    if shutil.which("nginx", path="/usr/sbin:/usr/bin") is None or not _LUA_MODULE.exists():
+        for name in (NGINX, NGINX_DIRECT, ENVOY):
+            missing[name] = INSTALL_PEERS
+    if not _ENVOY.exists():
+        missing[ENVOY] = "run `make bench`, which installs it into .tools/bench"
+    return missing
+
+
+@contextmanager
+def nginx(key: str, folder: Path) -> Iterator[tuple[list[Contender], int, tuple[int, ...]]]:
+    """nginx with and without a hop; yields also the port of its upstream and its processes, for Envoy."""
+    port, upstream = free_port(), free_port()
+    values = {
+        "DIR": folder,
+        "KEY": key,
+        "MODULES": _LUA_MODULE.parent,
+        "PORT": port,
+        "UPSTREAM_PORT": upstream,
+    }
+    configuration = write_filled("nginx.conf", folder, values)
+    command = ["/usr/sbin/nginx", "-p", str(folder), "-c", str(configuration)]
+    with running(command, port=port, log=folder / "nginx.log") as pid:
+        pids = family(pid)
+        contenders = [
+            Contender(NGINX, port, "/proxied/echo", key, pids),
+            Contender(NGINX_DIRECT, port, "/direct/echo", key, pids),
+        ]
+        yield contenders, upstream, pids
+
+
+@contextmanager
+def envoy(key: str, folder: Path, upstream: int, upstream_pids: tuple[int, ...]) -> Iterator[Contender]:
+    """Envoy in front of nginx's upstream, whose CPU counts with it."""
+    port = free_port()
+    values = {"DIR": folder, "KEY": key, "PORT": port, "UPSTREAM_PORT": upstream}
+    configuration = write_filled("envoy.yaml", folder, values)
+    command = [str(_ENVOY), "-c", str(configuration), "--concurrency", "1", "--log-level", "error"]
+    with running(command, port=port, log=folder / "envoy.log") as pid:
+        yield Contender(ENVOY, port, "/", key, (*family(pid), *upstream_pids))
+
+
+def check_equal(contender: Contender) -> None:
+    """The right answer with the key and none without it, or `NotEqual`."""
+    status, body = _call(contender, contender.key)
+    field, value = contender.answer
+    if status != 200 or json.loads(body)[field] != value:
+        raise NotEqual(f"{contender.name} answered {status}: {body[:300]!r}")
+    status, _ = _call(contender, contender.key[::-1])
+    if status != 401:
+        raise NotEqual(f"{contender.name} answered {status} to a wrong key")
+
+
+def _call(contender: Contender, key: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", contender.port, timeout=5)
+    try:
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        connection.request("POST", contender.path, _BODY, headers)
+        reply = connection.getresponse()
+        return reply.status, reply.read()
+    finally:
+        connection.close()
