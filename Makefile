@@ -43,3 +43,7 @@ check: setup ## format, lint, types, import contracts
 format: setup ## put the code into the project's format
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+
+.PHONY: configuration
+configuration: setup ## write deploy/configuration.md from the settings
+	$(PY) -m deploy.configuration

@@ -53,8 +53,13 @@ class Operation(msgspec.Struct, frozen=True):
 
 
 class AtomicService(msgspec.Struct, frozen=True):
-    """A capability of the catalogue. `sweep` does what must happen without a call, such as expiry."""
+    """A capability of the catalogue.
+
+    `prepare` loads reference data before the first call, so that no caller waits for it; `sweep` does what must
+    happen without a call, such as expiry, in a transaction over all accounts.
+    """
 
     name: str
     operations: Mapping[str, Operation]
+    prepare: Callable[[], None] | None = None
     sweep: Callable[[Transaction, datetime], Awaitable[None]] | None = None

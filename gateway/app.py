@@ -58,6 +58,9 @@ class Gateway:
     async def start(self) -> None:
         """Open everything and check that code and catalogue agree; raises what stands in the way."""
         settings, clock = self._settings, self._clock
+        for service in registry.SERVICES.values():
+            if service.prepare is not None:
+                service.prepare()
         self.journal = await Journal.open_free(settings.journals, clock=clock, mirror=settings.journal_mirror)
         self._closing.push_async_callback(self.journal.close)
         counters = SharedCounters(settings.run / "rates")

@@ -1,8 +1,18 @@
 """Address validation and normalisation: any country, Chinese divisions in depth."""
 
+from atomic_services.address.divisions import divisions
+from atomic_services.address.reference import countries, rules_of
 from atomic_services.address.run import normalise, validate
 from atomic_services.address.schema import NormaliseReply, NormaliseRequest, ValidateReply, ValidateRequest
 from atomic_services.contract import AtomicService, Operation
+
+
+def prepare() -> None:
+    """Build the indexes of every country: about 0.3 s and 8 MiB, once a process."""
+    divisions()
+    for country in countries():
+        rules_of(country)
+
 
 SERVICE = AtomicService(
     name="address",
@@ -10,4 +20,5 @@ SERVICE = AtomicService(
         "validate": Operation(ValidateRequest, ValidateReply, validate),
         "normalise": Operation(NormaliseRequest, NormaliseReply, normalise),
     },
+    prepare=prepare,
 )

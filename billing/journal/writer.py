@@ -199,6 +199,9 @@ class Journal:
     # On the event loop.
 
     def _hand_over(self) -> None:
+        if not self._pending:
+            # A failure answered them between the append and this turn of the loop.
+            return
         if self._pending_bytes <= self._batch_bytes_max and len(self._pending) <= BATCH_RECORDS_MAX:
             batch, self._pending, self._pending_bytes = self._pending, [], 0
         else:
@@ -237,7 +240,12 @@ class Journal:
 
     def _failed(self, batch: list[_Entry], detail: str) -> None:
         self._refusal = ("io-error", detail)
-        unacknowledged, self._pending, self._pending_bytes = batch + self._pending, [], 0
+        unacknowledged = list(batch)
+        # The thread may have failed between batches, and one was handed over before this turn of the loop.
+        while not self._batches.empty():
+            unacknowledged += self._batches.get() or []
+        unacknowledged += self._pending
+        self._pending, self._pending_bytes = [], 0
         for _, _, future in unacknowledged:
             if future is not None and not future.done():
                 future.set_exception(JournalUnavailable("io-error", detail))

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -155,6 +156,36 @@ def test_more_buffers_than_the_kernel_takes_at_once_are_written_in_order(tmp_pat
     write_fully(SystemDisk(), fd, buffers, 0)
     os.close(fd)
     assert (tmp_path / "file").read_bytes() == b"".join(buffers)
+
+
+class Statless(SystemDisk):
+    """A disk whose `statvfs` fails once it is armed, and only when it is let go."""
+
+    def __init__(self) -> None:
+        self.armed, self.asked, self.go = threading.Event(), threading.Event(), threading.Event()
+
+    def free_bytes(self, path: Path) -> int:
+        """See `Disk`."""
+        if not self.armed.is_set():
+            return super().free_bytes(path)
+        self.asked.set()
+        assert self.go.wait(10)
+        raise OSError(errno.EIO, "no answer")
+
+
+async def test_an_append_handed_over_while_the_disk_fails_between_batches_is_answered(tmp_path: Path) -> None:
+    disk = Statless()
+    journal = await Journal.open(tmp_path, clock=CLOCK, segment_bytes=SMALL_SEGMENT, reserve_bytes=0, disk=disk)
+    assert await journal.append(1, b"before") == 1
+    disk.armed.set()
+    CLOCK.advance(2)
+    await eventually(disk.asked.is_set)
+    waiting = journal.append(1, b"handed over to a thread that is about to end")
+    await asyncio.sleep(0)
+    disk.go.set()
+    with pytest.raises(JournalUnavailable, match="no answer"):
+        await asyncio.wait_for(waiting, 10)
+    await journal.close()
 
 
 class Gauge(SystemDisk):

@@ -129,3 +129,22 @@ async def test_usage_can_be_read_within_two_seconds_of_its_call(database: Databa
             await append_events(journal, [usage_event()])
             await _until_rolled_up(database, calls)
             assert clock.monotonic_ns() - started_ns < 2_000_000_000
+
+
+async def test_a_step_that_needs_a_person_keeps_no_other_step_waiting(
+    database: Database, tmp_path: Path
+) -> None:
+    await _sell(database)
+    async with (
+        open_journal(tmp_path / "journals" / "worker-000") as journal,
+        _worker(database, tmp_path),
+        asyncio.timeout(_PATIENCE_S),
+    ):
+        await append_events(journal, [usage_event(payer="acct_nobody")])
+        while not any("acct_nobody" in str(line.get("reason")) for line in _log(tmp_path)):
+            await asyncio.sleep(0.05)
+        await append_events(journal, [usage_event() for _ in range(10)])
+        while await _figure(database, "SELECT count(*) FROM billing.usage_event") < 11:
+            await asyncio.sleep(0.02)
+
+    assert await _figure(database, "SELECT count(*) FROM billing.usage_hour") == 0

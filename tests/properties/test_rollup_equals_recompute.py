@@ -201,7 +201,7 @@ def runner(database: Database) -> Iterator[asyncio.Runner]:
         yield runner
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_steps)
 def test_sums_equal_the_committed_rows_whatever_commits_late(
     database: Database, runner: asyncio.Runner, steps: list[tuple[object, object]]

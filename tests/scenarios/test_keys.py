@@ -98,7 +98,7 @@ def accepted(authenticate: Authenticator, request: RawRequest) -> Caller | None:
 async def _eventually(look: Callable[[], T | None]) -> T:
     """What is seen within a second."""
     async with asyncio.timeout(1):
-        while (seen := look()) is None:  # noqa: ASYNC110 - nothing tells when a worker has refreshed
+        while (seen := look()) is None:
             await asyncio.sleep(0.01)
     return seen
 

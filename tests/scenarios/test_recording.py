@@ -7,6 +7,7 @@ import pytest
 
 from billing.record import record
 from billing.store.partitions import DAYS_AHEAD, ensure_upcoming
+from billing.transaction import Connection
 from tests.usage_calls import NOON, usage_event
 
 
@@ -16,7 +17,7 @@ async def _days(billing_pool: asyncpg.Pool) -> None:
         await ensure_upcoming(connection, NOON.date())
 
 
-async def _scope(connection: asyncpg.Connection, account_id: str) -> None:
+async def _scope(connection: Connection, account_id: str) -> None:
     await connection.execute("SELECT set_config('ordergate.account', $1, true)", account_id)
 
 

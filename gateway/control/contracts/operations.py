@@ -10,7 +10,7 @@ from catalog.passport import Example, OperationEntry, Passport
 from catalog.plan import Plan, price_fields
 from gateway.control.contracts.headers import DEPRECATED, METERED, referring
 from gateway.control.contracts.refusals import Refusals, operation_refusals
-from gateway.control.contracts.schemas import prefix_of, schemas_of
+from gateway.control.contracts.schemas import in_order, prefix_of, schemas_of
 
 
 def service_paths(
@@ -20,12 +20,22 @@ def service_paths(
     own = {entry.id: operations[f"{passport.service}/{entry.id}"] for entry in passport.operations}
     types = [type_ for operation in own.values() for type_ in (operation.request, operation.reply)]
     references, schemas = schemas_of(prefix_of(passport.service), types)
-    paths = {
-        f"/v{passport.major}/{passport.service}/{entry.id}": {
-            "post": _operation(passport, entry, own[entry.id], references, refusals)
-        }
-        for entry in passport.operations
-    }
+    paths: dict[str, Any] = {}
+    for entry in passport.operations:
+        operation = own[entry.id]
+        ordered = msgspec.structs.replace(
+            entry,
+            examples=tuple(
+                msgspec.structs.replace(
+                    example,
+                    request=in_order(example.request, references[operation.request], schemas),
+                    reply=in_order(example.reply, references[operation.reply], schemas),
+                )
+                for example in entry.examples
+            ),
+        )
+        path = f"/v{passport.major}/{passport.service}/{entry.id}"
+        paths[path] = {"post": _operation(passport, ordered, operation, references, refusals)}
     return paths, schemas
 
 

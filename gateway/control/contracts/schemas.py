@@ -21,3 +21,17 @@ def schemas_of(
     )
     named = {f"{prefix}{name}": schema for name, schema in components.items()}
     return dict(zip(wanted, references, strict=True)), named
+
+
+def in_order(value: Any, schema: Mapping[str, Any], components: Mapping[str, Any]) -> Any:
+    """The value with its members in the order of their schema: stored documents keep no order, readers want one."""
+    for option in schema.get("anyOf", (schema,)):
+        target = components[option["$ref"].rpartition("/")[2]] if "$ref" in option else option
+        if isinstance(value, dict) and "properties" in target:
+            properties = target["properties"]
+            known = [name for name in properties if name in value]
+            ordered = {name: in_order(value[name], properties[name], components) for name in known}
+            return ordered | value
+        if isinstance(value, list) and isinstance(target.get("items"), dict):
+            return [in_order(item, target["items"], components) for item in value]
+    return value

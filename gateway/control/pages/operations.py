@@ -12,7 +12,7 @@ from gateway.control.pages.fields import FieldRow, field_rows
 from gateway.control.pages.phrases import Phrases
 
 _KEY = "$ORDERGATE_KEY"
-_LINE_MAX = 100
+_LINE_MAX = 60
 Document = Mapping[str, Any]
 
 
