@@ -233,7 +233,7 @@ class CallProtocol(HttpToolsProtocol):
         if not is_call_path(url.path):
             self._continue_as_asgi()
             return
-        raw_path = url.path if url.query is None else url.path + b"?" + url.query
+        raw_path = url.path + b"?" + url.query if url.query else url.path
         earlier: Any = self.cycle
         call = Call(
             self,

@@ -175,7 +175,9 @@ class Statless(SystemDisk):
 
 async def test_an_append_handed_over_while_the_disk_fails_between_batches_is_answered(tmp_path: Path) -> None:
     disk = Statless()
-    journal = await Journal.open(tmp_path, clock=CLOCK, segment_bytes=SMALL_SEGMENT, reserve_bytes=0, disk=disk)
+    journal = await Journal.open(
+        tmp_path, clock=CLOCK, segment_bytes=SMALL_SEGMENT, reserve_bytes=0, disk=disk
+    )
     assert await journal.append(1, b"before") == 1
     disk.armed.set()
     CLOCK.advance(2)

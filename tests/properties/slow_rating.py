@@ -56,7 +56,7 @@ def slow_minor_units(amount: Fraction, places: int) -> int:
     """Half-up to minor units: the whole ones, and one more where the rest is half of one or larger."""
     whole = int(amount * 10**places)
     rest = amount * 10**places - whole
-    return whole + (rest >= Fraction(1, 2)) - (rest <= Fraction(-1, 2))
+    return whole + int(rest >= Fraction(1, 2)) - int(rest <= Fraction(-1, 2))
 
 
 def _converted(quantity: Fraction, size: Fraction, mode: str) -> Fraction:
