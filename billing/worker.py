@@ -148,7 +148,7 @@ class Worker:
                 log.error(
                     "a month cannot be rated", extra={"month": repr(month.month), "reason": month.reason}
                 )
-        return False
+        return report.more
 
     async def _prune(self) -> bool:
         removed = await self._flow.prune()

@@ -12,7 +12,6 @@ from catalog.transaction import Transaction
 from deploy.database import Database
 from deploy.embedded_postgres import EmbeddedPostgres
 from deploy.home import Home
-from deploy.migrate import migrate
 from deploy.roles import BILLING, GATEWAY, READER
 
 _ALL_ACCOUNTS = {"ordergate.account": "*"}
@@ -46,6 +45,9 @@ def open_database(home: Home, url: str | None) -> Iterator[Database]:
             f"There is no installation in {home.path}. Start one with `make run` (or `ordergate up`), "
             "or set ORDERGATE_HOME or ORDERGATE_DATABASE_URL to where it is."
         )
+    # Only here are the migrations needed, and they take longer to load than most commands to run.
+    from deploy.migrate import migrate
+
     with EmbeddedPostgres(home.path) as server:
         database = Database(socket_dir=server.socket_dir)
         asyncio.run(migrate(database))

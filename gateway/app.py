@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import asyncpg
-from litestar.types import ASGIApp
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from prometheus_client import CollectorRegistry
 
@@ -17,7 +16,7 @@ from billing.journal import Journal
 from billing.record import record
 from catalog.vocabulary.clock import Clock, SystemClock, from_ns
 from gateway.authenticate import Authenticator
-from gateway.control.build import build_control
+from gateway.control.build import ControlPlane, build_control
 from gateway.control.context import ControlContext
 from gateway.limit import Limiter
 from gateway.meter import Meter
@@ -52,11 +51,18 @@ class Gateway:
         self._background: list[asyncio.Task[None]] = []
         self.journal: Journal
         self.directory: DirectoryStore
-        self.control: ASGIApp
+        self.control: ControlPlane
         self.pipeline: Pipeline
 
     async def start(self) -> None:
-        """Open everything and check that code and catalogue agree; raises what stands in the way."""
+        """Open everything and check that code and catalogue agree; raises what stands in the way, with all given back."""
+        try:
+            await self._open()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _open(self) -> None:
         settings, clock = self._settings, self._clock
         for service in registry.SERVICES.values():
             if service.prepare is not None:
@@ -104,6 +110,7 @@ class Gateway:
                 metrics_token=settings.metrics_token,
             )
         )
+        await self._closing.enter_async_context(self.control.lifespan())
         self._repeat(_FLUSH_S, _as_async(refusals.flush))
         self._repeat(_FORGET_S, lambda: self._forget_replies(pool))
         for service in registry.SERVICES.values():

@@ -7,17 +7,21 @@ from deploy.cli.session import Session
 
 
 async def catch_up(current: Session, pool: asyncpg.Pool) -> None:
-    """Ship, roll up and rate all there is, unless the product runs: then its billing process does so all the time."""
+    """Ship, roll up and rate all there is.
+
+    Where the product runs, its billing process ships and rolls up all the time; rating, which it does in longer rounds,
+    is done here at once: two raters never collide.
+    """
     home = current.settings.home
-    if home.running() is not None:
-        return
     flow = Flow(pool, home.journals, None, current.clock)
     try:
-        await flow.prepare_days()
-        while (await flow.ship()).more:
+        if home.running() is None:
+            await flow.prepare_days()
+            while (await flow.ship()).more:
+                pass
+            while (await flow.roll_up()).more:
+                pass
+        while (await flow.rate()).more:
             pass
-        while (await flow.roll_up()).more:
-            pass
-        await flow.rate()
     finally:
         flow.close()

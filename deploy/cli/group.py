@@ -5,15 +5,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-import asyncpg
 import click
-
-from billing.journal import JournalDamaged
-from catalog.passport import PassportRefused
-from catalog.vocabulary.problem import Problem
-from deploy.embedded_postgres import EmbeddedPostgresError
-from deploy.home import AlreadyRunning
-from deploy.installation import NotInstalled
 
 
 class LazyGroup(click.Group):
@@ -48,30 +40,13 @@ def explained() -> Iterator[None]:
     """Expected failures as `click.ClickException`: one paragraph on stderr that says what to do, and exit status 1."""
     try:
         yield
-    except BrokenPipeError:
-        raise  # the reader of our output has seen enough; click ends quietly
-    except Problem as problem:
-        raise click.ClickException(_sentence(problem)) from problem
-    except PassportRefused as refused:
-        raise click.ClickException(str(refused)) from refused
-    except EmbeddedPostgresError as error:
-        raise click.ClickException(f"{error.message} {error.remedy}") from error
-    except (NotInstalled, AlreadyRunning, JournalDamaged) as error:
-        raise click.ClickException(str(error)) from error
-    except (
-        asyncpg.UndefinedTableError,
-        asyncpg.InvalidSchemaNameError,
-        asyncpg.UndefinedColumnError,
-    ) as error:
-        raise click.ClickException(
-            f"The database has no schema of this version ({error}). Start it once with `ordergate up`."
-        ) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise click.ClickException(
-            f"{str(error) or type(error).__name__}. `ordergate doctor` looks for the cause."
-        ) from error
+    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        raise  # click's own; and the reader of our output who has seen enough
+    except Exception as error:
+        # The kinds of failure come with half of the product: loaded only when something has failed.
+        from deploy.cli.failures import explanation
 
-
-def _sentence(problem: Problem) -> str:
-    """A problem's detail, and its remedy where the detail does not already name one for each field."""
-    return problem.detail if problem.errors else f"{problem.detail} {problem.type.remedy.en}"
+        paragraph = explanation(error)
+        if paragraph is None:
+            raise
+        raise click.ClickException(paragraph) from error

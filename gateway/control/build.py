@@ -61,6 +61,7 @@ def build_control(context: ControlContext) -> ControlPlane:
     """The application for everything that is not a metered call; leaving its `lifespan` gives its connections back."""
     books = Books(context.reader, context.pool)
     contracts = PublishedContracts(registry.operations(), api.ENDPOINTS)
+    public_pages = pages.PublicPages(context, contracts)
     return ControlPlane(
         route_handlers=[
             health.healthz,
@@ -75,6 +76,7 @@ def build_control(context: ControlContext) -> ControlPlane:
             "books": Provide(lambda: books, sync_to_thread=False, use_cache=True),
             "contracts": Provide(lambda: contracts, sync_to_thread=False, use_cache=True),
             "caller": Provide(provide_caller, sync_to_thread=False),
+            "pages": Provide(lambda: public_pages, sync_to_thread=False, use_cache=True),
             "visit": Provide(pages.provide_visit, sync_to_thread=False),
         },
         exception_handlers={Exception: Failures(context)},

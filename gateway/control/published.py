@@ -26,7 +26,12 @@ class Contracts:
     def __init__(
         self, catalogue: Catalogue, operations: Mapping[str, Operation], endpoints: Iterable[Endpoint]
     ) -> None:
-        passports = catalogue.passports.values()
+        # While versions change, the registry may know a service that this worker has no code for yet.
+        passports = [
+            passport
+            for passport in catalogue.passports.values()
+            if all(f"{passport.service}/{entry.id}" in operations for entry in passport.operations)
+        ]
         self.whole = _contract(whole_document(passports, operations, endpoints))
         self.services = {
             passport.service: _contract(service_document(passport, operations))

@@ -73,6 +73,19 @@ def endpoint_views(document: Document, phrases: Phrases) -> tuple[EndpointView, 
     )
 
 
+def header_views(document: Document, phrases: Phrases) -> tuple[tuple[str, str], ...]:
+    """The contract's reply headers, each with what it means."""
+    return tuple(
+        (
+            name,
+            header["x-ordergate"]["description"]["zh-CN"]
+            if phrases.language == "zh-CN"
+            else header["description"],
+        )
+        for name, header in document["components"]["headers"].items()
+    )
+
+
 def problem_links(names: Iterator[str] | tuple[str, ...], phrases: Phrases) -> tuple[ProblemLink, ...]:
     """The problems of these names."""
     kinds = [PROBLEMS[name] for name in names]
@@ -150,7 +163,9 @@ def curl_command(url: str, body: Mapping[str, Any], *, keyed: bool) -> str:
     if keyed:
         lines.append('-H "Idempotency-Key: $(uuidgen)"')
     text = msgspec.json.encode(body).decode()
-    lines.append(f"-d {shlex.quote(text if len(text) <= _LINE_MAX else _pretty(body))}")
+    if len(text) > _LINE_MAX:
+        text = _pretty(body).replace("\n", "\n  ")
+    lines.append(f"-d {shlex.quote(text)}")
     return " \\\n  ".join(lines)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from gateway.control.pages.language import LANGUAGES, NAMES, Language
 from gateway.control.pages.phrases import Phrases
@@ -25,6 +26,17 @@ _environment = Environment(
 )
 
 
+def _with_code(text: str) -> Markup:
+    """Text in which `this` is code, escaped piece by piece."""
+    pieces = [escape(piece) for piece in text.split("`")]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if index % 2 else piece for index, piece in enumerate(pieces)
+    )
+
+
+_environment.filters["code"] = _with_code
+
+
 def render(template: str, path: str, language: Language, *, explicit: bool, **values: Any) -> bytes:
     """The page at `path` in a language. Links keep a language that was asked for by `?lang=` (`explicit`)."""
 
@@ -34,7 +46,7 @@ def render(template: str, path: str, language: Language, *, explicit: bool, **va
         page, mark, fragment = target.partition("#")
         return f"{page}?{urlencode({'lang': language})}{mark}{fragment}"
 
-    switches: Mapping[Language, str] = {one: f"{path}?{urlencode({'lang': one})}" for one in LANGUAGES}
+    switches: Mapping[Language, str] = {one: f"?{urlencode({'lang': one})}" for one in LANGUAGES}
     page = _environment.get_template(template).render(
         t=Phrases(language),
         language=language,

@@ -1,22 +1,32 @@
 """The routes of the pages: catalogue, passports, documentation, problems."""
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 from litestar import Response, get
 
+from catalog.load import Catalogue
 from catalog.vocabulary.problem import PROBLEMS, Problem
 from gateway.control.asking import ControlRequest
 from gateway.control.context import ControlContext
+from gateway.control.pages.kept import KeptPages
 from gateway.control.pages.language import Language, choose_language
-from gateway.control.pages.operations import common_problems, endpoint_views, operation_views
+from gateway.control.pages.operations import (
+    ExampleView,
+    OperationView,
+    common_problems,
+    endpoint_views,
+    header_views,
+    operation_views,
+)
 from gateway.control.pages.phrases import Phrases
 from gateway.control.pages.problems import problem_groups, problem_view
 from gateway.control.pages.promises import Tone
 from gateway.control.pages.render import STYLE, STYLE_PATH, render
-from gateway.control.pages.services import service_view, service_views
-from gateway.control.published import PublishedContracts
+from gateway.control.pages.services import service_view
+from gateway.control.published import Contracts, PublishedContracts
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 _DEFAULT_HOST = "127.0.0.1:8080"
@@ -37,14 +47,35 @@ class Visit(msgspec.Struct, frozen=True):
         """The pages' words in the reader's language."""
         return Phrases(self.language)
 
-    def page(self, template: str, **values: Any) -> Response[bytes]:
-        """The reply with a rendered page."""
-        body = render(template, self.path, self.language, explicit=self.explicit, **values)
+
+class PublicPages:
+    """Renders pages about what is on sale and keeps them as long as that is the same."""
+
+    def __init__(self, context: ControlContext, contracts: PublishedContracts) -> None:
+        self._context = context
+        self._contracts = contracts
+        self._kept = KeptPages()
+
+    def page(
+        self,
+        visit: Visit,
+        template: str,
+        values: Callable[[Catalogue, Contracts], Mapping[str, Any]],
+        *,
+        depends_on: object = None,
+    ) -> Response[bytes]:
+        """The reply with a page; `values` fills its template, and `depends_on` names what else it shows."""
+        catalogue = self._context.directory.current().catalogue
+
+        def make() -> bytes:
+            filled = values(catalogue, self._contracts.of(catalogue))
+            return render(template, visit.path, visit.language, explicit=visit.explicit, **filled)
+
         return Response(
-            body,
+            self._kept.get(catalogue, (visit, template, depends_on), make),
             media_type="text/html; charset=utf-8",
             headers={
-                "content-language": self.language,
+                "content-language": visit.language,
                 "vary": "Accept-Language",
                 "cache-control": "no-cache",
             },
@@ -61,84 +92,90 @@ def provide_visit(request: ControlRequest) -> Visit:
 
 
 @get("/", name="home", sync_to_thread=False)
-def home(visit: Visit, context: ControlContext, contracts: PublishedContracts) -> Response[bytes]:
+def home(visit: Visit, context: ControlContext, pages: PublicPages) -> Response[bytes]:
     """The catalogue."""
-    catalogue = context.directory.current().catalogue
-    services = service_views(catalogue, visit.phrases)
-    operations = operation_views(contracts.of(catalogue).whole.document, visit.phrases, visit.base_url)
-    first = next((one.examples[0] for one in operations if one.examples), None)
-    return visit.page(
-        "home.html",
-        services=services,
-        operations=len(operations),
-        first=first,
-        status=_status(context),
-    )
+    status = _status(context)
+
+    def values(catalogue: Catalogue, contracts: Contracts) -> Mapping[str, Any]:
+        operations = operation_views(contracts.whole.document, visit.phrases, visit.base_url)
+        return {
+            "services": [
+                service_view(catalogue.passports[name], visit.phrases) for name in sorted(contracts.services)
+            ],
+            "operations": len(operations),
+            "first": _first_example(operations),
+            "status": status,
+        }
+
+    return pages.page(visit, "home.html", values, depends_on=status)
 
 
 @get("/services/{service:str}", name="service_page", sync_to_thread=False)
-def service_page(
-    visit: Visit, context: ControlContext, contracts: PublishedContracts, service: str
-) -> Response[bytes]:
+def service_page(visit: Visit, pages: PublicPages, service: str) -> Response[bytes]:
     """A passport."""
-    catalogue = context.directory.current().catalogue
-    contract = contracts.of(catalogue).services.get(service)
-    if contract is None:
-        raise Problem("not-found", "The catalogue has no public service of this name.")
-    return visit.page(
-        "service.html",
-        service=service_view(catalogue.passports[service], visit.phrases),
-        operations=operation_views(contract.document, visit.phrases, visit.base_url),
-        common=common_problems(visit.phrases),
-    )
+
+    def values(catalogue: Catalogue, contracts: Contracts) -> Mapping[str, Any]:
+        if service not in contracts.services:
+            raise Problem("not-found", "The catalogue has no public service of this name.")
+        document = contracts.services[service].document
+        return {
+            "service": service_view(catalogue.passports[service], visit.phrases),
+            "operations": operation_views(document, visit.phrases, visit.base_url),
+            "common": common_problems(visit.phrases),
+        }
+
+    return pages.page(visit, "service.html", values)
 
 
 @get("/docs", name="docs", sync_to_thread=False)
-def docs(visit: Visit, context: ControlContext, contracts: PublishedContracts) -> Response[bytes]:
+def docs(visit: Visit, pages: PublicPages) -> Response[bytes]:
     """How to make the first call, and every operation."""
-    document = contracts.of(context.directory.current().catalogue).whole.document
-    operations = operation_views(document, visit.phrases, visit.base_url)
-    return visit.page(
-        "docs.html",
-        operations=operations,
-        endpoints=endpoint_views(document, visit.phrases),
-        first=next((one.examples[0] for one in operations if one.examples), None),
-        headers=[
-            (
-                name,
-                header["description"]
-                if visit.language == "en"
-                else header["x-ordergate"]["description"]["zh-CN"],
-            )
-            for name, header in document["components"]["headers"].items()
-        ],
-        common=common_problems(visit.phrases),
-        base_url=visit.base_url,
-    )
+
+    def values(_catalogue: Catalogue, contracts: Contracts) -> Mapping[str, Any]:
+        document = contracts.whole.document
+        operations = operation_views(document, visit.phrases, visit.base_url)
+        return {
+            "operations": operations,
+            "endpoints": endpoint_views(document, visit.phrases),
+            "first": _first_example(operations),
+            "headers": header_views(document, visit.phrases),
+            "common": common_problems(visit.phrases),
+            "base_url": visit.base_url,
+        }
+
+    return pages.page(visit, "docs.html", values)
 
 
 @get("/problems", name="problems", sync_to_thread=False)
-def problems(visit: Visit, context: ControlContext) -> Response[bytes]:
+def problems(visit: Visit, pages: PublicPages) -> Response[bytes]:
     """The table of problems."""
-    return visit.page(
-        "problems.html", groups=problem_groups(context.directory.current().catalogue, visit.phrases)
-    )
+
+    def values(catalogue: Catalogue, _contracts: Contracts) -> Mapping[str, Any]:
+        return {"groups": problem_groups(catalogue, visit.phrases)}
+
+    return pages.page(visit, "problems.html", values)
 
 
 @get("/problems/{name:str}", name="problem", sync_to_thread=False)
-def problem(visit: Visit, context: ControlContext, name: str) -> Response[bytes]:
+def problem(visit: Visit, pages: PublicPages, name: str) -> Response[bytes]:
     """The page that a problem's `type` resolves to."""
-    kind = PROBLEMS.get(name)
-    if kind is None:
+    if name not in PROBLEMS:
         raise Problem("not-found", "No problem has this name; /problems lists them all.")
-    view = problem_view(kind, context.directory.current().catalogue, visit.phrases)
-    return visit.page("problem.html", problem=view)
+
+    def values(catalogue: Catalogue, _contracts: Contracts) -> Mapping[str, Any]:
+        return {"problem": problem_view(PROBLEMS[name], catalogue, visit.phrases)}
+
+    return pages.page(visit, "problem.html", values)
 
 
 @get(STYLE_PATH, name="style", sync_to_thread=False)
 def style() -> Response[bytes]:
     """The one style sheet."""
     return Response(STYLE, media_type="text/css; charset=utf-8", headers={"cache-control": _LASTING})
+
+
+def _first_example(operations: tuple[OperationView, ...]) -> ExampleView | None:
+    return next((one.examples[0] for one in operations if one.examples), None)
 
 
 def _status(context: ControlContext) -> Tone:

@@ -4,9 +4,7 @@ from datetime import date
 
 import msgspec
 
-from catalog.load import Catalogue
 from catalog.passport import Passport
-from gateway.control.contracts import is_public
 from gateway.control.pages.phrases import Phrases
 from gateway.control.pages.prices import PriceTable, price_table
 from gateway.control.pages.promises import Promise, Tone, limit_texts, promise
@@ -29,12 +27,6 @@ class ServiceView(msgspec.Struct, frozen=True):
     promise: Promise
     prices: PriceTable
     limits: tuple[str, ...]
-
-
-def service_views(catalogue: Catalogue, phrases: Phrases) -> tuple[ServiceView, ...]:
-    """The public services, in alphabetical order of their names in paths."""
-    public = (passport for passport in catalogue.passports.values() if is_public(passport))
-    return tuple(service_view(passport, phrases) for passport in sorted(public, key=lambda one: one.service))
 
 
 def service_view(passport: Passport, phrases: Phrases) -> ServiceView:

@@ -1,0 +1,30 @@
+"""What a command says when something expected went wrong: one paragraph, with what to do."""
+
+import asyncpg
+
+from billing.journal import JournalDamaged
+from catalog.passport import PassportRefused
+from catalog.vocabulary.problem import Problem
+from deploy.embedded_postgres import EmbeddedPostgresError
+from deploy.home import AlreadyRunning
+from deploy.installation import NotInstalled
+
+_NO_SCHEMA = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedColumnError)
+
+
+def explanation(error: Exception) -> str | None:
+    """The paragraph for an expected failure; None for one that nobody expected, whose traceback is wanted."""
+    match error:
+        case Problem():
+            # The details of fields name a remedy each.
+            return error.detail if error.errors else f"{error.detail} {error.type.remedy.en}"
+        case EmbeddedPostgresError():
+            return f"{error.message} {error.remedy}"
+        case PassportRefused() | NotInstalled() | AlreadyRunning() | JournalDamaged():
+            return str(error)
+        case asyncpg.PostgresError() if isinstance(error, _NO_SCHEMA):
+            return f"The database has no schema of this version ({error}). Start it once with `ordergate up`."
+        case asyncpg.PostgresError() | asyncpg.InterfaceError() | OSError():
+            return f"{str(error) or type(error).__name__}. `ordergate doctor` looks for the cause."
+        case _:
+            return None

@@ -1,0 +1,48 @@
+"""The demo group's calls as a journal of their own, complete or not there at all."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+from billing.journal import Journal
+from catalog.usage_event import USAGE_EVENT_KIND, UsageEvent, encode_record
+from catalog.vocabulary.clock import Clock
+from deploy.home import Home
+
+# A chunk stays below what a journal lets wait, and a full segment gives its unused part back.
+_CHUNK = 4_000
+_SEGMENT_BYTES = 4 * 1024 * 1024
+
+
+def demo_journal(home: Home) -> Path:
+    """Where the journal is. Workers' journals have other names, so none of them ever writes it."""
+    return home.journals / "demo"
+
+
+async def record(home: Home, events: Iterable[UsageEvent], clock: Clock) -> None:
+    """Write the journal of these calls. It gets its name when everything is durable, so a crash leaves none."""
+    unfinished = home.run / "demo-journal"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    journal = await Journal.open(unfinished, clock=clock, segment_bytes=_SEGMENT_BYTES)
+    try:
+        payloads = (encode_record(event) for event in events)
+        while chunk := list(islice(payloads, _CHUNK)):
+            *others, last = chunk
+            for payload in others:
+                journal.append_nowait(USAGE_EVENT_KIND, payload)
+            await journal.append(USAGE_EVENT_KIND, last)
+    finally:
+        await journal.close()
+    unfinished.rename(demo_journal(home))
+    for folder in (home.journals, home.run):
+        _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
