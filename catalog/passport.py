@@ -29,14 +29,25 @@ _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _SCHEMA = re.compile(r"schema\.py:[A-Z][A-Za-z0-9]*")
 
 # What the code decides and a publication cannot change; everything else is terms, which the registry owns.
-_INTERFACE = ("effect", "idempotency", "request", "reply", "problems", "success_when", "meter", "personal_data")
+_INTERFACE = (
+    "effect",
+    "idempotency",
+    "request",
+    "reply",
+    "problems",
+    "success_when",
+    "meter",
+    "personal_data",
+)
 
 
 class PassportRefused(ValueError):
     """A passport that cannot be published, with everything that is wrong with it."""
 
     def __init__(self, errors: tuple[FieldError, ...]) -> None:
-        super().__init__("; ".join(f"{error.pointer or '/'}: {error.detail} ({error.rule})" for error in errors))
+        super().__init__(
+            "; ".join(f"{error.pointer or '/'}: {error.detail} ({error.rule})" for error in errors)
+        )
         self.errors = errors
 
 
@@ -217,16 +228,32 @@ def interface_changes(owned: Passport, offered: Passport) -> list[FieldError]:
     """Where a passport offered for publication departs from the interface that the code owns."""
     found: list[FieldError] = []
     if offered.version != owned.version:
-        found.append(FieldError("/version", "interface", f"this installation runs version {owned.version}; publish terms for it"))
+        found.append(
+            FieldError(
+                "/version",
+                "interface",
+                f"this installation runs version {owned.version}; publish terms for it",
+            )
+        )
     found.extend(
-        FieldError("/operations", "interface", f"operation {entry.id!r} is missing; only a new major version drops one")
+        FieldError(
+            "/operations",
+            "interface",
+            f"operation {entry.id!r} is missing; only a new major version drops one",
+        )
         for entry in owned.operations
         if offered.operation(entry.id) is None
     )
     for index, entry in enumerate(offered.operations):
         own = owned.operation(entry.id)
         if own is None:
-            found.append(FieldError(f"/operations/{index}/id", "interface", f"the service has no operation {entry.id!r}; remove it"))
+            found.append(
+                FieldError(
+                    f"/operations/{index}/id",
+                    "interface",
+                    f"the service has no operation {entry.id!r}; remove it",
+                )
+            )
             continue
         found.extend(
             FieldError(
@@ -255,7 +282,9 @@ def with_terms(interface: Passport, terms: Passport) -> Passport:
     remaining = {entry.id for entry in interface.operations}
 
     def merged_plan(plan: dict[str, Any]) -> dict[str, Any]:
-        own: dict[str, Any] = next((one for one in interface.plans if one["id"] == plan["id"]), {"prices": []})
+        own: dict[str, Any] = next(
+            (one for one in interface.plans if one["id"] == plan["id"]), {"prices": []}
+        )
         kept = [price for price in plan["prices"] if price["operation"] in remaining]
         return {**plan, "prices": kept + [price for price in own["prices"] if price["operation"] in added]}
 
@@ -297,7 +326,11 @@ def _rules_broken(passport: Passport) -> list[FieldError]:
     if not _NAME.fullmatch(passport.service) or len(passport.service) > 40:
         add("/service", "name", "use lower-case letters, digits and single hyphens, at most 40 characters")
     if not _VERSION.fullmatch(passport.version) or passport.version.startswith("0"):
-        add("/version", "semantic-version", "write a semantic version from 1.0.0 on; the major number stands in the path")
+        add(
+            "/version",
+            "semantic-version",
+            "write a semantic version from 1.0.0 on; the major number stands in the path",
+        )
     for name, value in (("team", passport.owner.team), ("contact", passport.owner.contact)):
         if not value.strip():
             add(f"/owner/{name}", "required", "say who answers for the service")
@@ -313,7 +346,10 @@ def _rules_broken(passport: Passport) -> list[FieldError]:
     for index, kind in enumerate(kinds):
         if kind in kinds[:index]:
             add(f"/limits/{index}", "unique", "one limit of each kind for an application and for an account")
-    found.extend(FieldError("/sla" + error.pointer, error.rule, error.detail) for error in sla.rules_broken(passport.sla))
+    found.extend(
+        FieldError("/sla" + error.pointer, error.rule, error.detail)
+        for error in sla.rules_broken(passport.sla)
+    )
     found.extend(_plans_broken(passport))
     operations = {entry.id for entry in passport.operations}
     for index, cost in enumerate(passport.costs):
@@ -338,7 +374,9 @@ def _operations_broken(passport: Passport) -> list[FieldError]:
         if entry.id in ids[:index]:
             found.append(FieldError(f"{at}/id", "unique", "each operation has an id of its own"))
         if not 1 <= entry.deadline_ms <= 120_000:
-            found.append(FieldError(f"{at}/deadline_ms", "range", "the deadline is between 1 and 120,000 milliseconds"))
+            found.append(
+                FieldError(f"{at}/deadline_ms", "range", "the deadline is between 1 and 120,000 milliseconds")
+            )
         if not 1 <= entry.max_body_bytes <= 1024 * 1024:
             found.append(FieldError(f"{at}/max_body_bytes", "range", "bodies are between 1 byte and 1 MiB"))
         found.extend(
@@ -348,15 +386,23 @@ def _operations_broken(passport: Passport) -> list[FieldError]:
         )
         if entry.idempotency != "not_needed" and entry.effect == "none":
             found.append(
-                FieldError(f"{at}/idempotency", "effect", "a stored reply lives in the effect's transaction; without effect write not_needed")
+                FieldError(
+                    f"{at}/idempotency",
+                    "effect",
+                    "a stored reply lives in the effect's transaction; without effect write not_needed",
+                )
             )
         for place, problem in enumerate(entry.problems):
             if problem not in PROBLEMS:
-                found.append(FieldError(f"{at}/problems/{place}", "reference", "name a problem listed at /problems"))
+                found.append(
+                    FieldError(f"{at}/problems/{place}", "reference", "name a problem listed at /problems")
+                )
         if broken := meter.rule_broken(entry.meter):
             found.append(FieldError(f"{at}/meter", "meter", broken))
         if not entry.success_when.strip():
-            found.append(FieldError(f"{at}/success_when", "required", "write an expression such as status == 200"))
+            found.append(
+                FieldError(f"{at}/success_when", "required", "write an expression such as status == 200")
+            )
     return found
 
 
@@ -368,14 +414,22 @@ def _plans_broken(passport: Passport) -> list[FieldError]:
         try:
             plan = parse_plan(raw)
         except TermsError as error:
-            found.extend(FieldError(f"/plans/{index}{one.pointer}", one.rule, one.detail) for one in error.errors)
+            found.extend(
+                FieldError(f"/plans/{index}{one.pointer}", one.rule, one.detail) for one in error.errors
+            )
             continue
         if plan.id in ids:
             found.append(FieldError(f"/plans/{index}/id", "unique", "each plan has an id of its own"))
         ids.append(plan.id)
         for place, entry in enumerate(plan.prices):
             if entry.operation not in operations:
-                found.append(FieldError(f"/plans/{index}/prices/{place}/operation", "reference", "name an operation of this passport"))
+                found.append(
+                    FieldError(
+                        f"/plans/{index}/prices/{place}/operation",
+                        "reference",
+                        "name an operation of this passport",
+                    )
+                )
     return found
 
 

@@ -54,7 +54,11 @@ def rules_broken(sla: Sla) -> list[FieldError]:
             found.append(FieldError(f"{at}/id", "unique", "give each objective an id of its own"))
         if (objective.at_least is None) == (objective.at_most is None):
             found.append(FieldError(at, "one-bound", "give exactly one of at_least and at_most"))
-        for name, value in (("at_least", objective.at_least), ("at_most", objective.at_most), ("quantile", objective.quantile)):
+        for name, value in (
+            ("at_least", objective.at_least),
+            ("at_most", objective.at_most),
+            ("quantile", objective.quantile),
+        ):
             if isinstance(value, str) and not _is_decimal(value):
                 found.append(FieldError(f"{at}/{name}", "decimal", 'write a decimal string such as "99.95"'))
         if (objective.measure == "latency_ms") != (objective.quantile is not None):
@@ -77,7 +81,9 @@ def _schedule_broken(schedule: tuple[CreditStep, ...], at: str) -> list[FieldErr
     for index, step in enumerate(schedule):
         for name, value in (("at_least", step.at_least), ("credit_pct", step.credit_pct)):
             if not _is_percentage(value):
-                found.append(FieldError(f"{at}/{index}/{name}", "percentage", 'write a percentage from "0" to "100"'))
+                found.append(
+                    FieldError(f"{at}/{index}/{name}", "percentage", 'write a percentage from "0" to "100"')
+                )
     if found:
         return found
     bounds = [Decimal(step.at_least) for step in schedule]

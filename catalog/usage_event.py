@@ -18,12 +18,13 @@ USAGE_EVENT_KIND = 1
 REFUSALS_KIND = 2
 
 
-class UsageEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class UsageEvent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One call of one operation, ended.
 
     `occurred_at_ns` is the moment of admission (UTC nanoseconds); `id` is the call's UUIDv7, as hex digits;
     `billable` and `price_version` are chosen by that moment and never change; `units` is what the meter counted.
-    Fields are only ever appended, each with a default: journals of earlier versions stay readable.
+    Fields are only ever appended, each with a default: journals of earlier versions stay readable. A record of a newer
+    version is refused as a whole: without its new fields it would be lost in part.
     """
 
     id: str
@@ -58,7 +59,7 @@ class UsageEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return Decimal(self.units)
 
 
-class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Refusal(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """How many calls of one account and operation the gateway turned away or replayed, for one reason, in one flush."""
 
     account_id: str

@@ -54,7 +54,8 @@ def render() -> str:
         "|---|---|---|---|",
     ]
     lines += [
-        f"| `{one.name}` | {_default(one.name)} | {', '.join(one.readers)} | {one.text} |" for one in variables()
+        f"| `{one.name}` | {_default(one.name)} | {', '.join(one.readers)} | {one.text} |"
+        for one in variables()
     ]
     lines += [
         "",
@@ -70,9 +71,15 @@ def _default(name: str) -> str:
 
 def _described(path: Path) -> Iterator[tuple[str, str]]:
     module = ast.parse(path.read_text("utf-8"))
-    settings = next(node for node in module.body if isinstance(node, ast.ClassDef) and node.name == "Settings")
+    settings = next(
+        node for node in module.body if isinstance(node, ast.ClassDef) and node.name == "Settings"
+    )
     for node in settings.body:
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
             match = _VARIABLE.fullmatch(" ".join(node.value.value.split()))
             if match is not None:
                 yield match["name"], match["text"]

@@ -1,9 +1,5 @@
 """What every start makes sure of, and what only the first one does."""
 
-import os
-from datetime import datetime
-from pathlib import Path
-
 import asyncpg
 import msgspec
 
@@ -12,11 +8,10 @@ from billing.store.partitions import ensure_upcoming
 from catalog.registry.publish import publish_built_in
 from catalog.vocabulary.clock import Clock, from_ns
 from deploy.database import Database
-from deploy.demo import seed
+from deploy.demo.start import ensure_demo
 from deploy.home import Home
 from deploy.migrate import migrate
 from deploy.roles import BILLING, GATEWAY
-from gateway.stores.peppers import load_peppers
 
 _ACTOR = "ordergate up"
 
@@ -40,23 +35,6 @@ async def prepare(home: Home, database: Database, clock: Clock) -> Welcome:
     try:
         async with gateway.transaction():
             await publish_built_in(gateway, built_in_passports(), _ACTOR, now)
-        return Welcome(await _demo_key(home, gateway, clock, now))
     finally:
         await gateway.close()
-
-
-async def _demo_key(home: Home, gateway: asyncpg.Connection, clock: Clock, now: datetime) -> str | None:
-    path = home.secrets / "demo-key"
-    if path.exists():
-        return path.read_text("ascii").strip()
-    if await gateway.fetchval("SELECT EXISTS (SELECT FROM catalog.account)"):
-        return None
-    key = await seed.seed(gateway, home.journals, load_peppers(home.path), clock, now)
-    _write_secret(path, key)
-    return key
-
-
-def _write_secret(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text + "\n")
+    return Welcome(await ensure_demo(home, database, clock))

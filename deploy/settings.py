@@ -11,6 +11,10 @@ from deploy.home import Home
 DEFAULT_HOME = ".ordergate"
 
 
+class InvalidSetting(ValueError):
+    """A variable whose value cannot be used."""
+
+
 class Settings(msgspec.Struct, frozen=True):
     """Where commands find the installation. Each field names its variable."""
 
@@ -20,6 +24,8 @@ class Settings(msgspec.Struct, frozen=True):
     """ORDERGATE_DATABASE_URL: a PostgreSQL server instead of the embedded one."""
     key: str | None
     """ORDERGATE_KEY: the API key of `ordergate call`."""
+    review_required: bool
+    """ORDERGATE_REVIEW: `required` makes `ordergate publish` submit for review; another person then approves."""
 
     @property
     def home(self) -> Home:
@@ -28,10 +34,14 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process; empty variables count as unset."""
+    """The settings of this process; empty variables count as unset. `InvalidSetting` names variable and remedy."""
     source = os.environ if environment is None else environment
+    review = source.get("ORDERGATE_REVIEW") or None
+    if review not in (None, "required"):
+        raise InvalidSetting(f"ORDERGATE_REVIEW={review!r}: write `required`, or leave it unset")
     return Settings(
         home_path=Path(source.get("ORDERGATE_HOME") or DEFAULT_HOME).absolute(),
         database_url=source.get("ORDERGATE_DATABASE_URL") or None,
         key=source.get("ORDERGATE_KEY") or None,
+        review_required=review is not None,
     )

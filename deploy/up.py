@@ -51,7 +51,9 @@ class Supervisor:
             database = self._start_database()
             welcome = asyncio.run(prepare(self._home, database, self._clock))
             self._start_children(listener, database)
-            self._home.announce({"pid": os.getpid(), "port": self._port, "socket_dir": str(database.socket_dir or "")})
+            self._home.announce(
+                {"pid": os.getpid(), "port": self._port, "socket_dir": str(database.socket_dir or "")}
+            )
             self._wait_until_served()
             if not self._stopping:
                 _greet(f"http://{self._host}:{self._port}", welcome)
@@ -147,7 +149,9 @@ class Supervisor:
 
 
 def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name not in ("PYTHONSTARTUP", "PYTHONINSPECT")}
+    return {
+        name: value for name, value in environment.items() if name not in ("PYTHONSTARTUP", "PYTHONINSPECT")
+    }
 
 
 def _answers(host: str, port: int) -> bool:
@@ -175,5 +179,3 @@ def _greet(address: str, welcome: Welcome) -> None:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201
-
-

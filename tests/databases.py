@@ -1,9 +1,11 @@
 """PostgreSQL for the tests: one server a session, one migrated template, one fresh database a test."""
 
+import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -15,23 +17,50 @@ from deploy.migrate import migrate
 from deploy.roles import prepare_roles
 
 _TEMPLATE = "ordergate_template"
+_PREFIX = "ordergate-databases-"
 # Where the machine keeps files in memory and has room for some dozens of databases, a fresh one costs 20 ms, not 150.
 _MEMORY = Path("/dev/shm")
 _MEMORY_FREE_BYTES = 2 * 1024**3
 
 
-def _folder() -> Path | None:
+def _folder() -> Path:
     if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _MEMORY_FREE_BYTES:
         return _MEMORY
-    return None
+    return Path(tempfile.gettempdir())
+
+
+def _lock(folder: Path) -> int | None:
+    """The lock that a session holds on its folder as long as it lives, or None while another one lives."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what sessions that were killed have left behind, at most a session's size in memory each."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with suppress(FileNotFoundError, PermissionError):
+            descriptor = _lock(folder)
+            if descriptor is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(descriptor)
 
 
 class DatabaseServer:
     """An embedded server in a folder of its own, and the databases made on it."""
 
     def __init__(self) -> None:
-        """Nothing is written before `start`."""
-        self._home = Path(tempfile.mkdtemp(prefix="ordergate-tests-", dir=_folder()))
+        """A folder of its own, and nothing in it before `start`."""
+        parent = _folder()
+        _sweep(parent)
+        # Locked under another name first, so that a sweep never meets a living session's folder without its lock.
+        unlocked = Path(tempfile.mkdtemp(prefix=".ordergate-", dir=parent))
+        self._lock = _lock(unlocked)
+        self._home = unlocked.rename(parent / f"{_PREFIX}{unlocked.name.removeprefix('.ordergate-')}")
         # The server runs as an unprivileged user, who has to pass through here.
         self._home.chmod(0o711)
         self._postgres = EmbeddedPostgres(self._home)
@@ -49,6 +78,9 @@ class DatabaseServer:
         """Stop for good and delete everything."""
         self._postgres.stop()
         shutil.rmtree(self._home)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def database(self, name: str) -> Database:
         """How to reach a database of this server by name."""

@@ -7,7 +7,7 @@ import msgspec
 
 from billing.invoice.month import Month, Payer
 from billing.invoice.used import LineKey, Used
-from billing.rate import Buckets, CallCounts, Events, Rating, Usage, rate
+from billing.rate import Buckets, CallCounts, Events, Rating, Usage, UsageError, rate
 from billing.transaction import Connection
 from catalog.load import PriceVersion, price_version
 from catalog.plan.price import Bucketed, Percentage, SuccessTiered
@@ -32,7 +32,7 @@ async def rate_lines(
 ) -> Mapping[LineKey, Rating]:
     """The amount of each line's whole month in the payer's currency.
 
-    `UsageError` where a price asks for a measure that calls do not carry; such a price should never be published.
+    `UsageError` where a price asks for a measure that calls do not carry, or is unknown here: the month stays open.
     """
     versions = await price_versions(connection, (key.price_version for key in lines))
     ratings: dict[LineKey, Rating] = {}
@@ -40,7 +40,11 @@ async def rate_lines(
         if not key.price_version:
             ratings[key] = _FREE
             continue
-        version = versions[key.price_version]
+        version = versions.get(key.price_version)
+        if version is None:
+            raise UsageError(
+                f"{key.operation} was priced with {key.price_version}, which is not in the catalogue"
+            )
         assert version.currency == payer.currency, "a subscription's price is in the payer's currency"
         ratings[key] = rate(
             version.price, await _usage(connection, month, key, used, version), payer.currency

@@ -9,7 +9,13 @@ import msgspec
 from billing.journal import Record
 from billing.store.halt import ShippingHalted
 from billing.store.usage_row import Value, partition_day, usage_row
-from catalog.usage_event import REFUSALS_KIND, USAGE_EVENT_KIND, Refusal, UsageEvent
+from catalog.usage_event import (
+    REFUSALS_KIND,
+    USAGE_EVENT_KIND,
+    Refusal,
+    decode_event,
+    decode_refusals,
+)
 
 
 class RefusalKey(msgspec.Struct, frozen=True, order=True):
@@ -34,19 +40,6 @@ class Shipment(msgspec.Struct, frozen=True):
     last_occurred_ns: int
 
 
-# A record of a newer version has more fields. Shipped without them it would be lost in part, so it is not read at all.
-class _Event(UsageEvent, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
-    pass
-
-
-class _Refusal(Refusal, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
-    pass
-
-
-_decode_event = msgspec.msgpack.Decoder(_Event).decode
-_decode_refusals = msgspec.msgpack.Decoder(list[_Refusal]).decode
-
-
 def shipment_of(records: Sequence[Record]) -> Shipment:
     """Decode records of one journal; raises `ShippingHalted` at the first that this version cannot read whole."""
     rows: list[tuple[Value, ...]] = []
@@ -56,12 +49,12 @@ def shipment_of(records: Sequence[Record]) -> Shipment:
     for record in records:
         try:
             if record.kind == USAGE_EVENT_KIND:
-                event = _decode_event(record.payload)
+                event = decode_event(record.payload)
                 rows.append(usage_row(event, "journal"))
                 days.add(partition_day(event.uuid))
                 last_occurred_ns = event.occurred_at_ns
             elif record.kind == REFUSALS_KIND:
-                for refusal in _decode_refusals(record.payload):
+                for refusal in decode_refusals(record.payload):
                     refusals[_key(refusal)] += refusal.calls
             else:
                 raise ShippingHalted("unknown-record-kind", f"record {record.seq} is of kind {record.kind}")

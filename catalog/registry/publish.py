@@ -41,6 +41,18 @@ async def publish(
     `built_in` is the passport of the code that would answer the calls: its interface binds, the terms are free.
     Raises `PassportRefused` with every field, rule and remedy; then nothing was written.
     """
+    active = await examine(transaction, passport, built_in, now)
+    return await _store(transaction, passport, active, actor, now)
+
+
+async def examine(
+    transaction: Transaction, passport: Passport, built_in: Passport | None, now: datetime
+) -> Published | None:
+    """Whether a passport could be published now: the revision that it would replace, None before the first.
+
+    Raises `PassportRefused` with every field, rule and remedy. No other publication comes in between until the caller's
+    transaction ends.
+    """
     require_transaction(transaction)
     if built_in is None:
         detail = f"this installation has no service {passport.service!r}; a local binding needs its code"
@@ -54,7 +66,7 @@ async def publish(
         errors.append(broken)
     if errors:
         raise PassportRefused(tuple(errors))
-    return await _store(transaction, passport, active, actor, now)
+    return active
 
 
 async def publish_built_in(

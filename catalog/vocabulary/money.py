@@ -24,7 +24,7 @@ class Money(msgspec.Struct, frozen=True):
 def decimal_of(text: str) -> Decimal:
     """The decimal of a plain decimal string; ValueError for exponents, NaN, infinities and anything else."""
     if not _AMOUNT.fullmatch(text):
-        raise ValueError("a decimal string such as \"12.50\" is needed: digits, at most 20 after the point")
+        raise ValueError('a decimal string such as "12.50" is needed: digits, at most 20 after the point')
     return Decimal(text)
 
 

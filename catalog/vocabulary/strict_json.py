@@ -88,7 +88,9 @@ def _check_text(value: Any) -> None:
         item = pending.pop()
         if type(item) is str:
             if _FORBIDDEN_CHARACTERS.search(item):
-                raise _Refused("control-character", "text must not contain NUL, control characters or lone surrogates")
+                raise _Refused(
+                    "control-character", "text must not contain NUL, control characters or lone surrogates"
+                )
         elif type(item) is dict:
             pending.extend(item.keys())
             pending.extend(item.values())
@@ -136,7 +138,9 @@ def field_error(error: msgspec.ValidationError) -> FieldError:
         return FieldError(pointer + pointer_of([what.split("`")[1]]), "required", "this field is required")
     if "unknown field" in what:
         name = what.split("`")[1]
-        return FieldError(pointer + pointer_of([name]), "unknown-field", "no such field exists here; remove it")
+        return FieldError(
+            pointer + pointer_of([name]), "unknown-field", "no such field exists here; remove it"
+        )
     rule = "type" if what.startswith("Expected") and ", got" in what else "constraint"
     return FieldError(pointer, rule, what[0].lower() + what[1:])
 

@@ -7,7 +7,8 @@ from deploy.cli.group import LazyGroup
 # A new command is registered here; it is loaded when it is used.
 _COMMANDS = {
     "up": "deploy.cli.up:up",
-    "publish": "deploy.cli.services:publish",
+    "publish": "deploy.cli.publish:publish",
+    "review": "deploy.cli.review:review",
     "services": "deploy.cli.services:services",
     "account": "deploy.cli.account:account",
     "key": "deploy.cli.key:key",

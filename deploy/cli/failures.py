@@ -8,6 +8,7 @@ from catalog.vocabulary.problem import Problem
 from deploy.embedded_postgres import EmbeddedPostgresError
 from deploy.home import AlreadyRunning
 from deploy.installation import NotInstalled
+from deploy.settings import InvalidSetting
 
 _NO_SCHEMA = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedColumnError)
 
@@ -16,11 +17,11 @@ def explanation(error: Exception) -> str | None:
     """The paragraph for an expected failure; None for one that nobody expected, whose traceback is wanted."""
     match error:
         case Problem():
-            # The details of fields name a remedy each.
-            return error.detail if error.errors else f"{error.detail} {error.type.remedy.en}"
+            # The table's remedy speaks to callers over HTTP; what commands can meet says in its detail what to do.
+            return error.detail
         case EmbeddedPostgresError():
             return f"{error.message} {error.remedy}"
-        case PassportRefused() | NotInstalled() | AlreadyRunning() | JournalDamaged():
+        case PassportRefused() | NotInstalled() | AlreadyRunning() | InvalidSetting() | JournalDamaged():
             return str(error)
         case asyncpg.PostgresError() if isinstance(error, _NO_SCHEMA):
             return f"The database has no schema of this version ({error}). Start it once with `ordergate up`."

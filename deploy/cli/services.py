@@ -1,22 +1,15 @@
-"""`ordergate publish` and `ordergate services`."""
+"""`ordergate services`."""
 
-from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import click
 import msgspec
 
-from atomic_services.registry import built_in_passport, example_errors
 from catalog.load import Catalogue
-from catalog.passport import BYTES_MAX, Passport, PassportRefused, read_passport
 from catalog.registry.lifecycle import state_of
-from catalog.registry.publish import Publication
-from catalog.registry.publish import publish as publish_passport
 from catalog.registry.published import catalogue
-from catalog.transaction import Transaction
 from deploy.cli.output import json_option, print_json, print_table
-from deploy.cli.session import By, session
+from deploy.cli.session import session
 
 
 class ServiceEntry(msgspec.Struct, frozen=True):
@@ -45,78 +38,6 @@ class OperationEntry(msgspec.Struct, frozen=True):
     path: str
     summary: dict[str, str]
     prices: tuple[PriceNow, ...]
-
-
-@click.command()
-@click.argument(
-    "paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="PATH…"
-)
-@click.option(
-    "--dry-run", is_flag=True, help="Check everything and say what would change, but change nothing."
-)
-@json_option
-def publish(paths: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
-    """Validate and publish passports: files, or folders with a passport.yaml each. All of them, or none."""
-    passports = _read_all(paths)
-
-    async def work(transaction: Transaction, by: By) -> list[Publication]:
-        trial = transaction.transaction()
-        await trial.start()
-        done: list[Publication] = []
-        problems: list[str] = []
-        for path, passport in passports:
-            try:
-                built_in = built_in_passport(passport.service)
-                done.append(await publish_passport(transaction, passport, built_in, by.actor, by.now))
-            except PassportRefused as refused:
-                problems += _lines(path, refused)
-        if problems:
-            raise click.ClickException("\n".join(problems))
-        await (trial.rollback() if dry_run else trial.commit())
-        return done
-
-    done = session().act(work)
-    if as_json:
-        print_json(done)
-        return
-    for one in done:
-        what = f"would be revision {one.revision}" if dry_run else f"is revision {one.revision}"
-        prices = f", new prices {', '.join(one.new_prices)}" if one.new_prices else ""
-        unchanged = f"is unchanged at revision {one.revision}"
-        click.echo(f"{one.service} {one.version} {what + prices if one.changed else unchanged}")
-
-
-def _read_all(paths: tuple[Path, ...]) -> list[tuple[Path, Passport]]:
-    """Every passport that is named, checked by itself; a click error that lists all that is wrong with all of them."""
-    passports: list[tuple[Path, Passport]] = []
-    problems: list[str] = []
-    for path in _files(paths):
-        try:
-            with path.open("rb") as file:
-                passport = read_passport(file.read(BYTES_MAX + 1).decode("utf-8", "replace"))
-            if errors := example_errors(passport):
-                raise PassportRefused(errors)
-            passports.append((path, passport))
-        except PassportRefused as refused:
-            problems += _lines(path, refused)
-    if problems:
-        raise click.ClickException("\n".join(problems))
-    return passports
-
-
-def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            found = sorted(path.rglob("passport.yaml"))
-            if not found:
-                raise click.ClickException(f"{path} has no passport.yaml; name the passport's file itself.")
-            yield from found
-        else:
-            yield path
-
-
-def _lines(path: Path, refused: PassportRefused) -> Iterator[str]:
-    return (f"{path}: {error.pointer or '/'}: {error.detail} [{error.rule}]" for error in refused.errors)
 
 
 @click.command()

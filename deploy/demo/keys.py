@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from catalog.accounts.account import Account, list_accounts
+from catalog.accounts.account import Account, find_account
 from catalog.accounts.application import list_applications
 from catalog.transaction import Transaction
 from deploy.demo.group import demo_group
@@ -72,5 +72,7 @@ async def live_key(
 
 async def _first_member(transaction: Transaction) -> Account | None:
     name = demo_group().members[0].name
-    accounts = await list_accounts(transaction)
-    return next((account for account in accounts if account.demo and account.name == name), None)
+    exists = await transaction.fetchval(
+        "SELECT EXISTS (SELECT FROM catalog.account WHERE name = $1 AND demo)", name
+    )
+    return await find_account(transaction, name) if exists else None

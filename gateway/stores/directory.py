@@ -80,7 +80,11 @@ class DirectoryStore:
     async def start(self) -> None:
         """Take the first copy and keep it fresh in the background; raises what PostgreSQL raises."""
         connection = await asyncpg.connect(**self._connect)
-        await self._refresh(connection)
+        try:
+            await self._refresh(connection)
+        except BaseException:
+            connection.terminate()
+            raise
         self._task = asyncio.create_task(self._follow(connection))
 
     async def stop(self) -> None:

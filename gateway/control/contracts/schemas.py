@@ -29,9 +29,12 @@ def in_order(value: Any, schema: Mapping[str, Any], components: Mapping[str, Any
         target = components[option["$ref"].rpartition("/")[2]] if "$ref" in option else option
         if isinstance(value, dict) and "properties" in target:
             properties = target["properties"]
-            known = [name for name in properties if name in value]
-            ordered = {name: in_order(value[name], properties[name], components) for name in known}
-            return ordered | value
+            ordered = {
+                name: in_order(value[name], declared, components)
+                for name, declared in properties.items()
+                if name in value
+            }
+            return ordered | {name: member for name, member in value.items() if name not in properties}
         if isinstance(value, list) and isinstance(target.get("items"), dict):
             return [in_order(item, target["items"], components) for item in value]
     return value

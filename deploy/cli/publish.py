@@ -1,0 +1,108 @@
+"""`ordergate publish`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from atomic_services.registry import built_in_passport, example_errors
+from catalog.passport import BYTES_MAX, Passport, PassportRefused, read_passport
+from catalog.registry.publish import Publication
+from catalog.registry.publish import publish as publish_passport
+from catalog.registry.review import Submission, submit
+from catalog.transaction import Transaction
+from deploy.cli.output import json_option, print_json
+from deploy.cli.session import By, session
+
+# A publication, a submission for review, or None where the registry has just that already and nothing was submitted.
+_Result = Publication | Submission | None
+
+
+@click.command()
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="PATH…"
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Check everything and say what would change, but change nothing."
+)
+@json_option
+def publish(paths: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
+    """Validate and publish passports: files, or folders with a passport.yaml each. All of them, or none.
+
+    With ORDERGATE_REVIEW=required they are submitted for review: see `ordergate review`.
+    """
+    passports = _read_all(paths)
+    current = session()
+    one_by_one = submit if current.settings.review_required else publish_passport
+
+    async def work(transaction: Transaction, by: By) -> list[tuple[Passport, _Result]]:
+        trial = transaction.transaction()
+        await trial.start()
+        done: list[tuple[Passport, _Result]] = []
+        problems: list[str] = []
+        for path, passport in passports:
+            try:
+                built_in = built_in_passport(passport.service)
+                done.append((passport, await one_by_one(transaction, passport, built_in, by.actor, by.now)))
+            except PassportRefused as refused:
+                problems += _lines(path, refused)
+        if problems:
+            raise click.ClickException("\n".join(problems))
+        await (trial.rollback() if dry_run else trial.commit())
+        return done
+
+    done = current.act(work)
+    if as_json:
+        print_json([result for _, result in done if result is not None])
+        return
+    for passport, result in done:
+        click.echo(_sentence(passport, result, dry_run))
+
+
+def _sentence(passport: Passport, result: _Result, dry_run: bool) -> str:
+    what = f"{passport.service} {passport.version}"
+    match result:
+        case None:
+            return f"{what} is on sale just so already; nothing was submitted"
+        case Submission() if dry_run:
+            return f"{what} would be submitted for review"
+        case Submission():
+            return f"{what} waits for review as {result.id}; `ordergate review approve {result.id}` by somebody else publishes it"
+        case Publication() if not result.changed:
+            return f"{what} is unchanged at revision {result.revision}"
+        case Publication():
+            prices = f", new prices {', '.join(result.new_prices)}" if result.new_prices else ""
+            return f"{what} {'would be' if dry_run else 'is'} revision {result.revision}{prices}"
+
+
+def _read_all(paths: tuple[Path, ...]) -> list[tuple[Path, Passport]]:
+    """Every passport that is named, checked by itself; a click error that lists all that is wrong with all of them."""
+    passports: list[tuple[Path, Passport]] = []
+    problems: list[str] = []
+    for path in _files(paths):
+        try:
+            with path.open("rb") as file:
+                passport = read_passport(file.read(BYTES_MAX + 1).decode("utf-8", "replace"))
+            if errors := example_errors(passport):
+                raise PassportRefused(errors)
+            passports.append((path, passport))
+        except PassportRefused as refused:
+            problems += _lines(path, refused)
+    if problems:
+        raise click.ClickException("\n".join(problems))
+    return passports
+
+
+def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            found = sorted(path.rglob("passport.yaml"))
+            if not found:
+                raise click.ClickException(f"{path} has no passport.yaml; name the passport's file itself.")
+            yield from found
+        else:
+            yield path
+
+
+def _lines(path: Path, refused: PassportRefused) -> Iterator[str]:
+    return (f"{path}: {error.pointer or '/'}: {error.detail} [{error.rule}]" for error in refused.errors)
