@@ -202,7 +202,8 @@ def check_passport(document: Any) -> Passport:
 
 def document_of(passport: Passport) -> dict[str, Any]:
     """The passport as plain JSON values, for storage; `check_passport` reads it back."""
-    document: dict[str, Any] = msgspec.to_builtins(passport)
+    # Through JSON, so that it equals what storage gives back: there tuples have become arrays.
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(passport))
     return document
 
 

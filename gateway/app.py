@@ -84,7 +84,8 @@ class Gateway:
         if settings.otlp_endpoint is not None:
             tracing = Tracing(OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint.rstrip('/')}/v1/traces"))
             self._closing.callback(tracing.shutdown)
-        authenticate = Authenticator(directory.current, load_peppers(settings.home))
+        peppers = load_peppers(settings.home)
+        authenticate = Authenticator(directory.current, peppers)
         self.pipeline = Pipeline(
             clock=clock,
             directory=directory.current,
@@ -108,9 +109,10 @@ class Gateway:
                 metrics_registry=metrics_registry,
                 metrics_dir=settings.metrics_dir,
                 metrics_token=settings.metrics_token,
+                peppers=peppers,
             )
         )
-        await self._closing.enter_async_context(self.control.lifespan())
+        self._closing.push_async_callback(self.control.close)
         self._repeat(_FLUSH_S, _as_async(refusals.flush))
         self._repeat(_FORGET_S, lambda: self._forget_replies(pool))
         for service in registry.SERVICES.values():

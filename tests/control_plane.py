@@ -139,12 +139,10 @@ async def control_plane(
         control = build_control(context)
         transport = httpx.ASGITransport(app=control, raise_app_exceptions=False)  # type: ignore[arg-type]
         try:
-            async with (
-                control.lifespan(),
-                httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client,
-            ):
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
                 yield Installation(client, gateway_pool, directory, context)
         finally:
+            await control.close()
             await directory.stop()
 
 

@@ -19,6 +19,8 @@ from catalog.vocabulary.problem import FieldError, Problem
 
 REASON_LENGTH_MAX = 500
 
+_LOCK = 0x4F67_5265
+
 
 class Submission(msgspec.Struct, frozen=True):
     """A submitted passport. `replaces` is the revision then on sale, 0 for none; without `verdict` it waits."""
@@ -146,6 +148,8 @@ async def reject(
 
 async def _waiting(transaction: Transaction, submission_id: str) -> Submission:
     require_transaction(transaction)
+    # Decisions are one at a time: whoever comes second reads what the first has decided.
+    await transaction.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
     found = await find_submission(transaction, submission_id)
     if found.verdict is not None:
         raise Problem("conflict", f"{submission_id} was {found.verdict} by {found.reviewed_by} already.")
@@ -161,10 +165,10 @@ async def _decide(
     actor: str,
     now: datetime,
 ) -> None:
-    decided = await transaction.fetchval(
+    await transaction.execute(
         """
         INSERT INTO catalog.review (submission_id, submitted_by, verdict, reason, revision, reviewed_at, reviewed_by)
-        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (submission_id) DO NOTHING RETURNING true
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
         """,
         waiting.id,
         waiting.submitted_by,
@@ -174,8 +178,6 @@ async def _decide(
         now,
         actor,
     )
-    if not decided:
-        raise Problem("conflict", f"{waiting.id} was decided by somebody else in this moment.")
 
 
 def _submission(row: asyncpg.Record) -> Submission:

@@ -8,7 +8,7 @@ unpaired surrogates. Numbers with a fraction become `Decimal`. See RFC 8259 and 
 import json
 import re
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -58,8 +58,11 @@ def _integer(text: str) -> int:
 def _fraction(text: str) -> Decimal:
     if len(text) > _NUMBER_CHARACTERS_MAX:
         raise _Refused("number-too-large", f"numbers are at most {_NUMBER_CHARACTERS_MAX} characters long")
-    value = Decimal(text)
-    if abs(value.adjusted()) > _NUMBER_CHARACTERS_MAX:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:  # an exponent of nineteen digits or more is beyond what Decimal itself can hold
+        value = None
+    if value is None or abs(value.adjusted()) > _NUMBER_CHARACTERS_MAX:
         raise _Refused("number-too-large", "the exponent is out of range")
     return value
 

@@ -23,6 +23,7 @@ _COMMANDS = {
     "backup": "deploy.cli.backup:backup",
     "restore": "deploy.cli.backup:restore",
     "doctor": "deploy.cli.doctor:doctor",
+    "demo": "deploy.cli.demo:demo",
 }
 
 

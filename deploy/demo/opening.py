@@ -43,7 +43,7 @@ async def open_group(
     its applications gets a live and a test key.
     """
     issued: list[IssuedKey] = []
-    for number, member in enumerate(demo_group().members, 1):
+    for member in demo_group().members:
         account = await create_account(
             transaction,
             name=member.name,
@@ -56,7 +56,7 @@ async def open_group(
             demo=True,
         )
         if member.kind == "external":
-            await set_billing_profile(transaction, account, _profile(member, number), ACTOR, now)
+            await set_billing_profile(transaction, account, _profile(member), ACTOR, now)
         await _subscribe(transaction, account, since, now)
         for application in await _applications(transaction, account, member, now):
             for environment in ENVIRONMENTS:
@@ -71,9 +71,7 @@ async def _subscribe(transaction: Transaction, account: Account, since: Period, 
     passports = [published.passport for published in (await current(transaction)).values()]
     starts_at, _ = since.bounds(account.timezone)
     for offer in first_offers(passports, account, now):
-        await subscribe(
-            transaction, account, offer.service, offer.plan_id, starts_at, actor=ACTOR, now=now
-        )
+        await subscribe(transaction, account, offer.service, offer.plan_id, starts_at, actor=ACTOR, now=now)
 
 
 async def _applications(
@@ -91,8 +89,9 @@ async def _applications(
     return opened
 
 
-def _profile(member: Member, number: int) -> BillingProfile:
+def _profile(member: Member) -> BillingProfile:
     """Billing details that nobody can take for a real company's."""
+    number = int(member.name.rpartition("-")[2])
     return BillingProfile(
         legal_name=f"{member.title.chinese()} (demo)",
         address=f"{number} Demo Road, {member.title.en.removesuffix(' Trading')}",

@@ -23,7 +23,7 @@ def demo_journal(home: Home) -> Path:
 
 async def record(home: Home, events: Iterable[UsageEvent], clock: Clock) -> None:
     """Write the journal of these calls. It gets its name when everything is durable, so a crash leaves none."""
-    unfinished = home.run / "demo-journal"
+    unfinished = _unfinished(home)
     shutil.rmtree(unfinished, ignore_errors=True)
     journal = await Journal.open(unfinished, clock=clock, segment_bytes=_SEGMENT_BYTES)
     try:
@@ -35,14 +35,27 @@ async def record(home: Home, events: Iterable[UsageEvent], clock: Clock) -> None
             await journal.append(USAGE_EVENT_KIND, last)
     finally:
         await journal.close()
-    unfinished.rename(demo_journal(home))
-    for folder in (home.journals, home.run):
-        _sync(folder)
+    _rename(unfinished, demo_journal(home))
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def drop_journal(home: Home) -> None:
+    """Remove the journal: a crash leaves it whole or not at all."""
+    unfinished = _unfinished(home)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    _rename(demo_journal(home), unfinished)
+    shutil.rmtree(unfinished)
+
+
+def _unfinished(home: Home) -> Path:
+    """On the journals' own disk, but where no shipper looks."""
+    return home.run / "demo-journal"
+
+
+def _rename(source: Path, target: Path) -> None:
+    source.rename(target)
+    for folder in (source.parent, target.parent):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -72,9 +72,7 @@ async def _bill(
         async with gateway.transaction():
             callers, operations = await read_callers(gateway), await read_operations(gateway)
         await record(home, history(callers, operations, months, state.opened_at), clock)
-    closings = [
-        (period, closing_time(period, _timezones(), state.opened_at)) for period in months.closed
-    ]
+    closings = [(period, closing_time(period, _timezones(), state.opened_at)) for period in months.closed]
     pool = await billing_pool(database.as_role(BILLING))
     try:
         await keep_books(pool, home, closings, clock)

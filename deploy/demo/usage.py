@@ -39,7 +39,9 @@ class Caller(msgspec.Struct, frozen=True):
 async def read_callers(transaction: Transaction) -> tuple[Caller, ...]:
     """The accounts of the demo group, in its order."""
     accounts = {account.name: account for account in await list_accounts(transaction) if account.demo}
-    return tuple([await _caller(transaction, member, accounts[member.name]) for member in demo_group().members])
+    return tuple(
+        [await _caller(transaction, member, accounts[member.name]) for member in demo_group().members]
+    )
 
 
 async def _caller(transaction: Transaction, member: Member, account: Account) -> Caller:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
+from litestar.di import NamedDependency
 
 from catalog.vocabulary.problem import FieldError, Problem
 from catalog.vocabulary.strict_json import convert, decode_json, pointer_of
@@ -22,7 +23,7 @@ _PARAMETERS_MAX = 10
 _JSON_TYPE = re.compile(r"application/json *(; *charset=\"?utf-8\"? *)?", re.IGNORECASE)
 
 
-def provide_caller(request: ControlRequest, context: ControlContext) -> Caller:
+def provide_caller(request: ControlRequest, context: NamedDependency[ControlContext]) -> Caller:
     """Whose key this is: the same comparison as for a call. `Problem` unauthenticated otherwise."""
     headers = tuple(request.scope["headers"])
     if sum(name == b"authorization" for name, _ in headers) > 1:

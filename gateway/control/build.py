@@ -44,6 +44,8 @@ _SECURITY_HEADERS = (
 class ControlPlane(Litestar):
     """Litestar, which by itself does not answer HEAD: the server sends a GET's headers and drops its body."""
 
+    books: Books
+
     async def __call__(
         self,
         scope: Scope | LifeSpanScope,
@@ -56,13 +58,17 @@ class ControlPlane(Litestar):
             asked = {**asked, "method": "GET"}
         await super().__call__(asked, receive, send)
 
+    async def close(self) -> None:
+        """Give the connections back that questions have opened."""
+        await self.books.close()
+
 
 def build_control(context: ControlContext) -> ControlPlane:
-    """The application for everything that is not a metered call; leaving its `lifespan` gives its connections back."""
+    """The application for everything that is not a metered call."""
     books = Books(context.reader, context.pool)
     contracts = PublishedContracts(registry.operations(), api.ENDPOINTS)
     public_pages = pages.PublicPages(context, contracts)
-    return ControlPlane(
+    plane = ControlPlane(
         route_handlers=[
             health.healthz,
             health.readyz,
@@ -81,12 +87,13 @@ def build_control(context: ControlContext) -> ControlPlane:
         },
         exception_handlers={Exception: Failures(context)},
         before_send=[_add_security_headers],
-        on_shutdown=[books.close],
         request_max_body_size=BODY_BYTES_MAX,
         openapi_config=None,
         logging_config=None,
         debug=False,
     )
+    plane.books = books
+    return plane
 
 
 async def _add_security_headers(message: Message, _scope: Scope) -> None:

@@ -1,6 +1,8 @@
 """/openapi.json and /openapi/{service}.json."""
 
 from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from catalog.vocabulary.problem import Problem
 from gateway.control.asking import ControlRequest
@@ -12,7 +14,9 @@ _SUFFIX = ".json"
 
 @get("/openapi.json", name="openapi", sync_to_thread=False)
 def openapi(
-    request: ControlRequest, context: ControlContext, contracts: PublishedContracts
+    request: ControlRequest,
+    context: NamedDependency[ControlContext],
+    contracts: NamedDependency[PublishedContracts],
 ) -> Response[bytes]:
     """All public services and the control plane."""
     return _reply(request, contracts.of(context.directory.current().catalogue).whole)
@@ -20,7 +24,10 @@ def openapi(
 
 @get("/openapi/{file_name:str}", name="service_openapi", sync_to_thread=False)
 def service_openapi(
-    request: ControlRequest, context: ControlContext, contracts: PublishedContracts, file_name: str
+    request: ControlRequest,
+    context: NamedDependency[ControlContext],
+    contracts: NamedDependency[PublishedContracts],
+    file_name: FromPath[str],
 ) -> Response[bytes]:
     """One public service."""
     service = file_name.removesuffix(_SUFFIX)

@@ -11,6 +11,7 @@ from catalog.vocabulary.problem import Problem
 
 _ACCOUNT_ID = re.compile(r"[a-z0-9_-]+")
 _ACQUIRE_TIMEOUT_S = 2.0
+_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class DatabaseAway(Exception):
@@ -32,19 +33,24 @@ class UnitOfWork:
     async def commit(self) -> None:
         """Make all of it durable. If the connection is lost here the outcome is unknown: `Problem` unavailable."""
         try:
-            await self.connection.execute("COMMIT")
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+            done = await self.connection.execute("COMMIT")
+        except _FAILURES as error:
+            if not _is_away(self.connection, error):
+                raise
             raise Problem(
                 "unavailable",
                 "The connection to the books was lost at the last step: repeat the call with the same Idempotency-Key "
                 "to learn its outcome.",
                 retry_after_s=1,
             ) from None
+        assert done == "COMMIT", (
+            "PostgreSQL answers ROLLBACK where a statement had failed, and nothing is kept"
+        )
 
     @property
     def lost(self) -> bool:
         """Whether the connection is gone."""
-        return bool(self.connection.is_closed())
+        return _is_lost(self.connection)
 
 
 class UnitsOfWork:
@@ -56,13 +62,16 @@ class UnitsOfWork:
 
     @contextlib.asynccontextmanager
     async def begin(self, account_id: str) -> AsyncIterator[UnitOfWork]:
-        """A transaction that ends rolled back unless it is committed; `DatabaseAway` if there is none to be had."""
+        """A transaction that ends rolled back unless it is committed.
+
+        `DatabaseAway` if there is none to be had, or if a statement of the block meets a connection that is lost.
+        """
         assert _ACCOUNT_ID.fullmatch(account_id), (
             "account ids are made by us, of letters that need no quoting"
         )
         try:
             connection = await self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _FAILURES as error:
             raise DatabaseAway from error
         try:
             try:
@@ -70,9 +79,14 @@ class UnitsOfWork:
                 await connection.execute(
                     f"BEGIN; SET LOCAL ordergate.account = '{account_id}'; SAVEPOINT effect"
                 )
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except _FAILURES as error:
                 raise DatabaseAway from error
-            yield UnitOfWork(connection)
+            try:
+                yield UnitOfWork(connection)
+            except _FAILURES as error:
+                if not _is_away(connection, error):
+                    raise
+                raise DatabaseAway from error
         finally:
             await _give_back(self._pool, connection)
 
@@ -99,12 +113,26 @@ async def open_pool(connect: Mapping[str, Any], size: int) -> asyncpg.Pool:
 async def _give_back(pool: asyncpg.Pool, connection: Any) -> None:
     """Roll back what was not committed, so that nothing is left open for the next call."""
     try:
-        if not connection.is_closed() and connection.is_in_transaction():
+        if not _is_lost(connection) and connection.is_in_transaction():
             await connection.execute("ROLLBACK")
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        connection.terminate()
+    except _FAILURES:
+        if not _is_lost(connection):
+            connection.terminate()
     finally:
         await pool.release(connection)
+
+
+def _is_away(connection: Any, error: Exception) -> bool:
+    """Whether a statement failed because the server is gone or does not answer, not because of what it asked."""
+    return isinstance(error, OSError) or _is_lost(connection)
+
+
+def _is_lost(connection: Any) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        # The pool takes a connection back when it breaks, and then nothing can be asked of it any more.
+        return True
 
 
 async def _leave_as_it_is(_: Any) -> None:

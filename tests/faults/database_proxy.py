@@ -16,13 +16,19 @@ _ENDS = {b"Z", b"G"}
 
 
 class DatabaseProxy:
-    """Passes everything on until statement number `at`, counted over all connections from 1; then breaks once."""
+    """Passes everything on until statement number `at`, counted from 1; then breaks once.
+
+    It counts over all connections; with `counts_from`, only on the connection that sends a statement with these
+    bytes, and from that statement on.
+    """
 
     def __init__(self, folder: Path, upstream: Path) -> None:
         """`folder` gets the socket; at the break `on_break` runs, or else every connection is cut."""
         self._path = folder / ".s.PGSQL.5432"
         self._upstream = upstream / ".s.PGSQL.5432"
         self.on_break: Callable[[], Awaitable[None]] | None = None
+        self.counts_from = b""
+        self._counted: asyncio.StreamReader | None = None
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -44,6 +50,7 @@ class DatabaseProxy:
     def break_at(self, at: int) -> None:
         """Count from the beginning and break at this statement; 0 never breaks."""
         self._at = at
+        self._counted = None
         self.statements, self.broken = 0, False
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -68,7 +75,7 @@ class DatabaseProxy:
             body = await reader.readexactly(int.from_bytes(header[-4:], "big") - 4)
             kind = header[:1] if kind else b"start-up"
             due = False
-            if kind in _STATEMENTS:
+            if kind in _STATEMENTS and self._counts(reader, body):
                 self.statements += 1
                 due = self.statements == self._at
             if due:
@@ -79,6 +86,13 @@ class DatabaseProxy:
             if due:
                 await _read_reply(server[0])
                 return await self._break()
+
+    def _counts(self, reader: asyncio.StreamReader, body: bytes) -> bool:
+        if not self.counts_from:
+            return True
+        if self._counted is None and self.counts_from in body:
+            self._counted = reader
+        return self._counted is reader
 
     async def _replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):

@@ -17,7 +17,9 @@ def upgrade() -> None:
     """The roles themselves are cluster-wide and exist before any migration: see deploy/roles.py."""
     for schema in _SCHEMAS:
         op.execute(f"CREATE SCHEMA {schema}")
-        op.execute(f"GRANT USAGE ON SCHEMA {schema} TO ordergate_gateway, ordergate_billing, ordergate_reader")
+        op.execute(
+            f"GRANT USAGE ON SCHEMA {schema} TO ordergate_gateway, ordergate_billing, ordergate_reader"
+        )
     # The scope of a transaction is one account, or '*' for work that is about all of them (shipping, closing,
     # sweeping). Unset means no row: the policy fails closed.
     op.execute(

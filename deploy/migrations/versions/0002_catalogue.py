@@ -137,7 +137,10 @@ _STATEMENTS = (
     )
     """,
     "CALL catalog.append_only('catalog.audit')",
-    *(f"CALL catalog.protect('catalog.{table}')" for table in ("cost_centre", "application", "subscription", "outbox")),
+    *(
+        f"CALL catalog.protect('catalog.{table}')"
+        for table in ("cost_centre", "application", "subscription", "outbox")
+    ),
     *(
         f"CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON catalog.{table} "
         "FOR EACH ROW EXECUTE FUNCTION catalog.stamp_change()"

@@ -278,7 +278,15 @@ _STATEMENTS = (
     ),
     *(
         f"CALL catalog.protect('billing.{table}')"
-        for table in ("refusal_count", "usage_hour", "unrated", "invoice", "rated_line", "invoice_line", "posting")
+        for table in (
+            "refusal_count",
+            "usage_hour",
+            "unrated",
+            "invoice",
+            "rated_line",
+            "invoice_line",
+            "posting",
+        )
     ),
     "GRANT SELECT ON ALL TABLES IN SCHEMA billing TO ordergate_billing, ordergate_reader",
     "GRANT INSERT ON ALL TABLES IN SCHEMA billing TO ordergate_billing",

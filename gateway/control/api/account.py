@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 from litestar import Response, get
+from litestar.di import NamedDependency
 
 from catalog.accounts.account import AccountKind, find_account
 from catalog.accounts.application import list_applications, list_cost_centres
@@ -68,7 +69,9 @@ class AccountView(msgspec.Struct, frozen=True):
 
 
 @get("/api/account", name="read_account")
-async def read_account(request: ControlRequest, caller: Caller, books: Books) -> Response[bytes]:
+async def read_account(
+    request: ControlRequest, caller: NamedDependency[Caller], books: NamedDependency[Books]
+) -> Response[bytes]:
     """The caller's own account with its applications, cost centres and current subscriptions."""
     read_query(request)
     async with books.read(caller.account_id) as transaction:

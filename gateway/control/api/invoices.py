@@ -1,6 +1,8 @@
 """/api/invoices: the account's statements and invoices."""
 
 from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from billing import view
 from billing.view import Document, DocumentPage, Month
@@ -15,7 +17,9 @@ from gateway.proofs import Caller
 
 
 @get("/api/invoices", name="list_invoices")
-async def list_invoices(request: ControlRequest, caller: Caller, books: Books) -> Response[bytes]:
+async def list_invoices(
+    request: ControlRequest, caller: NamedDependency[Caller], books: NamedDependency[Books]
+) -> Response[bytes]:
     """The account's documents in the environment of the key, latest month first."""
     query = read_query(request, "limit", "after")
     limit = read_limit(query)
@@ -27,7 +31,12 @@ async def list_invoices(request: ControlRequest, caller: Caller, books: Books) -
 
 
 @get("/api/invoices/{period:str}", name="read_invoice")
-async def read_invoice(request: ControlRequest, caller: Caller, books: Books, period: str) -> Response[bytes]:
+async def read_invoice(
+    request: ControlRequest,
+    caller: NamedDependency[Caller],
+    books: NamedDependency[Books],
+    period: FromPath[str],
+) -> Response[bytes]:
     """The document of a month, as JSON or as a table for spreadsheets."""
     form = read_query(request, "format").get("format", "json")
     if form not in ("json", "csv"):
@@ -42,7 +51,7 @@ async def read_invoice(request: ControlRequest, caller: Caller, books: Books, pe
     name = f"{document.kind}-{document.number or document.state}-{month}.csv".replace("/", "-")
     return Response(
         view.to_csv(document).encode(),
-        media_type="text/csv; charset=utf-8; header=present",
+        media_type="text/csv",
         headers={"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"},
     )
 

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 import msgspec
 from litestar import Response, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from catalog.accounts.account import Account, find_account
 from catalog.accounts.application import Application, list_applications
@@ -68,7 +70,9 @@ class CreatedKey(msgspec.Struct, frozen=True):
 
 
 @get("/api/keys", name="list_account_keys")
-async def list_account_keys(request: ControlRequest, caller: Caller, books: Books) -> Response[bytes]:
+async def list_account_keys(
+    request: ControlRequest, caller: NamedDependency[Caller], books: NamedDependency[Books]
+) -> Response[bytes]:
     """The keys that the caller manages."""
     query = read_query(request, "limit", "after")
     _check_may_manage(caller)
@@ -83,7 +87,10 @@ async def list_account_keys(request: ControlRequest, caller: Caller, books: Book
 
 @post("/api/keys", name="create_account_key")
 async def create_account_key(
-    request: ControlRequest, context: ControlContext, caller: Caller, books: Books
+    request: ControlRequest,
+    context: NamedDependency[ControlContext],
+    caller: NamedDependency[Caller],
+    books: NamedDependency[Books],
 ) -> Response[bytes]:
     """A new key, which works within a second."""
     read_query(request)
@@ -110,7 +117,11 @@ async def create_account_key(
 
 @delete("/api/keys/{key_id:str}", name="revoke_account_key", status_code=200)
 async def revoke_account_key(
-    request: ControlRequest, context: ControlContext, caller: Caller, books: Books, key_id: str
+    request: ControlRequest,
+    context: NamedDependency[ControlContext],
+    caller: NamedDependency[Caller],
+    books: NamedDependency[Books],
+    key_id: FromPath[str],
 ) -> Response[bytes]:
     """The key as it is from now on: refused everywhere within a second."""
     read_query(request)

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import msgspec
 from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from catalog.accounts.account import Account, find_account
 from catalog.accounts.offer import is_shown
@@ -41,7 +43,10 @@ class ServicePage(msgspec.Struct, frozen=True):
 
 @get("/api/services", name="list_services")
 async def list_services(
-    request: ControlRequest, context: ControlContext, caller: Caller, books: Books
+    request: ControlRequest,
+    context: NamedDependency[ControlContext],
+    caller: NamedDependency[Caller],
+    books: NamedDependency[Books],
 ) -> Response[bytes]:
     """The services that the account can find in its catalogue."""
     query = read_query(request, "limit", "after")
@@ -55,7 +60,11 @@ async def list_services(
 
 @get("/api/services/{service:str}", name="read_service")
 async def read_service(
-    request: ControlRequest, context: ControlContext, caller: Caller, books: Books, service: str
+    request: ControlRequest,
+    context: NamedDependency[ControlContext],
+    caller: NamedDependency[Caller],
+    books: NamedDependency[Books],
+    service: FromPath[str],
 ) -> Response[bytes]:
     """The passport of one of them, with the plans that the account could have."""
     read_query(request)

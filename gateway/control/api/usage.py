@@ -4,6 +4,8 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from billing import view
 from billing.view import CallEntry, UsageView
@@ -53,7 +55,10 @@ class CallList(msgspec.Struct, frozen=True):
 
 @get("/api/usage", name="read_usage")
 async def read_usage(
-    request: ControlRequest, context: ControlContext, caller: Caller, books: Books
+    request: ControlRequest,
+    context: NamedDependency[ControlContext],
+    caller: NamedDependency[Caller],
+    books: NamedDependency[Books],
 ) -> Response[bytes]:
     """A month's usage and money so far, in the environment of the key."""
     query = read_query(request, "period")
@@ -67,7 +72,9 @@ async def read_usage(
 
 
 @get("/api/calls", name="list_calls")
-async def list_calls(request: ControlRequest, caller: Caller, books: Books) -> Response[bytes]:
+async def list_calls(
+    request: ControlRequest, caller: NamedDependency[Caller], books: NamedDependency[Books]
+) -> Response[bytes]:
     """The account's calls in the environment of the key."""
     query = read_query(request, "limit", "after")
     limit = read_limit(query)
@@ -80,7 +87,12 @@ async def list_calls(request: ControlRequest, caller: Caller, books: Books) -> R
 
 
 @get("/api/calls/{call_id:str}", name="read_call")
-async def read_call(request: ControlRequest, caller: Caller, books: Books, call_id: str) -> Response[bytes]:
+async def read_call(
+    request: ControlRequest,
+    caller: NamedDependency[Caller],
+    books: NamedDependency[Books],
+    call_id: FromPath[str],
+) -> Response[bytes]:
     """One call of the account."""
     read_query(request)
     event_id = _event_id(call_id)

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from catalog.load import Catalogue
 from catalog.vocabulary.problem import PROBLEMS, Problem
@@ -73,7 +75,7 @@ class PublicPages:
 
         return Response(
             self._kept.get(catalogue, (visit, template, depends_on), make),
-            media_type="text/html; charset=utf-8",
+            media_type="text/html",
             headers={
                 "content-language": visit.language,
                 "vary": "Accept-Language",
@@ -92,7 +94,11 @@ def provide_visit(request: ControlRequest) -> Visit:
 
 
 @get("/", name="home", sync_to_thread=False)
-def home(visit: Visit, context: ControlContext, pages: PublicPages) -> Response[bytes]:
+def home(
+    visit: NamedDependency[Visit],
+    context: NamedDependency[ControlContext],
+    pages: NamedDependency[PublicPages],
+) -> Response[bytes]:
     """The catalogue."""
     status = _status(context)
 
@@ -111,7 +117,9 @@ def home(visit: Visit, context: ControlContext, pages: PublicPages) -> Response[
 
 
 @get("/services/{service:str}", name="service_page", sync_to_thread=False)
-def service_page(visit: Visit, pages: PublicPages, service: str) -> Response[bytes]:
+def service_page(
+    visit: NamedDependency[Visit], pages: NamedDependency[PublicPages], service: FromPath[str]
+) -> Response[bytes]:
     """A passport."""
 
     def values(catalogue: Catalogue, contracts: Contracts) -> Mapping[str, Any]:
@@ -128,7 +136,7 @@ def service_page(visit: Visit, pages: PublicPages, service: str) -> Response[byt
 
 
 @get("/docs", name="docs", sync_to_thread=False)
-def docs(visit: Visit, pages: PublicPages) -> Response[bytes]:
+def docs(visit: NamedDependency[Visit], pages: NamedDependency[PublicPages]) -> Response[bytes]:
     """How to make the first call, and every operation."""
 
     def values(_catalogue: Catalogue, contracts: Contracts) -> Mapping[str, Any]:
@@ -147,7 +155,7 @@ def docs(visit: Visit, pages: PublicPages) -> Response[bytes]:
 
 
 @get("/problems", name="problems", sync_to_thread=False)
-def problems(visit: Visit, pages: PublicPages) -> Response[bytes]:
+def problems(visit: NamedDependency[Visit], pages: NamedDependency[PublicPages]) -> Response[bytes]:
     """The table of problems."""
 
     def values(catalogue: Catalogue, _contracts: Contracts) -> Mapping[str, Any]:
@@ -157,7 +165,9 @@ def problems(visit: Visit, pages: PublicPages) -> Response[bytes]:
 
 
 @get("/problems/{name:str}", name="problem", sync_to_thread=False)
-def problem(visit: Visit, pages: PublicPages, name: str) -> Response[bytes]:
+def problem(
+    visit: NamedDependency[Visit], pages: NamedDependency[PublicPages], name: FromPath[str]
+) -> Response[bytes]:
     """The page that a problem's `type` resolves to."""
     if name not in PROBLEMS:
         raise Problem("not-found", "No problem has this name; /problems lists them all.")
@@ -171,7 +181,7 @@ def problem(visit: Visit, pages: PublicPages, name: str) -> Response[bytes]:
 @get(STYLE_PATH, name="style", sync_to_thread=False)
 def style() -> Response[bytes]:
     """The one style sheet."""
-    return Response(STYLE, media_type="text/css; charset=utf-8", headers={"cache-control": _LASTING})
+    return Response(STYLE, media_type="text/css", headers={"cache-control": _LASTING})
 
 
 def _first_example(operations: tuple[OperationView, ...]) -> ExampleView | None:

@@ -1,0 +1,95 @@
+"""Rows of accounts taken out of a database whose tables only grow: by the owner, in one transaction."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from graphlib import TopologicalSorter
+
+import asyncpg
+
+from billing.rollup.recompute import recompute
+
+# Every table with an account's rows, so that tables of later versions are found too.
+_TABLES = """
+    SELECT attrelid::regclass::text AS name FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+     WHERE attname = 'account_id' AND relkind IN ('r', 'p') AND NOT relispartition
+       AND relnamespace = ANY(ARRAY['catalog', 'gateway', 'billing', 'stock']::regnamespace[])
+"""
+_REFERENCES = """
+    SELECT conrelid::regclass::text AS referrer, confrelid::regclass::text AS referred FROM pg_constraint
+     WHERE contype = 'f' AND conrelid <> confrelid
+"""
+_ACCOUNTS = "catalog.account"
+_TRANSACTIONS = "billing.ledger_transaction"
+# A document's rows refer to it, and a transaction's postings to the transaction.
+_BOOKS = ("billing.unrated", "billing.rated_line", "billing.invoice_line", "billing.invoice")
+_POSTED = "CREATE TEMPORARY TABLE erased ON COMMIT DROP AS SELECT DISTINCT transaction_id AS id FROM billing.posting WHERE account_id = ANY($1)"
+_HOURS = """
+    INSERT INTO billing.usage_hour SELECT * FROM pg_temp.recomputed_usage_hour WHERE account_id = ANY($1)
+"""
+_MARK = """
+    INSERT INTO billing.unrated SELECT DISTINCT account_id, environment, period FROM billing.usage_hour
+     WHERE account_id = ANY($1)
+"""
+# A series without documents begins anew; one that has some keeps its counter, for a number is never given twice.
+_NUMBERS = """
+    DELETE FROM billing.invoice_number
+     WHERE NOT EXISTS (SELECT FROM billing.invoice WHERE left(number, -7) = series)
+"""
+
+
+@asynccontextmanager
+async def history_unlocked(owner: asyncpg.Connection) -> AsyncIterator[None]:
+    """Let the owner delete rows that only grow, until the end of the block; nobody else writes these tables meanwhile.
+
+    Within a transaction: where it fails, the locks were never off.
+    """
+    tables = [_ACCOUNTS, _TRANSACTIONS, *await account_tables(owner)]
+    for table in tables:
+        await owner.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    yield
+    for table in tables:
+        await owner.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
+
+async def account_tables(owner: asyncpg.Connection) -> Sequence[str]:
+    """Every table with an `account_id`, those that refer to others first."""
+    names = {row["name"] for row in await owner.fetch(_TABLES)}
+    order: TopologicalSorter[str] = TopologicalSorter({name: () for name in names})
+    for row in await owner.fetch(_REFERENCES):
+        if {row["referrer"], row["referred"]} <= names:
+            order.add(row["referred"], row["referrer"])
+    return tuple(order.static_order())
+
+
+async def erase_books(owner: asyncpg.Connection, accounts: Sequence[str]) -> None:
+    """Everything that was rated, posted and invoiced for these accounts."""
+    await owner.execute(_POSTED, accounts)
+    await owner.execute("DELETE FROM billing.posting WHERE transaction_id IN (SELECT id FROM pg_temp.erased)")
+    await owner.execute("DELETE FROM billing.ledger_transaction WHERE id IN (SELECT id FROM pg_temp.erased)")
+    for table in _BOOKS:
+        await owner.execute(f"DELETE FROM {table} WHERE account_id = ANY($1)", accounts)  # noqa: S608
+    await owner.execute(_NUMBERS)
+
+
+async def erase_usage(owner: asyncpg.Connection, accounts: Sequence[str], until: datetime) -> Sequence[str]:
+    """The calls of these accounts up to a moment, and their hours; returns the accounts that have later calls.
+
+    What those have called is added up again and marked for rating. The transaction is REPEATABLE READ.
+    """
+    await owner.execute(
+        "DELETE FROM billing.usage_event WHERE payer = ANY($1) AND occurred_at <= $2", accounts, until
+    )
+    await recompute(owner)
+    await owner.execute("DELETE FROM billing.usage_hour WHERE account_id = ANY($1)", accounts)
+    await owner.execute(_HOURS, accounts)
+    await owner.execute(_MARK, accounts)
+    rows = await owner.fetch("SELECT DISTINCT payer FROM billing.usage_event WHERE payer = ANY($1)", accounts)
+    return sorted(row["payer"] for row in rows)
+
+
+async def erase_accounts(owner: asyncpg.Connection, accounts: Sequence[str]) -> None:
+    """These accounts, which have no usage any more, with every row of theirs."""
+    for table in await account_tables(owner):
+        await owner.execute(f"DELETE FROM {table} WHERE account_id = ANY($1)", accounts)  # noqa: S608
+    await owner.execute(f"DELETE FROM {_ACCOUNTS} WHERE id = ANY($1)", accounts)  # noqa: S608

@@ -1,0 +1,98 @@
+"""`ordergate demo remove`: the demo group leaves, with its history, and does not come back.
+
+What was made up goes. What was really called with a demo key stays: it stands in sealed journals and in the books,
+and both must go on agreeing. Such an account keeps these calls alone and is closed.
+"""
+
+from datetime import UTC, datetime
+
+import asyncpg
+import msgspec
+
+from billing.store.connection import billing_pool
+from billing.store.lane import Lane
+from catalog.vocabulary.clock import Clock, from_ns
+from deploy.database import Database
+from deploy.demo.books import keep_books
+from deploy.demo.erase import erase_accounts, erase_books, erase_usage, history_unlocked
+from deploy.demo.keys import key_file
+from deploy.demo.record import demo_journal, drop_journal
+from deploy.demo.state import note, read_state
+from deploy.home import Home
+from deploy.roles import BILLING, OWNER
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_SETTINGS = {"ordergate.account": "*", "lock_timeout": "5s"}
+
+
+class StillServed(Exception):
+    """The product runs: its workers hold copies of what would be removed."""
+
+
+class Removal(msgspec.Struct, frozen=True):
+    """How many accounts were removed, and the names under which others stay, closed, for their own calls."""
+
+    removed: int
+    kept: tuple[str, ...]
+
+
+async def remove_demo(home: Home, database: Database, actor: str, clock: Clock) -> Removal:
+    """Remove the demo group; doing it again finishes what was interrupted and changes nothing else.
+
+    Raises `StillServed`, and `BooksNotKept` where a journal cannot be shipped first.
+    """
+    if home.running() is not None:
+        raise StillServed(f"{home.path} is being served. Stop it with Ctrl-C, then remove the demo.")
+    pool = await billing_pool(database.as_role(BILLING))
+    owner = await asyncpg.connect(**database.as_role(OWNER, _SETTINGS))
+    try:
+        # Every call that was recorded must be stored first, or it would arrive for an account that is gone.
+        await keep_books(pool, home, (), clock)
+        async with owner.transaction(isolation="repeatable_read"):
+            removal = await _remove(owner, actor, from_ns(clock.now_ns()))
+        await keep_books(pool, home, (), clock)
+        await _forget_files(owner, home)
+    finally:
+        await owner.close()
+        await pool.close()
+    return removal
+
+
+async def _remove(owner: asyncpg.Connection, actor: str, now: datetime) -> Removal:
+    state = await read_state(owner)
+    if state.removed:
+        return Removal(0, ())
+    rows = await owner.fetch("SELECT id FROM catalog.account WHERE demo ORDER BY id")
+    accounts = [row["id"] for row in rows]
+    async with history_unlocked(owner):
+        await erase_books(owner, accounts)
+        kept = await erase_usage(owner, accounts, state.opened_at or _LONG_AGO)
+        gone = [account for account in accounts if account not in kept]
+        await erase_accounts(owner, gone)
+    names = tuple([await _close(owner, account, now) for account in kept])
+    await note(owner, "demo.remove", actor, {"removed": len(gone), "kept": kept}, now)
+    return Removal(len(gone), names)
+
+
+async def _close(owner: asyncpg.Connection, account: str, now: datetime) -> str:
+    """Nobody calls for the account any more; its name is free for a real one."""
+    await owner.execute(
+        "UPDATE gateway.api_key SET revoked_at = coalesce(revoked_at, $2) WHERE account_id = $1", account, now
+    )
+    await owner.execute(
+        "UPDATE catalog.subscription SET ends_at = coalesce(ends_at, $2) WHERE account_id = $1", account, now
+    )
+    name: str = await owner.fetchval(
+        "UPDATE catalog.account SET name = name || ' (removed demo)' WHERE id = $1 RETURNING name", account
+    )
+    return name
+
+
+async def _forget_files(owner: asyncpg.Connection, home: Home) -> None:
+    directory = demo_journal(home)
+    if directory.exists():
+        journal_id = Lane(directory, None).journal_id()
+        drop_journal(home)
+        # Last: without its offset a journal would be shipped again.
+        await owner.execute("DELETE FROM billing.ship_offset WHERE journal_id = $1", journal_id)
+    key_file(home).unlink(missing_ok=True)

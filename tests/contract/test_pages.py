@@ -1,0 +1,163 @@
+"""Pages: every link leads somewhere, nothing is loaded from elsewhere, and a reader finds it in English and Chinese."""
+
+from collections.abc import AsyncIterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import asyncpg
+import pytest
+
+from catalog.vocabulary.problem import PROBLEMS
+from deploy.database import Database
+from tests.control_plane import Installation, control_plane
+
+_VOID = {"meta", "link", "path", "rect", "br"}
+
+
+class Page(HTMLParser):
+    """What a test looks at: language, links, ids, resources, and whether every element is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.language = ""
+        self.links: set[str] = set()
+        self.ids: list[str] = []
+        self.resources: set[str] = set()
+        self.forbidden: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == [], "every element is closed"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "html":
+            self.language = given["lang"]
+        if tag in ("script", "iframe", "object", "form", "style") or any(
+            n == "style" or n.startswith("on") for n in given
+        ):
+            self.forbidden.append(self.get_starttag_text() or tag)
+        if tag == "a":
+            self.links.add(given["href"])
+        if tag == "link" and given["rel"] != "alternate":
+            self.resources.add(given["href"])
+        if "src" in given:
+            self.resources.add(given["src"])
+        if "id" in given:
+            self.ids.append(given["id"])
+        if tag not in _VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in _VOID:
+            assert self._open.pop() == tag
+
+
+@pytest.fixture
+async def plane(
+    database: Database, gateway_pool: asyncpg.Pool, tmp_path: Path
+) -> AsyncIterator[Installation]:
+    async with control_plane(database, gateway_pool, tmp_path) as installation:
+        yield installation
+
+
+async def test_every_link_of_every_page_leads_somewhere_in_both_languages(plane: Installation) -> None:
+    waiting, pages = ["/"], {}
+    fragments: set[tuple[str, str]] = set()
+    while waiting:
+        address = waiting.pop()
+        if address in pages:
+            continue
+        reply = await plane.get(address)
+        assert reply.status_code == 200, address
+        if not reply.headers["content-type"].startswith("text/html"):
+            pages[address] = None
+            continue
+        page = pages[address] = Page(reply.text)
+        assert page.forbidden == [], address
+        assert len(page.ids) == len(set(page.ids)), address
+        assert page.language == reply.headers["content-language"]
+        for resource in page.resources:
+            assert resource.startswith(("/assets/", "data:")), resource
+            waiting += [resource] if resource.startswith("/") else []
+        for link in page.links:
+            target = urlsplit(urljoin(address, link))
+            assert not target.netloc, "no link leaves the installation"
+            there = target._replace(fragment="").geturl()
+            waiting.append(there)
+            if target.fragment:
+                fragments.add((there, target.fragment))
+    for address, fragment in fragments:
+        found = pages[address]
+        assert found is not None
+        assert fragment in found.ids, (address, fragment)
+    visited = {urlsplit(address).path for address in pages}
+    assert visited >= {f"/problems/{name}" for name in PROBLEMS} | {
+        "/docs",
+        "/services/address",
+        "/services/stock",
+    }
+    languages = {page.language for page in pages.values() if page is not None}
+    assert languages == {"en", "zh-CN"}
+
+
+async def test_the_language_is_the_readers(plane: Installation) -> None:
+    chinese, english = "订单能力", "Order operations"
+    for path, accepted, words in (
+        ("/", "zh-CN,zh;q=0.9,en;q=0.8", chinese),
+        ("/", "en-GB,en;q=0.9,zh;q=0.8", english),
+        ("/", "fr, *;q=0.1", english),
+        ("/", "", english),
+        ("/?lang=zh-CN", "en", chinese),
+        ("/?lang=zh", "en", chinese),
+        ("/?lang=en", "zh-CN", english),
+        ("/?lang=xx", "zh-CN", chinese),
+    ):
+        reply = await plane.get(path, accept_language=accepted)
+        assert words in reply.text, (path, accepted)
+        assert reply.headers["vary"] == "Accept-Language"
+
+
+async def test_a_service_page_tells_what_it_takes_costs_and_promises(plane: Installation) -> None:
+    text = (await plane.get("/services/stock?lang=en")).text
+    for told in (
+        "stock/reserve",
+        "reservation_id",
+        "Authorization: Bearer $ORDERGATE_KEY",
+        "Idempotency-Key: $(uuidgen)",
+        "0.090",
+        "0.0130",
+        "≥ 99.95 %",
+        "≤ 100 ms",
+        "99.0 % to below 99.95 %",
+        "25 %",
+        "Not enough stock",
+        "200 calls in 1 s",
+        "warehouse-network",
+    ):
+        assert told in text, told
+    for kept in ("0.065", "internal-2026", "0.038", "pagerduty"):
+        assert kept not in text, kept
+
+
+async def test_the_address_in_an_example_is_the_readers_own_and_never_markup(plane: Installation) -> None:
+    assert (
+        "curl -i https://orders.example:8443/v1/"
+        in (await plane.client.get("https://orders.example:8443/docs")).text
+    )
+    hostile = (await plane.get("/docs", host="x/'><b>")).text
+    assert "<b>" not in hostile
+    assert "http://127.0.0.1:8080/v1/" in hostile
+
+
+@pytest.mark.parametrize("name", ["insufficient-stock", "rate-limited", "invalid-input"])
+async def test_a_problem_page_says_what_it_means_and_what_to_do(plane: Installation, name: str) -> None:
+    kind = PROBLEMS[name]
+    english = (await plane.get(f"/problems/{name}?lang=en")).text
+    chinese = (await plane.get(f"/problems/{name}?lang=zh-CN")).text
+    assert kind.title.en in english
+    assert str(kind.status) in english
+    assert kind.title.chinese() in chinese
+    assert "处理办法" in chinese
+    assert ("stock/reserve" in english) == (name == "insufficient-stock")
