@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import msgspec
@@ -128,7 +129,6 @@ def _restore_database(home: Home, database: Database, directory: Path) -> None:
         "pg_restore",
         "--exit-on-error",
         "--single-transaction",
-        f"--dbname={database.url or database.name}",
         str(directory / _DUMP),
     )
     asyncio.run(_translate_transaction_ids(database))
@@ -164,21 +164,32 @@ def _run(home: Home, database: Database, program: str, *arguments: str) -> None:
     """A client program of the embedded server's, against this database, seeing all accounts."""
     server = EmbeddedPostgres(home.path)
     environment: dict[str, str] = {**server.client_environment(), "PGOPTIONS": "-c ordergate.account=*"}
-    if database.url is not None:
-        environment = {
-            name: value
-            for name, value in environment.items()
-            if not name.startswith(("PGHOST", "PGPORT", "PGUSER"))
-        }
-        environment["PGDATABASE"] = database.url
-        arguments = (f"--role={OWNER}", *arguments)
+    if database.url is None:
+        options = [f"--dbname={database.name}"]
+    else:
+        for name in ("PGHOST", "PGPORT", "PGUSER", "PGDATABASE"):
+            del environment[name]
+        # The list of processes shows arguments to everybody, but not the environment.
+        address, environment["PGPASSWORD"] = _without_password(database.url)
+        options = [f"--dbname={address}", f"--role={OWNER}"]
     done = subprocess.run(
-        [server.bin(program), *arguments], env=environment, capture_output=True, text=True, check=False
+        [server.bin(program), *options, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
-        raise BackupRefused(
-            f"{program} failed: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}"
-        )
+        said = done.stderr.strip().splitlines()
+        raise BackupRefused(f"{program} failed: {said[0] if said else f'status {done.returncode}'}")
+
+
+def _without_password(url: str) -> tuple[str, str]:
+    """An address and the password that was in it, if any."""
+    parts = urlsplit(url)
+    user, _, place = parts.netloc.rpartition("@")
+    name, _, password = user.partition(":")
+    return parts._replace(netloc=f"{name}@{place}" if name else place).geturl(), unquote(password)
 
 
 def _copy(source: Path, target: Path) -> None:

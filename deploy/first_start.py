@@ -8,6 +8,7 @@ from billing.store.partitions import ensure_upcoming
 from catalog.registry.publish import publish_built_in
 from catalog.vocabulary.clock import Clock, from_ns
 from deploy.database import Database
+from deploy.demo.group import demo_group
 from deploy.demo.start import ensure_demo
 from deploy.home import Home
 from deploy.migrate import migrate
@@ -37,4 +38,4 @@ async def prepare(home: Home, database: Database, clock: Clock) -> Welcome:
             await publish_built_in(gateway, built_in_passports(), _ACTOR, now)
     finally:
         await gateway.close()
-    return Welcome(await ensure_demo(home, database, clock))
+    return Welcome(await ensure_demo(home, database, demo_group(), clock))

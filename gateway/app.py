@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import asyncpg
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from prometheus_client import CollectorRegistry
 
 from atomic_services import registry
@@ -28,7 +27,7 @@ from gateway.stores.directory import DirectoryStore
 from gateway.stores.peppers import load_peppers
 from gateway.stores.refusals import RefusalCounter
 from gateway.stores.unit_of_work import UnitsOfWork, open_pool
-from gateway.telemetry import Metrics, Tracing
+from gateway.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +70,9 @@ class Gateway:
         self._closing.push_async_callback(self.journal.close)
         counters = SharedCounters(settings.run / "rates")
         self._closing.callback(counters.close)
-        self.directory = directory = DirectoryStore(self._connect("ordergate_gateway"), clock, settings.auth_stale_max_s)
+        self.directory = directory = DirectoryStore(
+            self._connect("ordergate_gateway"), clock, settings.auth_stale_max_s
+        )
         await directory.start()
         self._closing.push_async_callback(directory.stop)
         registry.check(directory.current().catalogue)
@@ -82,7 +83,9 @@ class Gateway:
         metrics_registry = CollectorRegistry()
         tracing = None
         if settings.otlp_endpoint is not None:
-            tracing = Tracing(OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint.rstrip('/')}/v1/traces"))
+            from gateway.tracing import Tracing, otlp_exporter
+
+            tracing = Tracing(otlp_exporter(settings.otlp_endpoint))
             self._closing.callback(tracing.shutdown)
         peppers = load_peppers(settings.home)
         authenticate = Authenticator(directory.current, peppers)

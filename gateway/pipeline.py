@@ -6,6 +6,7 @@ none can be skipped, and only a receipt can be answered as a metered call.
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from atomic_services.contract import Operation
@@ -26,9 +27,12 @@ from gateway.respond import respond
 from gateway.stores.directory import Directory
 from gateway.stores.refusals import UNKNOWN_OPERATION, RefusalCounter
 from gateway.stores.unit_of_work import DatabaseAway, UnitsOfWork
-from gateway.telemetry import CallTrace, Metrics, Tracing
+from gateway.telemetry import Metrics
 from gateway.transport import RawRequest, Reply
 from gateway.validate import validate
+
+if TYPE_CHECKING:
+    from gateway.tracing import CallTrace, Tracing
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +52,7 @@ class Pipeline:
         units: UnitsOfWork,
         refusals: RefusalCounter,
         metrics: Metrics,
-        tracing: Tracing | None,
+        tracing: "Tracing | None",
     ) -> None:
         self._clock = clock
         self._directory = directory
@@ -96,12 +100,12 @@ class Pipeline:
             trace.end(reply.status, {"ordergate.operation": operation})
         return reply
 
-    async def _without_effect(self, call: ValidCall, price: AppliedPrice, trace: CallTrace | None) -> Reply:
+    async def _without_effect(self, call: ValidCall, price: AppliedPrice, trace: "CallTrace | None") -> Reply:
         outcome = await dispatch(call, self._operations, None)
         self._mark(trace, "dispatch")
         return await self._journaled(outcome, price, trace)
 
-    async def _with_effect(self, call: ValidCall, price: AppliedPrice, trace: CallTrace | None) -> Reply:
+    async def _with_effect(self, call: ValidCall, price: AppliedPrice, trace: "CallTrace | None") -> Reply:
         try:
             async with self._units.begin(call.admission.permit.caller.account_id) as unit:
                 if (replayed := await earlier_reply(unit, call)) is not None:
@@ -127,7 +131,7 @@ class Pipeline:
         # The transaction is rolled back and nothing happened; that we failed the caller is on record all the same.
         return await self._journaled(outcome, price, trace)
 
-    async def _journaled(self, outcome: Outcome, price: AppliedPrice, trace: CallTrace | None) -> Reply:
+    async def _journaled(self, outcome: Outcome, price: AppliedPrice, trace: "CallTrace | None") -> Reply:
         receipt = await self._meter.in_journal(outcome, price)
         self._mark(trace, "meter")
         reply = respond(receipt)
@@ -152,7 +156,7 @@ class Pipeline:
         self._metrics.refused(reason)
         self._refusals.count(caller.account_id, caller.environment, operation, reason)
 
-    def _mark(self, trace: CallTrace | None, stage: str) -> None:
+    def _mark(self, trace: "CallTrace | None", stage: str) -> None:
         if trace is not None:
             trace.mark(stage, self._clock.now_ns())
 

@@ -21,7 +21,7 @@ from atomic_services.address.schema import (
 )
 from atomic_services.address.text import clean
 from atomic_services.contract import CallContext
-from catalog.vocabulary.problem import CallerFault
+from catalog.vocabulary.problem import CallerFault, FieldError
 
 _PLAIN = ("recipient", "organization", *DIVISIONS, "sorting_code")
 _ORDER = (
@@ -56,7 +56,10 @@ async def normalise(request: NormaliseRequest, _context: CallContext) -> Normali
 def _answer(request: Address, reply: type[Reply], *, judging: bool) -> Reply:
     country = request.country.upper()
     if country not in countries():
-        raise CallerFault("unsupported-country", f"{country} is not a country code that this service knows.")
+        detail = f"{country} is not a country code that this service knows."
+        raise CallerFault(
+            "unsupported-country", detail, errors=(FieldError("/country", "supported", detail),)
+        )
     rules = rules_of(country)
     tidy = _tidy(rules, request)
     reading = _read(rules, tidy, request.language)

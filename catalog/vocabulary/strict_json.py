@@ -137,13 +137,13 @@ def field_error(error: msgspec.ValidationError) -> FieldError:
     assert match is not None
     what = match["what"]
     pointer = _pointer_of_path(match["path"] or "")
-    if "missing required field" in what:
-        return FieldError(pointer + pointer_of([what.split("`")[1]]), "required", "this field is required")
-    if "unknown field" in what:
-        name = what.split("`")[1]
-        return FieldError(
-            pointer + pointer_of([name]), "unknown-field", "no such field exists here; remove it"
-        )
+    # The caller chose the name of an unknown field: it may hold backticks, or the words of another message.
+    kind, _, named = what.partition(" `")
+    at_name = pointer + pointer_of([named.removesuffix("`")])
+    if kind == "Object missing required field":
+        return FieldError(at_name, "required", "this field is required")
+    if kind == "Object contains unknown field":
+        return FieldError(at_name, "unknown-field", "no such field exists here; remove it")
     rule = "type" if what.startswith("Expected") and ", got" in what else "constraint"
     return FieldError(pointer, rule, what[0].lower() + what[1:])
 

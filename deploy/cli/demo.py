@@ -31,9 +31,7 @@ def remove() -> None:
             open_database(settings.home, settings.database_url) as database,
         ):
             settings.home.make()
-            removal = asyncio.run(
-                remove_demo(settings.home, database, local_operator(), current.clock)
-            )
+            removal = asyncio.run(remove_demo(settings.home, database, local_operator(), current.clock))
     except (StillServed, BooksNotKept) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{removal.removed} demo accounts are removed.")

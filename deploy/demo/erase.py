@@ -1,6 +1,6 @@
 """Rows of accounts taken out of a database whose tables only grow: by the owner, in one transaction."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from graphlib import TopologicalSorter
@@ -31,6 +31,10 @@ _MARK = """
     INSERT INTO billing.unrated SELECT DISTINCT account_id, environment, period FROM billing.usage_hour
      WHERE account_id = ANY($1)
 """
+_STILL_USED = """
+    SELECT id FROM unnest($1::text[]) AS id
+     WHERE EXISTS (SELECT FROM billing.usage_event WHERE payer = id OR account_id = id) ORDER BY id
+"""
 # A series without documents begins anew; one that has some keeps its counter, for a number is never given twice.
 _NUMBERS = """
     DELETE FROM billing.invoice_number
@@ -55,7 +59,7 @@ async def history_unlocked(owner: asyncpg.Connection) -> AsyncIterator[None]:
 async def account_tables(owner: asyncpg.Connection) -> Sequence[str]:
     """Every table with an `account_id`, those that refer to others first."""
     names = {row["name"] for row in await owner.fetch(_TABLES)}
-    order: TopologicalSorter[str] = TopologicalSorter({name: () for name in names})
+    order: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(names, ()))
     for row in await owner.fetch(_REFERENCES):
         if {row["referrer"], row["referred"]} <= names:
             order.add(row["referred"], row["referrer"])
@@ -73,9 +77,9 @@ async def erase_books(owner: asyncpg.Connection, accounts: Sequence[str]) -> Non
 
 
 async def erase_usage(owner: asyncpg.Connection, accounts: Sequence[str], until: datetime) -> Sequence[str]:
-    """The calls of these accounts up to a moment, and their hours; returns the accounts that have later calls.
+    """The calls of these accounts up to a moment, and their hours; returns the accounts that still stand in later calls.
 
-    What those have called is added up again and marked for rating. The transaction is REPEATABLE READ.
+    What they pay for is added up again and marked for rating. The transaction is REPEATABLE READ.
     """
     await owner.execute(
         "DELETE FROM billing.usage_event WHERE payer = ANY($1) AND occurred_at <= $2", accounts, until
@@ -84,8 +88,8 @@ async def erase_usage(owner: asyncpg.Connection, accounts: Sequence[str], until:
     await owner.execute("DELETE FROM billing.usage_hour WHERE account_id = ANY($1)", accounts)
     await owner.execute(_HOURS, accounts)
     await owner.execute(_MARK, accounts)
-    rows = await owner.fetch("SELECT DISTINCT payer FROM billing.usage_event WHERE payer = ANY($1)", accounts)
-    return sorted(row["payer"] for row in rows)
+    rows = await owner.fetch(_STILL_USED, accounts)
+    return [row["id"] for row in rows]
 
 
 async def erase_accounts(owner: asyncpg.Connection, accounts: Sequence[str]) -> None:

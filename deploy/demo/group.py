@@ -38,6 +38,11 @@ class Group(msgspec.Struct, frozen=True):
     annual_volume: Mapping[Driver, Mapping[str, int]]
     members: tuple[Member, ...]
 
+    @property
+    def timezones(self) -> frozenset[str]:
+        """The zones of all members."""
+        return frozenset(member.timezone for member in self.members)
+
 
 class _Brand(msgspec.Struct, forbid_unknown_fields=True):
     name: str

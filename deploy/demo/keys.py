@@ -10,7 +10,7 @@ import msgspec
 from catalog.accounts.account import Account, find_account
 from catalog.accounts.application import list_applications
 from catalog.transaction import Transaction
-from deploy.demo.group import demo_group
+from deploy.demo.group import Group
 from deploy.demo.opening import ACTOR, IssuedKey
 from deploy.home import Home
 from gateway.api_key import parse_key
@@ -43,13 +43,13 @@ def read_keys(home: Home) -> tuple[IssuedKey, ...]:
 
 
 async def live_key(
-    transaction: Transaction, home: Home, peppers: Mapping[int, bytes], now: datetime
+    transaction: Transaction, home: Home, group: Group, peppers: Mapping[int, bytes], now: datetime
 ) -> str | None:
     """The live key of the group's first member; a new one if its secret is lost or no key of this database.
 
     None where there is no demo group, and where an operator has revoked the key.
     """
-    account = await _first_member(transaction)
+    account = await _first_member(transaction, group)
     if account is None:
         return None
     keys = read_keys(home)
@@ -70,8 +70,8 @@ async def live_key(
     return key
 
 
-async def _first_member(transaction: Transaction) -> Account | None:
-    name = demo_group().members[0].name
+async def _first_member(transaction: Transaction, group: Group) -> Account | None:
+    name = group.members[0].name
     exists = await transaction.fetchval(
         "SELECT EXISTS (SELECT FROM catalog.account WHERE name = $1 AND demo)", name
     )

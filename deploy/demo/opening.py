@@ -19,7 +19,7 @@ from catalog.registry.published import current
 from catalog.transaction import Transaction
 from catalog.vocabulary.ids import ENVIRONMENTS, Environment
 from catalog.vocabulary.period import Period
-from deploy.demo.group import Member, demo_group
+from deploy.demo.group import Group, Member
 from gateway.stores.keys import ALL_SCOPES, create_key
 
 ACTOR = "ordergate demo"
@@ -35,7 +35,7 @@ class IssuedKey(msgspec.Struct, frozen=True):
 
 
 async def open_group(
-    transaction: Transaction, since: Period, peppers: Mapping[int, bytes], now: datetime
+    transaction: Transaction, group: Group, since: Period, peppers: Mapping[int, bytes], now: datetime
 ) -> tuple[IssuedKey, ...]:
     """Open every member's account and return their keys; the transaction's scope is `*`.
 
@@ -43,12 +43,12 @@ async def open_group(
     its applications gets a live and a test key.
     """
     issued: list[IssuedKey] = []
-    for member in demo_group().members:
+    for member in group.members:
         account = await create_account(
             transaction,
             name=member.name,
             kind=member.kind,
-            currency=demo_group().currency,
+            currency=group.currency,
             timezone=member.timezone,
             actor=ACTOR,
             now=now,

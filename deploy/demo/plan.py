@@ -2,44 +2,51 @@
 
 from collections.abc import Mapping
 from fractions import Fraction
-from functools import cache
 from math import floor
 from typing import TypeAlias
 
-from deploy.demo.group import Driver, demo_group
+import msgspec
+
+from deploy.demo.group import Driver, Group
 
 Cell: TypeAlias = tuple[str, int]
 """A member's name and a calendar month, 1 to 12."""
 
 
-@cache
-def operations() -> Mapping[str, Driver]:
-    """Every planned operation (`stock/reserve`) and what its volume follows, whether or not it is on sale yet."""
-    return {name: driver for driver, volumes in demo_group().annual_volume.items() for name in volumes}
+class Plan(msgspec.Struct, frozen=True):
+    """The calls of every operation (`stock/reserve`) by cell, whether or not the operation is on sale yet."""
+
+    volumes: Mapping[str, Mapping[Cell, int]]
+
+    def volume(self, member: str, operation: str, month: int) -> int:
+        """The calls of a member in a calendar month of any year; KeyError for what the plan does not know."""
+        return self.volumes[operation][member, month]
 
 
-def volume(member: str, operation: str, month: int) -> int:
-    """The calls of a member in a calendar month of any year; KeyError for what the plan does not know."""
-    return volumes(operation)[member, month]
+def plan_of(group: Group) -> Plan:
+    """The plan of a group, in which every year's volume is spent to the last call."""
+    return Plan(
+        {
+            operation: _spread(group, annual, driver)
+            for driver, volumes in group.annual_volume.items()
+            for operation, annual in volumes.items()
+        }
+    )
 
 
-@cache
-def volumes(operation: str) -> Mapping[Cell, int]:
-    """The calls of an operation in each member's calendar months; they sum to the year's volume.
+def _spread(group: Group, annual: int, driver: Driver) -> Mapping[Cell, int]:
+    """Annual volume x the member's share x the season, rounded by largest remainder over all cells.
 
-    A cell's part is annual volume x the member's share x the season, rounded by largest remainder over all cells;
-    equal remainders go by member and month.
+    Equal remainders go by member and month.
     """
-    group, driver = demo_group(), operations()[operation]
-    annual = group.annual_volume[driver][operation]
     exact = {
         (member.name, month): annual * member.share[driver] * season
         for member in group.members
         for month, season in group.season.items()
     }
+    assert sum(exact.values(), Fraction()) == annual, "shares and seasons each sum to 1"
     whole = {cell: floor(part) for cell, part in exact.items()}
     by_remainder = sorted(exact, key=lambda cell: (whole[cell] - exact[cell], cell))
     for cell in by_remainder[: annual - sum(whole.values())]:
         whole[cell] += 1
-    assert sum(exact.values(), Fraction()) == annual, "shares and seasons each sum to 1"
     return whole

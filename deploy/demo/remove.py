@@ -51,11 +51,26 @@ async def remove_demo(home: Home, database: Database, actor: str, clock: Clock) 
         async with owner.transaction(isolation="repeatable_read"):
             removal = await _remove(owner, actor, from_ns(clock.now_ns()))
         await keep_books(pool, home, (), clock)
-        await _forget_files(owner, home)
     finally:
         await owner.close()
         await pool.close()
+    await forget_files(home, database)
     return removal
+
+
+async def forget_files(home: Home, database: Database) -> None:
+    """Remove the journal and the keys of a demo that is out of the database; nothing where that was done."""
+    directory = demo_journal(home)
+    if directory.exists():
+        journal_id = Lane(directory, None).journal_id()
+        drop_journal(home)
+        # Last: without its offset a journal would be shipped again.
+        owner = await asyncpg.connect(**database.as_role(OWNER, _SETTINGS))
+        try:
+            await owner.execute("DELETE FROM billing.ship_offset WHERE journal_id = $1", journal_id)
+        finally:
+            await owner.close()
+    key_file(home).unlink(missing_ok=True)
 
 
 async def _remove(owner: asyncpg.Connection, actor: str, now: datetime) -> Removal:
@@ -86,13 +101,3 @@ async def _close(owner: asyncpg.Connection, account: str, now: datetime) -> str:
         "UPDATE catalog.account SET name = name || ' (removed demo)' WHERE id = $1 RETURNING name", account
     )
     return name
-
-
-async def _forget_files(owner: asyncpg.Connection, home: Home) -> None:
-    directory = demo_journal(home)
-    if directory.exists():
-        journal_id = Lane(directory, None).journal_id()
-        drop_journal(home)
-        # Last: without its offset a journal would be shipped again.
-        await owner.execute("DELETE FROM billing.ship_offset WHERE journal_id = $1", journal_id)
-    key_file(home).unlink(missing_ok=True)

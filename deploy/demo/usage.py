@@ -16,10 +16,10 @@ from catalog.usage_event import UsageEvent, is_billable
 from catalog.vocabulary.clock import to_ns
 from catalog.vocabulary.ids import new_event_id
 from catalog.vocabulary.period import Period
-from deploy.demo import plan
-from deploy.demo.group import Member, demo_group
+from deploy.demo.group import Group, Member
 from deploy.demo.hours import call_times
 from deploy.demo.months import Months
+from deploy.demo.plan import Plan
 from gateway.stores.keys import list_keys
 
 # How long a call took, in microseconds.
@@ -36,12 +36,10 @@ class Caller(msgspec.Struct, frozen=True):
     plans: Mapping[str, tuple[str, str]]
 
 
-async def read_callers(transaction: Transaction) -> tuple[Caller, ...]:
+async def read_callers(transaction: Transaction, group: Group) -> tuple[Caller, ...]:
     """The accounts of the demo group, in its order."""
     accounts = {account.name: account for account in await list_accounts(transaction) if account.demo}
-    return tuple(
-        [await _caller(transaction, member, accounts[member.name]) for member in demo_group().members]
-    )
+    return tuple([await _caller(transaction, member, accounts[member.name]) for member in group.members])
 
 
 async def _caller(transaction: Transaction, member: Member, account: Account) -> Caller:
@@ -56,14 +54,18 @@ async def _caller(transaction: Transaction, member: Member, account: Account) ->
     )
 
 
-async def read_operations(transaction: Transaction) -> tuple[PublishedOperation, ...]:
+async def read_operations(transaction: Transaction, plan: Plan) -> tuple[PublishedOperation, ...]:
     """The planned operations that are on sale."""
     on_sale = (await catalogue(transaction)).operations.values()
-    return tuple(operation for operation in on_sale if operation.id in plan.operations())
+    return tuple(operation for operation in on_sale if operation.id in plan.volumes)
 
 
 def history(
-    callers: Sequence[Caller], operations: Sequence[PublishedOperation], months: Months, until: datetime
+    plan: Plan,
+    callers: Sequence[Caller],
+    operations: Sequence[PublishedOperation],
+    months: Months,
+    until: datetime,
 ) -> list[UsageEvent]:
     """Every planned call up to a moment, in the order of time: always the same but for the ids.
 
@@ -76,13 +78,13 @@ def history(
         for operation in operations
         if operation.service in caller.plans
         for period in months.all
-        for event in _month(caller, operation, period, until_ns)
+        for event in _month(plan, caller, operation, period, until_ns)
     ]
     return sorted(events, key=lambda event: event.occurred_at_ns)
 
 
 def _month(
-    caller: Caller, operation: PublishedOperation, period: Period, until_ns: int
+    plan: Plan, caller: Caller, operation: PublishedOperation, period: Period, until_ns: int
 ) -> Iterator[UsageEvent]:
     account = caller.account
     subscription_id, plan_id = caller.plans[operation.service]

@@ -30,4 +30,4 @@ class ControlContext(msgspec.Struct, frozen=True):
     metrics_registry: CollectorRegistry
     metrics_dir: Path | None
     metrics_token: str | None
-    peppers: Mapping[int, bytes] = {}
+    peppers: Mapping[int, bytes]

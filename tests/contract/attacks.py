@@ -2,6 +2,8 @@
 
 import json
 import re
+from copy import deepcopy
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -12,6 +14,7 @@ from tests.contract.shapes import field_names, values_of
 
 # Stands for the credential in generated headers; the strategies do not know it.
 KEY = b"{key}"
+_BASE = ((b"host", b"localhost"), (b"authorization", b"Bearer " + KEY), (b"content-type", b"application/json"))
 
 
 class Attack(msgspec.Struct, frozen=True):
@@ -52,7 +55,7 @@ _JUNK: st.SearchStrategy[Any] = st.one_of(
     ),
 )
 _NAMES = st.text(max_size=12) | st.sampled_from(
-    ("", "a/b~c", "$", "__proto__", "missing required field", "x` - at `$.y", "account_id", "price", "\ud800", "k" * 9_000)
+    ("", "a/b~c", "$", "__proto__", "missing required field", "a`b", "account_id", "price", "\ud800", "k" * 9_000)
 )  # fmt: skip
 _BYTES = st.binary(max_size=12) | st.sampled_from(
     (b"\x00", b"\xff", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b'"', b"\\", b"{", b"}", b"[" * 300, b",", b"\\u0000",
@@ -60,10 +63,17 @@ _BYTES = st.binary(max_size=12) | st.sampled_from(
 )  # fmt: skip
 
 
+def good(operation: str, **fields: Any) -> Attack:
+    """A request that nothing is wrong with, under an idempotency key of its own."""
+    body = json.dumps(fields).encode()
+    key = (b"idempotency-key", sha256(body).hexdigest().encode())
+    return Attack(operation, "POST", b"/v1/" + operation.encode(), (*_BASE, key), body, well_formed=True)
+
+
 @st.composite
 def _broken_value(draw: st.DrawFn, good: st.SearchStrategy[dict[str, Any]]) -> Any:
     """A good object after one to three of: another value, a field less, a field more, a list that repeats itself."""
-    root: Any = {"": draw(good)}
+    root: Any = {"": deepcopy(draw(good))}
     for _ in range(draw(st.integers(1, 3))):
         holder, key = draw(st.sampled_from(_places(root)))
         change = draw(st.sampled_from(("replace", "replace", "remove", "add", "repeat")))
@@ -71,11 +81,11 @@ def _broken_value(draw: st.DrawFn, good: st.SearchStrategy[dict[str, Any]]) -> A
         if change == "remove" and holder is not root:
             del holder[key]
         elif change == "add" and isinstance(value, dict):
-            value[draw(_NAMES)] = draw(_JUNK)
+            value[draw(_NAMES)] = deepcopy(draw(_JUNK))
         elif change == "repeat" and isinstance(value, (list, str)) and not isinstance(value, _Token):
             holder[key] = value * draw(st.sampled_from((2, 9, 101)))
         else:
-            holder[key] = draw(_JUNK)
+            holder[key] = deepcopy(draw(_JUNK))
     return root[""]
 
 
@@ -129,7 +139,6 @@ def _broken_bytes(draw: st.DrawFn, good: bytes, names: tuple[str, ...]) -> bytes
     return body
 
 
-_BASE = ((b"host", b"localhost"), (b"authorization", b"Bearer " + KEY), (b"content-type", b"application/json"))
 _IDEMPOTENCY = st.none() | st.sampled_from((b"k1", b"k2", b'"k3"')) | st.from_regex(rb"\A[!-~]{1,40}\Z")
 _VALUES = st.binary(max_size=20).map(lambda raw: re.sub(rb"[\r\n]", b"", raw))
 _EXTRA: st.SearchStrategy[tuple[tuple[bytes, bytes], ...]] = st.one_of(

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from atomic_services import registry
 from gateway.transport import RawRequest, Reply
-from tests.contract.attacks import KEY, Attack, attacks
+from tests.contract.attacks import KEY, Attack, attacks, good
 from tests.contract.verdict import Verdict
 from tests.databases import DatabaseServer
 from tests.gateways import RunningGateway, running_gateway
@@ -87,7 +87,7 @@ class Target:
 
 
 async def target_in(gateway: RunningGateway) -> Target:
-    """A target whose account may call everything as often as it likes."""
+    """A target whose account may call everything as often as it likes, has stock, and holds some of it."""
 
     def without_limits(document: dict[str, Any]) -> None:
         document["limits"] = []
@@ -97,7 +97,11 @@ async def target_in(gateway: RunningGateway) -> Target:
     opened = await gateway.open_account(
         plans={"address": "internal-2026", "stock": "internal-2026", "bench": "bench"}
     )
-    return Target(gateway, await gateway.create_key(opened))
+    target = Target(gateway, await gateway.create_key(opened))
+    await target.attack([good("stock/adjust", sku=sku, warehouse=place, quantity=10**6, reason="x") for sku in "AB" for place in "NS"])
+    lines = [{"sku": "A", "quantity": 5}, {"sku": "B", "quantity": 3, "warehouse": "N"}]
+    await target.attack([good("stock/reserve", reservation_id=f"r{number}", lines=lines, ttl_s=86_400) for number in range(18)])
+    return target
 
 
 @contextlib.asynccontextmanager

@@ -20,9 +20,9 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "sku": ("A", "B"),
     "skus": (["A"], ["A", "B", "A"]),
     "warehouse": ("N", "S"),
-    "reservation_id": ("r1", "r2", "r3"),
+    "reservation_id": tuple(f"r{number}" for number in range(24)),
     "quantity": (1, 2, 7),
-    "ttl_s": (1, 60),
+    "ttl_s": (1, 60, 86_400),
 }
 # JSON text may hold any character but controls and lone surrogates; these are the ones that programs stumble over.
 _ODD = "\t \u00a0\u0301\u200b\u200d\u202e\u2028\u3000\ufe0f\ufeff\ufffd\uffff\U0001f469\U0010fffe%_\\'\"`${}<>&;\x7f\x85İß"
@@ -70,7 +70,8 @@ def _values(info: mi.Type) -> st.SearchStrategy[Any]:
 
 
 def _object(info: mi.StructType) -> st.SearchStrategy[dict[str, Any]]:
-    fields = {field.encode_name: _field(field) for field in info.fields}
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(info.cls)}
+    fields = {field.encode_name: _field(field, types[field.encode_name]) for field in info.fields}
     required = {field.encode_name for field in info.fields if field.required}
     return st.fixed_dictionaries(
         {name: fields[name] for name in fields if name in required},
@@ -78,11 +79,21 @@ def _object(info: mi.StructType) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-def _field(field: mi.Field) -> st.SearchStrategy[Any]:
+def _field(field: mi.Field, type_: Any) -> st.SearchStrategy[Any]:
     any_value = _values(field.type)
-    words = WORDS.get(field.encode_name)
-    # One in four is only what the type says; more of them would seldom get past the services' own look-ups.
-    return any_value if words is None else st.sampled_from(words) | st.sampled_from(words) | st.sampled_from(words) | any_value
+    words = [word for word in WORDS.get(field.encode_name, ()) if _is_accepted(word, type_)]
+    if not words:
+        return any_value
+    # Three in four are words; what only the type allows would seldom get past the services' own look-ups.
+    return st.integers(0, 3).flatmap(lambda chance: st.sampled_from(words) if chance else any_value)
+
+
+def _is_accepted(word: Any, type_: Any) -> bool:
+    try:
+        msgspec.convert(word, type_)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _integers(info: mi.IntType) -> st.SearchStrategy[int]:

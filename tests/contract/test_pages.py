@@ -1,6 +1,7 @@
 """Pages: every link leads somewhere, nothing is loaded from elsewhere, and a reader finds it in English and Chinese."""
 
 from collections.abc import AsyncIterator
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -63,7 +64,8 @@ async def plane(
 
 
 async def test_every_link_of_every_page_leads_somewhere_in_both_languages(plane: Installation) -> None:
-    waiting, pages = ["/"], {}
+    waiting = ["/"]
+    pages: dict[str, Page | None] = {}
     fragments: set[tuple[str, str]] = set()
     while waiting:
         address = waiting.pop()
@@ -146,15 +148,14 @@ async def test_the_address_in_an_example_is_the_readers_own_and_never_markup(pla
         "curl -i https://orders.example:8443/v1/"
         in (await plane.client.get("https://orders.example:8443/docs")).text
     )
-    hostile = (await plane.get("/docs", host="x/'><b>")).text
-    assert "<b>" not in hostile
-    assert "http://127.0.0.1:8080/v1/" in hostile
+    assert "http://127.0.0.1:8080/v1/" in (await plane.get("/docs", host="un_usual")).text
+    assert "<b>" not in (await plane.get("/docs", host="x/'><b>")).text
 
 
 @pytest.mark.parametrize("name", ["insufficient-stock", "rate-limited", "invalid-input"])
 async def test_a_problem_page_says_what_it_means_and_what_to_do(plane: Installation, name: str) -> None:
     kind = PROBLEMS[name]
-    english = (await plane.get(f"/problems/{name}?lang=en")).text
+    english = unescape((await plane.get(f"/problems/{name}?lang=en")).text)
     chinese = (await plane.get(f"/problems/{name}?lang=zh-CN")).text
     assert kind.title.en in english
     assert str(kind.status) in english

@@ -20,6 +20,7 @@ from tests.contract.attacks import Attack
 # Refusals of these kinds are about the input and say where in it.
 _ABOUT_THE_BODY = ("malformed-json", "invalid-input", "unsupported-country")
 _POINTER = re.compile(r"(/([^~/]|~[01])*)*", re.DOTALL)
+_CHARGE = re.compile(r"(0|\d+\.\d+) CNY")
 # A well-formed request is refused only for what nobody but the service, or the key's earlier use, could know.
 _FAIR = ("too-large", "idempotency-key-reused", "idempotency-in-flight")
 
@@ -48,7 +49,8 @@ class Verdict:
 
     def _judge_success(self, attack: Attack, headers: dict[str, str], body: bytes) -> None:
         assert headers["content-type"] == "application/json"
-        assert (headers["ordergate-units"], headers["ordergate-charge"][:2]) == ("1", "0.")
+        assert headers["ordergate-units"] == "1"
+        assert _CHARGE.fullmatch(headers["ordergate-charge"])
         type_ = registry.operations()[attack.operation].reply
         reply = msgspec.json.decode(body, type=type_)
         # What the type does not know would be lost on the way back.

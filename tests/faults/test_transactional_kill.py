@@ -3,11 +3,19 @@
 Whatever breaks, the caller's repetition under the same Idempotency-Key ends with exactly one effect and one receipt.
 """
 
+import asyncio
+import os
+import signal
+import socket
+import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import asyncpg
+import httpx
 import pytest
 
 from deploy.database import Database
@@ -16,7 +24,7 @@ from tests.gateways import RunningGateway, running_gateway
 
 # The statement with which the gateway opens the transaction of a call.
 _CALL_BEGINS = b"SAVEPOINT effect"
-_RECEIVED = {"sku": "A", "warehouse": "W1", "quantity": 10, "reason": "count"}
+_RECEIVED: dict[str, Any] = {"sku": "A", "warehouse": "W1", "quantity": 10, "reason": "count"}
 # Everything that a call leaves behind in PostgreSQL, by its id.
 _TRACES = """
     SELECT (SELECT count(*) FROM billing.usage_event WHERE recorded_by = 'transaction') AS recorded,
@@ -62,30 +70,108 @@ async def test_a_connection_lost_at_any_statement_leaves_all_or_nothing_and_the_
 ) -> None:
     key = await gateway.create_key(await gateway.open_account())
     await gateway.call(key, "stock/adjust", {**_RECEIVED, "quantity": 1000}, Idempotency_Key="first")
-    done = 1
-    outcomes = []
-    while True:
+    done, recorded = 1, False
+    while not recorded:
         body = _RECEIVED if operation == "stock/adjust" else reservation(done)
         proxy.break_at(done)
         reply = await gateway.call(key, operation, body, Idempotency_Key=f"key-{done}")
-        broken, statements = proxy.broken, proxy.statements
+        assert proxy.broken
         proxy.break_at(0)
+        assert (reply.status_code, reply.json()["type"]) == (503, "/problems/unavailable")
         left = await traces(admin)
-        if not broken:
-            break
-        assert (reply.status_code, reply.json()["type"]) == (503, "/problems/unavailable"), statements
-        assert left in ((done, done, done), (done + 1, done + 1, done + 1)), statements
-        outcomes.append(left[0] > done)
+        recorded = left[0] > done
+        assert left in ((done, done, done), (done + 1, done + 1, done + 1)), f"statement {done}"
         again = await gateway.call(key, operation, body, Idempotency_Key=f"key-{done}")
         assert again.status_code == 200, again.text
+        assert ("idempotent-replayed" in again.headers) == recorded
         done += 1
         assert await traces(admin) == (done, done, done)
-        assert ("idempotent-replayed" in again.headers) == outcomes[-1]
-        stored = await admin.fetchval(
-            "SELECT class FROM billing.usage_event WHERE id = $1",
-            again.headers["ordergate-call-id"].removeprefix("call_"),
+        receipt = again.headers["ordergate-call-id"].removeprefix("call_")
+        assert await admin.fetchval("SELECT class FROM billing.usage_event WHERE id = $1", receipt) == "ok"
+    # It goes on until the commit was made and only its reply was lost.
+    assert done > 8
+
+
+class _Workers:
+    """The maker of gateway workers on one port, and the worker that runs now."""
+
+    def __init__(self, maker: asyncio.subprocess.Process, port: int) -> None:
+        assert maker.stdin is not None
+        assert maker.stdout is not None
+        self._stdin, self._stdout = maker.stdin, maker.stdout
+        self._url = f"http://127.0.0.1:{port}"
+        self._pid = 0
+
+    async def start(self) -> None:
+        """A worker, which takes the calls that wait for one."""
+        self._stdin.write(b"go\n")
+        self._pid = int(await self._stdout.readline())
+
+    async def kill(self) -> None:
+        """kill -9; returns when it has ended."""
+        os.kill(self._pid, signal.SIGKILL)
+        assert int(await self._stdout.readline()) == signal.SIGKILL
+
+    async def call(self, key: str, operation: str, body: Any, idempotency_key: str) -> httpx.Response:
+        """A call on a connection of its own."""
+        headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": idempotency_key}
+        async with httpx.AsyncClient(base_url=self._url, timeout=20) as client:
+            return await client.post(f"/v1/{operation}", json=body, headers=headers)
+
+
+@asynccontextmanager
+async def _workers(home: Path, socket_dir: Path, database: Database) -> AsyncIterator[_Workers]:
+    url = f"postgresql://postgres@/{database.name}?host={quote(str(socket_dir), safe='/')}&port=5432"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        maker = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.faults.gateway_process",
+            "--fd",
+            str(listener.fileno()),
+            env={**os.environ, "ORDERGATE_HOME": str(home), "ORDERGATE_DATABASE_URL": url},
+            pass_fds=(listener.fileno(),),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
         )
-        assert stored == "ok"
-    # Only the loss of COMMIT's own reply leaves something behind.
-    assert outcomes == [False] * (len(outcomes) - 1) + [True]
-    assert len(outcomes) > 10
+        workers = _Workers(maker, listener.getsockname()[1])
+        try:
+            await workers.start()
+            yield workers
+        finally:
+            await workers.kill()
+            assert maker.stdin is not None
+            maker.stdin.close()
+            await maker.wait()
+
+
+async def test_a_worker_killed_at_any_statement_leaves_all_or_nothing_and_the_repetition_resolves_it(
+    gateway: RunningGateway,
+    proxy: DatabaseProxy,
+    admin: asyncpg.Connection,
+    database: Database,
+    tmp_path: Path,
+) -> None:
+    key = await gateway.create_key(await gateway.open_account())
+    done, recorded = 0, False
+    async with _workers(gateway.home.path, tmp_path, database) as workers:
+        proxy.on_break = workers.kill
+        while not recorded:
+            proxy.break_at(done + 1)
+            with pytest.raises(httpx.TransportError):
+                await workers.call(key, "stock/adjust", _RECEIVED, f"key-{done}")
+            assert proxy.broken
+            proxy.break_at(0)
+            left = await traces(admin)
+            recorded = left[0] > done
+            assert left in ((done, done, done), (done + 1, done + 1, done + 1)), proxy.statements
+            await workers.start()
+            again = await workers.call(key, "stock/adjust", _RECEIVED, f"key-{done}")
+            assert again.status_code == 200, again.text
+            assert ("idempotent-replayed" in again.headers) == recorded
+            done += 1
+            assert again.json()["on_hand"] == done * _RECEIVED["quantity"]
+            assert await traces(admin) == (done, done, done)
+    # It goes on until the commit was made and the worker did not live to say so.
+    assert done > 8

@@ -16,7 +16,8 @@ from catalog.usage_event import (
     decode_event,
     decode_refusals,
 )
-from gateway.telemetry import STAGES, Tracing
+from gateway.telemetry import STAGES
+from gateway.tracing import Tracing
 from tests.gateways import BERLIN, RunningGateway
 
 

@@ -278,3 +278,4 @@ def test_every_country_of_the_data_is_answered_and_others_are_the_callers_fault(
         with pytest.raises(CallerFault) as refused:
             call("validate", country=country, lines=["1"])
         assert refused.value.type.name == "unsupported-country"
+        assert [(error.pointer, error.rule) for error in refused.value.errors] == [("/country", "supported")]
