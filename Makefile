@@ -44,6 +44,10 @@ format: setup ## put the code into the project's format
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
+.PHONY: openapi
+openapi: setup ## write the committed contracts into openapi/
+	$(PY) -m openapi.export
+
 .PHONY: configuration
 configuration: setup ## write deploy/configuration.md from the settings
 	$(PY) -m deploy.configuration

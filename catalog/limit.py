@@ -19,7 +19,7 @@ class Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="k
 
 
 class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="quota"):
-    """`q` billable calls a period. A soft quota (`hard: false`) informs; a hard one refuses."""
+    """`q` billable calls a period. A soft quota (`hard: false`) is stated in the passport and refuses nothing."""
 
     per: Literal["application", "account"]
     period: Literal["month"]
@@ -36,4 +36,6 @@ def rule_broken(limit: Limit) -> tuple[str, str] | None:
         return "q", "a limit is between 1 and 1,000,000,000,000"
     if isinstance(limit, Rate) and not 1 <= limit.w <= 86_400:
         return "w", "the window is between 1 and 86,400 seconds"
+    if isinstance(limit, Quota) and limit.hard:
+        return "hard", "this version does not refuse by quota; write hard: false, or a rate limit"
     return None

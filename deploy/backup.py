@@ -31,6 +31,8 @@ from deploy.home import Home
 from deploy.roles import OWNER, prepare_roles
 
 FORMAT = 1
+# pg_restore 18 sets parameters that older servers do not know.
+_RESTORES_INTO = 17
 _MANIFEST = "backup.json"
 _DUMP = "database.dump"
 # What gateways copy by transaction id: an id of a server that counted further would be copied again and again.
@@ -139,6 +141,11 @@ async def _prepare(database: Database) -> None:
     try:
         if await admin.fetchval("SELECT to_regclass('public.schema_version') IS NOT NULL"):
             raise BackupRefused("The database holds an installation already; restore into an empty one.")
+        if admin.get_server_version().major < _RESTORES_INTO:
+            raise BackupRefused(
+                f"The programs that restore need PostgreSQL {_RESTORES_INTO} or later, and the server is older: restore "
+                "without ORDERGATE_DATABASE_URL into the embedded one, or name a newer server."
+            )
         await prepare_roles(admin)
         await admin.execute(f"GRANT CREATE ON SCHEMA public TO {OWNER}")
     finally:

@@ -9,6 +9,7 @@ Sources: RFC 9112 sections 2.3, 6.1, 6.3 and 9 (versions, framing, persistence);
 """
 
 import asyncio
+import re
 from typing import Any
 
 import httptools
@@ -28,6 +29,8 @@ from gateway.transport import Headers, RawRequest, Reply
 REQUEST_TIMEOUT_S = 10.0
 _TARGET_BYTES_MAX = 4096
 _NEVER = float("inf")
+# A target that is its own path, as nearly every request has it.
+_PLAIN_TARGET = re.compile(rb"/[A-Za-z0-9/._-]*")
 
 
 def _refusal(name: str, detail: str, rule: str) -> Reply:
@@ -47,6 +50,7 @@ class Call:
         "_raw_path",
         "_refusal",
         "_started",
+        "_task",
         "body",
         "disconnected",
         "is_complete",
@@ -120,14 +124,17 @@ class Call:
         assert not self._started, "a request is handled once"
         self._started = True
         protocol = self._protocol
-        task = protocol.loop.create_task(self._run())
-        protocol.tasks.add(task)
-        task.add_done_callback(protocol.tasks.discard)
+        self._task = protocol.loop.create_task(self._run())
+        # The server waits for these when it stops.
+        protocol.tasks.add(self._task)
 
     async def _run(self) -> None:
         raw = RawRequest(self._method.decode("ascii"), self._raw_path, self._headers, bytes(self.body))
-        # A caller that goes away does not stop its call: effect and record stay one.
-        self._write(await self._protocol.calls.handle_call(raw))
+        try:
+            # A caller that goes away does not stop its call: effect and record stay one.
+            self._write(await self._protocol.calls.handle_call(raw))
+        finally:
+            self._protocol.tasks.discard(self._task)
 
     def _write(self, reply: Reply) -> None:
         if self.response_complete:
@@ -223,17 +230,19 @@ class CallProtocol(HttpToolsProtocol):
         self._head_bytes += len(name) + len(value)
         if self._head_bytes > HEADER_BYTES_MAX or len(self.headers) >= HEADERS_MAX:
             raise ValueError("the header fields are too large or too many")
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Decide who answers."""
-        url = httptools.parse_url(self.url)
+        raw_path = _raw_path(self.url)
         version = self.parser.get_http_version()
-        self._check_framing(version)
-        if not is_call_path(url.path):
+        declared_length = self._check_framing(version)
+        if not is_call_path(raw_path):
             self._continue_as_asgi()
             return
-        raw_path = url.path + b"?" + url.query if url.query else url.path
         earlier: Any = self.cycle
         call = Call(
             self,
@@ -246,7 +255,7 @@ class CallProtocol(HttpToolsProtocol):
         self.cycle = call  # type: ignore[assignment]
         if self.parser.should_upgrade():
             call.refuse(_refusal("malformed-request", "This server does not change protocols.", "upgrade"))
-        elif _declared_length(self.headers) > BODY_MAX:
+        elif declared_length > BODY_MAX:
             call.refuse(_refusal("too-large", f"Bodies are at most {BODY_MAX} bytes.", "size"))
         if earlier is None or earlier.response_complete:
             call.take_turn()
@@ -305,16 +314,21 @@ class CallProtocol(HttpToolsProtocol):
         self.transport.write(b"".join(lines) + reply.body)
         self.transport.close()
 
-    def _check_framing(self, version: str) -> None:
+    def _check_framing(self, version: str) -> int:
+        """Refuse what two servers could read in two ways; answers the declared length of the body."""
         if version not in ("1.0", "1.1"):
             raise ValueError("only HTTP/1.0 and HTTP/1.1 are spoken here")
-        hosts = 0
+        hosts = length = 0
         for name, value in self.headers:
-            if name == b"transfer-encoding" and (value.lower() != b"chunked" or version == "1.0"):
+            if name == b"host":
+                hosts += 1
+            elif name == b"content-length":
+                length = int(value)
+            elif name == b"transfer-encoding" and (value.lower() != b"chunked" or version == "1.0"):
                 raise ValueError("the only transfer coding is chunked, in HTTP/1.1")
-            hosts += name == b"host"
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             raise ValueError("send exactly one Host")
+        return length
 
     def _continue_as_asgi(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue
@@ -324,8 +338,10 @@ class CallProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
 
-def _declared_length(headers: list[tuple[bytes, bytes]]) -> int:
-    for name, value in headers:
-        if name == b"content-length":
-            return int(value)
-    return 0
+def _raw_path(target: bytes) -> bytes:
+    """Path and query of a request target, undecoded; `HttpParserError` for what is no target."""
+    if _PLAIN_TARGET.fullmatch(target):
+        return target
+    url = httptools.parse_url(target)
+    path: bytes = url.path
+    return path + b"?" + url.query if url.query else path

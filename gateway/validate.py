@@ -33,7 +33,10 @@ def _idempotency_key(raw: RawRequest) -> str | None:
     values = [value for name, value in raw.headers if name == b"idempotency-key"]
     if not values:
         return None
-    key = values[0].strip(b' \t"')
+    key = values[0].strip(b" \t")
+    # The draft writes it as a quoted string; many clients send it bare. Any other quote is a part of the key.
+    if len(key) > 2 and key[:1] == key[-1:] == b'"':
+        key = key[1:-1]
     if (
         len(values) > 1
         or not 1 <= len(key) <= _KEY_LENGTH_MAX

@@ -139,7 +139,7 @@ def _broken_bytes(draw: st.DrawFn, good: bytes, names: tuple[str, ...]) -> bytes
     return body
 
 
-_IDEMPOTENCY = st.none() | st.sampled_from((b"k1", b"k2", b'"k3"')) | st.from_regex(rb"\A[!-~]{1,40}\Z")
+_IDEMPOTENCY = st.none() | st.sampled_from((b"k1", b"k2", b'"k3"')) | st.from_regex(rb"\A[!#-~]{1,40}\Z")
 _VALUES = st.binary(max_size=20).map(lambda raw: re.sub(rb"[\r\n]", b"", raw))
 _EXTRA: st.SearchStrategy[tuple[tuple[bytes, bytes], ...]] = st.one_of(
     st.sampled_from(

@@ -18,8 +18,8 @@ _ENDS = {b"Z", b"G"}
 class DatabaseProxy:
     """Passes everything on until statement number `at`, counted from 1; then breaks once.
 
-    It counts over all connections; with `counts_from`, only on the connection that sends a statement with these
-    bytes, and from that statement on.
+    It counts over all connections; with `counts_between`, only on the connection that sends a statement with the
+    first of these texts, and from that statement to the next one with the second.
     """
 
     def __init__(self, folder: Path, upstream: Path) -> None:
@@ -27,8 +27,9 @@ class DatabaseProxy:
         self._path = folder / ".s.PGSQL.5432"
         self._upstream = upstream / ".s.PGSQL.5432"
         self.on_break: Callable[[], Awaitable[None]] | None = None
-        self.counts_from = b""
+        self.counts_between: tuple[bytes, bytes] | None = None
         self._counted: asyncio.StreamReader | None = None
+        self._counts_on = True
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -50,7 +51,7 @@ class DatabaseProxy:
     def break_at(self, at: int) -> None:
         """Count from the beginning and break at this statement; 0 never breaks."""
         self._at = at
-        self._counted = None
+        self._counted, self._counts_on = None, True
         self.statements, self.broken = 0, False
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -88,11 +89,14 @@ class DatabaseProxy:
                 return await self._break()
 
     def _counts(self, reader: asyncio.StreamReader, body: bytes) -> bool:
-        if not self.counts_from:
+        if self.counts_between is None:
             return True
-        if self._counted is None and self.counts_from in body:
+        first, last = self.counts_between
+        if self._counted is None and first in body:
             self._counted = reader
-        return self._counted is reader
+        counts = self._counts_on and self._counted is reader
+        self._counts_on &= not (counts and last in body)
+        return counts
 
     async def _replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):

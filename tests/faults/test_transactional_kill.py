@@ -19,11 +19,12 @@ import httpx
 import pytest
 
 from deploy.database import Database
+from tests.fakes.journal_disk import memory_directory, points
 from tests.faults.database_proxy import DatabaseProxy
 from tests.gateways import RunningGateway, running_gateway
 
-# The statement with which the gateway opens the transaction of a call.
-_CALL_BEGINS = b"SAVEPOINT effect"
+# The first and the last statement of a call's transaction.
+_TRANSACTION = (b"SAVEPOINT effect", b"COMMIT")
 _RECEIVED: dict[str, Any] = {"sku": "A", "warehouse": "W1", "quantity": 10, "reason": "count"}
 # Everything that a call leaves behind in PostgreSQL, by its id.
 _TRACES = """
@@ -42,17 +43,19 @@ def reservation(number: int) -> dict[str, Any]:
 async def proxy(database: Database, tmp_path: Path) -> AsyncIterator[DatabaseProxy]:
     assert database.socket_dir is not None
     async with DatabaseProxy(tmp_path, database.socket_dir) as proxy:
-        proxy.counts_from = _CALL_BEGINS
+        proxy.counts_between = _TRANSACTION
         yield proxy
 
 
 @pytest.fixture
 async def gateway(
-    database: Database, proxy: DatabaseProxy, tmp_path: Path, admin: asyncpg.Connection
+    proxy: DatabaseProxy, database: Database, tmp_path: Path, admin: asyncpg.Connection
 ) -> AsyncIterator[RunningGateway]:
     through_proxy = Database(socket_dir=tmp_path, name=database.name)
-    async with running_gateway(through_proxy, tmp_path / "home", admin) as running:
-        yield running
+    # Each worker begins a journal segment of 64 MiB, which costs more than everything else here on a disk.
+    with memory_directory() as folder:
+        async with running_gateway(through_proxy, folder / "home", admin) as running:
+            yield running
 
 
 async def traces(admin: asyncpg.Connection) -> tuple[int, int, int]:
@@ -108,8 +111,11 @@ class _Workers:
         self._pid = int(await self._stdout.readline())
 
     async def kill(self) -> None:
-        """kill -9; returns when it has ended."""
+        """kill -9."""
         os.kill(self._pid, signal.SIGKILL)
+
+    async def ended(self) -> None:
+        """Returns when the worker that was killed has ended."""
         assert int(await self._stdout.readline()) == signal.SIGKILL
 
     async def call(self, key: str, operation: str, body: Any, idempotency_key: str) -> httpx.Response:
@@ -141,6 +147,7 @@ async def _workers(home: Path, socket_dir: Path, database: Database) -> AsyncIte
             yield workers
         finally:
             await workers.kill()
+            await workers.ended()
             assert maker.stdin is not None
             maker.stdin.close()
             await maker.wait()
@@ -154,24 +161,29 @@ async def test_a_worker_killed_at_any_statement_leaves_all_or_nothing_and_the_re
     tmp_path: Path,
 ) -> None:
     key = await gateway.create_key(await gateway.open_account())
-    done, recorded = 0, False
     async with _workers(gateway.home.path, tmp_path, database) as workers:
+        proxy.break_at(0)
+        assert (await workers.call(key, "stock/adjust", _RECEIVED, "first")).status_code == 200
+        done, commit = 1, proxy.statements
+        await workers.kill()
+        await workers.ended()
+        await workers.start()
         proxy.on_break = workers.kill
-        while not recorded:
-            proxy.break_at(done + 1)
+        # The commit is the last of them.
+        for statement in reversed(points(commit, 5)):
+            proxy.break_at(commit + 1 - statement)
             with pytest.raises(httpx.TransportError):
-                await workers.call(key, "stock/adjust", _RECEIVED, f"key-{done}")
+                await workers.call(key, "stock/adjust", _RECEIVED, f"key-{statement}")
             assert proxy.broken
+            await workers.ended()
+            survived = statement == 1
+            assert await traces(admin) == (done + survived,) * 3, f"statement {statement} before the end"
             proxy.break_at(0)
-            left = await traces(admin)
-            recorded = left[0] > done
-            assert left in ((done, done, done), (done + 1, done + 1, done + 1)), proxy.statements
             await workers.start()
-            again = await workers.call(key, "stock/adjust", _RECEIVED, f"key-{done}")
+            again = await workers.call(key, "stock/adjust", _RECEIVED, f"key-{statement}")
             assert again.status_code == 200, again.text
-            assert ("idempotent-replayed" in again.headers) == recorded
+            assert ("idempotent-replayed" in again.headers) == survived
             done += 1
             assert again.json()["on_hand"] == done * _RECEIVED["quantity"]
             assert await traces(admin) == (done, done, done)
-    # It goes on until the commit was made and the worker did not live to say so.
-    assert done > 8
+    assert commit > 8

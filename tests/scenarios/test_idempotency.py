@@ -55,6 +55,17 @@ async def test_a_missing_or_unusable_key_is_refused_where_one_is_required(gatewa
     assert await rows(gateway) == 0
 
 
+async def test_a_key_may_be_written_as_a_quoted_string_and_other_quotes_belong_to_it(gateway: RunningGateway) -> None:
+    key = await gateway.create_key(await gateway.open_account())
+    first = await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-1")
+    quoted = await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key='"a-1"')
+    assert quoted.headers["ordergate-call-id"] == first.headers["ordergate-call-id"]
+    for other in ('a-1"', '"a-1', '""a-1""', '"'):
+        reply = await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key=other)
+        assert "idempotent-replayed" not in reply.headers, other
+    assert await rows(gateway) == 5
+
+
 async def test_two_hundred_at_once_have_one_effect(gateway: RunningGateway) -> None:
     key = await gateway.create_key(await gateway.open_account())
     replies = await asyncio.gather(

@@ -74,7 +74,7 @@ def _operation(
                 "headers": referring(headers),
                 "content": {"application/json": _reply(entry, operation, references)},
             },
-            **refusals.refer(operation_refusals(passport, entry), entry.problems),
+            **refusals.refer(operation_refusals(entry), entry.problems),
         },
         "x-ordergate": _terms(passport, entry),
     }

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from catalog.limit import Quota
-from catalog.passport import OperationEntry, Passport
+from catalog.passport import OperationEntry
 from catalog.vocabulary.problem import PROBLEMS
 from gateway.control.contracts.headers import referring
 
@@ -16,7 +15,6 @@ ALWAYS = (
     "malformed-json",
     "invalid-input",
     "unauthenticated",
-    "budget-exhausted",
     "forbidden",
     "not-subscribed",
     "unknown-operation",
@@ -27,7 +25,7 @@ ALWAYS = (
     "unavailable",
     "deadline-exceeded",
 )
-_WAITABLE = frozenset({"rate-limited", "quota-exhausted", "unavailable", "idempotency-in-flight"})
+_WAITABLE = frozenset({"rate-limited", "unavailable", "idempotency-in-flight"})
 _METERED = frozenset({"internal-error", "unavailable", "deadline-exceeded"})
 
 PROBLEM_SCHEMAS: Mapping[str, dict[str, Any]] = {
@@ -64,15 +62,13 @@ PROBLEM_SCHEMAS: Mapping[str, dict[str, Any]] = {
 }
 
 
-def operation_refusals(passport: Passport, entry: OperationEntry) -> tuple[str, ...]:
+def operation_refusals(entry: OperationEntry) -> tuple[str, ...]:
     """The names of all problems that a call of the operation can be answered with, in the order of the table."""
     names = {*ALWAYS, *entry.problems}
     if entry.idempotency == "required":
         names.add("idempotency-key-missing")
     if entry.idempotency != "not_needed":
         names |= {"idempotency-in-flight", "idempotency-key-reused"}
-    if any(isinstance(limit, Quota) and limit.hard for limit in passport.limits):
-        names.add("quota-exhausted")
     return tuple(name for name in PROBLEMS if name in names)
 
 

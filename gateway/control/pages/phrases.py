@@ -18,9 +18,9 @@ PHRASES: Mapping[str, Text] = {
     # The front page.
     "home_title": Text("Order operations, one call at a time", "订单能力，按次调用"),
     "home_lead": Text(
-        "Check an address, hold stock, clear customs papers, issue an invoice: each is one operation with a passport that "
-        "says what goes in, what comes out, what it costs and what you get back when we miss our promise.",
-        "校验地址、锁定库存、审核报关单证、开具发票：每项能力都是一个可直接调用的操作，服务护照写明输入、输出、价格，以及未达承诺时的赔付。"),
+        "Check an address, hold stock: each is one operation with a passport that says what goes in, what comes out, "
+        "what it costs and what is promised.",
+        "校验地址、锁定库存：每项能力都是一个可直接调用的操作，服务护照写明输入、输出、价格与承诺。"),
     "home_first_call": Text("A first call: {name}", "第一次调用：{name}"),
     "home_how": Text("How to make the first call", "如何完成第一次调用"),
     "home_contract": Text("OpenAPI document", "OpenAPI 文档"),
@@ -73,10 +73,8 @@ PHRASES: Mapping[str, Text] = {
                              "每个应用、每个操作 {window} 秒内 {calls} 次"),
     "rate_account": Text("{calls} calls in {window} s for the whole account and operation",
                          "整个账户、每个操作 {window} 秒内 {calls} 次"),
-    "quota_soft": Text("{calls} billable calls a month for each {per}; beyond it you are told, not refused",
-                       "每{per}每月 {calls} 次计费调用；超出仅提醒，不拒绝"),
-    "quota_hard": Text("{calls} billable calls a month for each {per}; beyond it calls are refused",
-                       "每{per}每月 {calls} 次计费调用；超出即拒绝"),
+    "quota": Text("{calls} billable calls a month are foreseen for each {per}; more are not refused",
+                       "每{per}每月预计 {calls} 次计费调用；超出不拒绝"),
     "per_application": Text("application", "应用"),
     "per_account": Text("account", "账户"),
     # An operation.

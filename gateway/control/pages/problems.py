@@ -17,8 +17,6 @@ _MEANING: Mapping[int, Text] = {
               "请求无法理解，或内容违反规则。errors 逐项列出字段、规则与处理办法。"),
     401: Text("Nobody could be recognised by this credential. Nothing else was looked at.",
               "无法凭此凭证识别调用方，其余内容均未检查。"),
-    402: Text("The account cannot pay for this call: a budget or a prepaid credit is used up.",
-              "账户无法支付本次调用：预算或预付余额已用尽。"),
     403: Text("The credential is good, but what was asked for is not open to it.", "凭证有效，但无权执行所请求的内容。"),
     404: Text("Nothing of this name exists here for this account. What belongs to others looks the same.",
               "对该账户而言不存在此名称的内容；属于他人的内容同样显示为不存在。"),
@@ -42,7 +40,7 @@ _MEANING: Mapping[int, Text] = {
 _REPEATABLE = frozenset(
     {"rate-limited", "idempotency-in-flight", "internal-error", "unavailable", "deadline-exceeded"}
 )
-_AFTER_CHANGE_OF_STATE = frozenset({402, 409})
+_AFTER_CHANGE_OF_STATE = frozenset({409})
 
 
 class ProblemView(msgspec.Struct, frozen=True):

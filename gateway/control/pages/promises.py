@@ -69,7 +69,7 @@ def _limit(limit: Limit, phrases: Phrases) -> str:
     if isinstance(limit, Rate):
         return phrases(f"rate_{limit.per}", calls=calls, window=limit.w)
     per = phrases(f"per_{limit.per}")
-    return phrases("quota_hard" if limit.hard else "quota_soft", calls=calls, per=per)
+    return phrases("quota", calls=calls, per=per)
 
 
 def _label(objective: Objective, phrases: Phrases) -> str:

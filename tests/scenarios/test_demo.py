@@ -1,0 +1,363 @@
+"""The demo group: there after a first start and billed to the cent, whatever interrupts it; gone for good when removed."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import stat
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import quote
+
+import asyncpg
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from billing.audit.journals import journaled_events
+from billing.desk import close
+from billing.rate import Usage, rate
+from billing.rebuild import verify
+from billing.reconcile import Report, reconcile
+from catalog.load import price_version
+from catalog.vocabulary.clock import ManualClock
+from catalog.vocabulary.period import Period
+from deploy.cli import main
+from deploy.database import Database
+from deploy.demo import remove
+from deploy.demo.erase import account_tables
+from deploy.demo.keys import key_file, read_keys
+from deploy.demo.plan import plan_of
+from deploy.demo.record import demo_journal
+from deploy.demo.remove import Removal, StillServed, remove_demo
+from deploy.home import Home
+from deploy.served import served_by_journals
+from gateway.api_key import parse_key
+from tests.demo_groups import SMALL_GROUP, first_start
+from tests.usage_books import add_account, add_price, call, store
+from tests.usage_calls import write_journal
+
+NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+CLOSED = (Period(2026, 8), Period(2026, 9), Period(2026, 10))
+NOVEMBER = Period(2026, 11)
+
+
+class Installation:
+    """A home and a database that is started, looked at and cleared of its demo."""
+
+    def __init__(self, home: Path, database: Database, pool: asyncpg.Pool, admin: asyncpg.Connection) -> None:
+        self.home = Home(home)
+        self.database = database
+        self.pool = pool
+        self.admin = admin
+        self.clock = ManualClock(NOW)
+
+    async def start(self) -> str | None:
+        return await first_start(self.home.path, self.database, self.clock)
+
+    async def remove(self) -> Removal:
+        return await remove_demo(self.home, self.database, "operator@test", self.clock)
+
+    async def reports(self) -> tuple[Report, Report]:
+        test, live = await reconcile(
+            self.pool,
+            lambda: served_by_journals(self.home.journals),
+            self.home.journals,
+            (),
+            clock=self.clock,
+            sleep=asyncio.sleep,
+            patience_s=0,
+        )
+        return test, live
+
+    async def differences(self) -> Sequence[str]:
+        """What the books disagree about, to the last byte; nothing is what the product promises."""
+        reports = await self.reports()
+        found = [difference for report in reports for difference in report.differences]
+        assert found or all(report.agrees for report in reports)
+        return [*found, *await verify(self.pool, journaled_events(self.home.journals))]
+
+    async def rows_of(self, accounts: Sequence[str]) -> dict[str, int]:
+        """In which tables rows of these accounts stand."""
+        counts = {
+            table: await self.admin.fetchval(
+                f"SELECT count(*) FROM {table} WHERE account_id = ANY($1)",  # noqa: S608
+                accounts,
+            )
+            for table in await account_tables(self.admin)
+        }
+        return {table: count for table, count in counts.items() if count}
+
+
+@pytest.fixture
+def installation(
+    tmp_path: Path, database: Database, billing_pool: asyncpg.Pool, admin: asyncpg.Connection
+) -> Installation:
+    return Installation(tmp_path / "home", database, billing_pool, admin)
+
+
+async def amount_due(admin: asyncpg.Connection, price: str, calls: int) -> Decimal:
+    row = await admin.fetchrow("SELECT * FROM catalog.price_version WHERE id = $1", price)
+    assert row is not None
+    version = price_version({**row, "price": msgspec.json.decode(row["price"])})
+    return rate(version.price, Usage(Decimal(calls)), "CNY").amount
+
+
+async def test_a_first_start_shows_three_billed_months_and_the_running_one(
+    installation: Installation,
+) -> None:
+    await installation.start()
+    assert await installation.differences() == []
+    admin, plan = installation.admin, plan_of(SMALL_GROUP)
+    used = {
+        (row["name"], row["operation"], row["period"]): (row["calls"], row["price_version"])
+        for row in await admin.fetch(
+            "SELECT name, operation, period, price_version, sum(calls)::int AS calls "
+            "FROM billing.usage_hour JOIN catalog.account ON id = account_id GROUP BY 1, 2, 3, 4"
+        )
+    }
+    documents = {
+        (row["name"], row["period"]): row
+        for row in await admin.fetch(
+            "SELECT name, period, state, total, issued_at FROM billing.invoice "
+            "JOIN catalog.account ON account.id = account_id"
+        )
+    }
+    assert len(documents) == len(SMALL_GROUP.members) * 4
+    for member in SMALL_GROUP.members:
+        for month in CLOSED:
+            due = Decimal(0)
+            for operation in ("address/validate", "stock/reserve"):
+                calls, price = used[member.name, operation, month.first_day]
+                assert calls == plan.volume(member.name, operation, month.month)
+                due += await amount_due(admin, price, calls)
+            document = documents[member.name, month.first_day]
+            assert (document["state"], document["total"]) == ("issued", due)
+            assert month.next().bounds(member.timezone)[0] <= document["issued_at"] <= NOW
+        assert documents[member.name, NOVEMBER.first_day]["state"] == "draft"
+        so_far, _ = used[member.name, "address/validate", NOVEMBER.first_day]
+        assert 0 < so_far < plan.volume(member.name, "address/validate", 11)
+    assert await admin.fetchval("SELECT max(occurred_at) FROM billing.usage_event") <= NOW
+    split = await admin.fetch(
+        "SELECT name, sum(calls) FROM billing.usage_hour JOIN catalog.cost_centre ON id = cost_centre_id GROUP BY 1"
+    )
+    shares = dict(tuple(row) for row in split)
+    assert shares["电商平台"] > shares["连锁商超"] > 0
+
+
+async def test_every_application_has_a_live_and_a_test_key_in_a_file_of_this_user_alone(
+    installation: Installation,
+) -> None:
+    key = await installation.start()
+    keys = read_keys(installation.home)
+    assert stat.S_IMODE(key_file(installation.home).stat().st_mode) == 0o600
+    assert [(one.account, one.environment) for one in keys] == [
+        (account, environment)
+        for account in ("bu-01", "bu-01", "d-01", "d-02")
+        for environment in ("live", "test")
+    ]
+    assert keys[0].key == key
+    known = {row[0] for row in await installation.admin.fetch("SELECT public_id FROM gateway.api_key")}
+    assert {parse_key(one.key.encode()).public_id for one in keys} == known
+
+
+async def test_later_starts_change_nothing_and_show_the_same_key(installation: Installation) -> None:
+    key = await installation.start()
+    before = await installation.reports()
+    audited = await installation.admin.fetchval("SELECT count(*) FROM catalog.audit")
+    installation.clock.advance(40 * 86_400)
+    assert await installation.start() == key
+    assert await installation.reports() == before
+    assert await installation.admin.fetchval("SELECT count(*) FROM catalog.audit") == audited
+
+
+async def test_a_lost_key_is_made_anew_and_a_revoked_one_is_not(installation: Installation) -> None:
+    first = await installation.start()
+    key_file(installation.home).unlink()
+    second = await installation.start()
+    assert second not in (first, None)
+    assert await installation.start() == second
+    await installation.admin.execute("UPDATE gateway.api_key SET revoked_at = now()")
+    assert await installation.start() is None
+
+
+async def test_an_installation_that_is_used_gets_no_demo(installation: Installation) -> None:
+    await add_account(installation.admin, "acct_own")
+    assert await installation.start() is None
+    assert await installation.admin.fetchval("SELECT count(*) FROM catalog.account") == 1
+
+
+async def test_a_first_start_that_is_killed_anywhere_goes_on_to_the_same_books(
+    installation: Installation,
+) -> None:
+    arguments = [str(installation.database.socket_dir), installation.database.name]
+    arguments += [str(installation.home.path), NOW.isoformat()]
+    starts = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.faults.demo_process", *arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert starts.stdin is not None
+    assert starts.stdout is not None
+    status, killed, delay_s = -1, 0, 0.02
+    while status != 0:
+        starts.stdin.write(b"\n")
+        pid = int(await starts.stdout.readline())
+        await asyncio.sleep(delay_s)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        status = int(await starts.stdout.readline())
+        killed += status != 0
+        delay_s += 0.05
+    starts.stdin.close()
+    await starts.wait()
+    assert killed >= 3
+    assert await installation.differences() == []
+    admin, plan = installation.admin, plan_of(SMALL_GROUP)
+    closed = "SELECT count(*) FROM billing.usage_event WHERE occurred_at < $1 AND operation = $2"
+    shanghai = [member.name for member in SMALL_GROUP.members if member.timezone == "Asia/Shanghai"]
+    for operation in ("address/validate", "stock/reserve"):
+        planned = sum(plan.volume(name, operation, month.month) for name in shanghai for month in CLOSED)
+        stored = await admin.fetchval(
+            f"{closed} AND payer IN (SELECT id FROM catalog.account WHERE name = ANY($3))",
+            NOVEMBER.bounds("Asia/Shanghai")[0],
+            operation,
+            shanghai,
+        )
+        assert stored == planned
+    assert await admin.fetchval("SELECT count(*) FROM billing.invoice WHERE state = 'issued'") == 9
+    steps = await admin.fetch("SELECT action FROM catalog.audit WHERE action LIKE 'demo.%' ORDER BY seq")
+    assert [row["action"] for row in steps] == ["demo.open", "demo.bill"]
+    key = await installation.start()
+    assert key in {one.key for one in read_keys(installation.home)}
+
+
+async def own_usage(installation: Installation) -> None:
+    """What a real account did: one call with an effect and one without."""
+    await add_account(installation.admin, "acct_own")
+    await add_price(installation.admin, "price")
+    await write_journal(installation.home.journals / "worker-000", [call("acct_own", NOW)])
+    await store(installation.pool, [call("acct_own", NOW, operation="stock/reserve")])
+
+
+async def test_a_removed_demo_leaves_nothing_behind_and_what_others_did_untouched(
+    installation: Installation,
+) -> None:
+    await installation.start()
+    await own_usage(installation)
+    rows = await installation.admin.fetch("SELECT id FROM catalog.account WHERE demo")
+    demo = [row["id"] for row in rows]
+    assert set(await installation.rows_of(demo)) >= {"billing.usage_event", "billing.posting"}
+    assert await installation.remove() == Removal(3, ())
+    assert await installation.rows_of(demo) == {}
+    assert not demo_journal(installation.home).exists()
+    assert not key_file(installation.home).exists()
+    assert await installation.differences() == []
+    _, live = await installation.reports()
+    assert (live.served, live.invoiced) == (2, 2)
+    assert await installation.start() is None
+    assert await installation.remove() == Removal(0, ())
+    accounts = await installation.admin.fetch("SELECT id FROM catalog.account")
+    assert [row["id"] for row in accounts] == ["acct_own"]
+
+
+async def test_history_can_only_grow_again_after_a_removal(installation: Installation) -> None:
+    await installation.start()
+    await own_usage(installation)
+    await installation.remove()
+    for table in ("rated_line", "posting"):
+        with pytest.raises(asyncpg.RestrictViolationError):
+            await installation.admin.execute(f"DELETE FROM billing.{table}")  # noqa: S608
+
+
+async def test_an_account_whose_key_was_used_is_closed_and_keeps_these_calls_alone(
+    installation: Installation,
+) -> None:
+    await installation.start()
+    account, subscription = await _first_account(installation.admin)
+    used = [
+        call(
+            account,
+            NOW + timedelta(seconds=second),
+            operation="address/validate",
+            subscription_id=subscription,
+            price_version="address/internal-2026/validate/CNY@1",
+        )
+        for second in range(1, 4)
+    ]
+    await write_journal(installation.home.journals / "worker-000", used)
+    installation.clock.advance(60)
+    assert await installation.remove() == Removal(2, ("bu-01 (removed demo)",))
+    assert await installation.differences() == []
+    _, live = await installation.reports()
+    assert (live.served, live.invoiced) == (3, 3)
+    open_ = await installation.admin.fetchval(
+        "SELECT (SELECT count(*) FROM gateway.api_key WHERE revoked_at IS NULL) "
+        "+ (SELECT count(*) FROM catalog.subscription WHERE ends_at IS NULL)"
+    )
+    assert open_ == 0
+    assert await installation.start() is None
+
+
+async def _first_account(admin: asyncpg.Connection) -> tuple[str, str]:
+    row = await admin.fetchrow(
+        "SELECT account.id, subscription.id FROM catalog.account JOIN catalog.subscription "
+        "ON account_id = account.id AND service = 'address' WHERE name = 'bu-01'"
+    )
+    assert row is not None
+    return row[0], row[1]
+
+
+async def test_a_removal_that_is_interrupted_is_finished_by_the_next_start(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupted(_home: Home, _database: Database) -> None:
+        raise ConnectionResetError
+
+    await installation.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(remove, "forget_files", interrupted)
+        with pytest.raises(ConnectionResetError):
+            await installation.remove()
+    assert demo_journal(installation.home).exists()
+    assert await installation.start() is None
+    assert not demo_journal(installation.home).exists()
+    assert await installation.differences() == []
+
+
+async def test_a_number_that_a_demo_document_had_is_not_given_to_another_beside_real_ones(
+    installation: Installation,
+) -> None:
+    await installation.start()
+    await own_usage(installation)
+    installation.clock.advance(10 * 86_400)
+    await close(installation.pool, NOVEMBER, installation.clock)
+    await installation.remove()
+    numbers = await installation.admin.fetch("SELECT number FROM billing.invoice")
+    series = await installation.admin.fetch("SELECT series, last FROM billing.invoice_number")
+    ((series_name, last),) = [tuple(row) for row in series]
+    assert [row["number"] for row in numbers] == [f"{series_name}-{last:06d}"]
+
+
+async def test_a_served_installation_keeps_its_demo(installation: Installation) -> None:
+    await installation.start()
+    installation.home.announce({"pid": os.getpid(), "port": 8080})
+    with pytest.raises(StillServed, match="Stop it with Ctrl-C"):
+        await installation.remove()
+    installation.home.withdraw()
+    assert await installation.remove() == Removal(3, ())
+
+
+async def test_the_command_says_what_it_removed(installation: Installation) -> None:
+    await installation.start()
+    database = installation.database
+    folder = quote(str(database.socket_dir), safe="/")
+    environment = {
+        "ORDERGATE_HOME": str(installation.home.path),
+        "ORDERGATE_DATABASE_URL": f"postgresql://postgres@/{database.name}?host={folder}&port=5432",
+    }
+    result = await asyncio.to_thread(CliRunner().invoke, main, ["demo", "remove"], env=environment)
+    assert (result.exit_code, result.output) == (0, "3 demo accounts are removed.\n")
