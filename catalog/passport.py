@@ -11,7 +11,6 @@ from typing import Any, Literal
 import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent
 
 from catalog import limit, meter, sla
 from catalog.limit import Limit, Rate
@@ -193,7 +192,11 @@ def check_passport(document: Any) -> Passport:
     try:
         passport = msgspec.convert(document, Passport)
     except msgspec.ValidationError as error:
-        raise PassportRefused((field_error(error),)) from None
+        found = field_error(error)
+        if "expected `str`" in found.detail:
+            # YAML reads 1.0 as a number and 2026-01-01 as a date.
+            found = FieldError(found.pointer, found.rule, f"{found.detail.rstrip('.')}; write it in quotes")
+        raise PassportRefused((found,)) from None
     errors = tuple(_rules_broken(passport))
     if errors:
         raise PassportRefused(errors)
@@ -306,16 +309,23 @@ def _load_yaml(text: str) -> Any:
 
     if len(text.encode("utf-8", "surrogatepass")) > BYTES_MAX:
         raise refuse("size", f"a passport is at most {BYTES_MAX // 1024} KiB")
-    loader = YAML(typ="safe", pure=True)
     try:
-        if any(isinstance(event, AliasEvent) for event in loader.parse(StringIO(text))):
-            raise refuse("yaml-alias", "write values out instead of using anchors and aliases")
-        return YAML(typ="safe", pure=True).load(text)
+        # Aliases could grow a small text into a huge document; without anchors there are none.
+        anchored = any(
+            getattr(event, "anchor", None) is not None
+            for event in YAML(typ="safe", pure=True).parse(StringIO(text))
+        )
+        document = None if anchored else YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise refuse("yaml", f"this is not YAML 1.2{line}: {error.problem}") from None
     except (YAMLError, ValueError, RecursionError) as error:
-        raise refuse("yaml", f"this is not YAML 1.2: {type(error).__name__}") from None
+        raise refuse(
+            "yaml", f"this is not YAML 1.2: {(str(error) or type(error).__name__).splitlines()[0]}"
+        ) from None
+    if anchored:
+        raise refuse("yaml-alias", "write values out instead of using anchors and aliases")
+    return document
 
 
 def _rules_broken(passport: Passport) -> list[FieldError]:

@@ -66,6 +66,11 @@ def take_backup(home: Home, database: Database, directory: Path, now: datetime) 
     """
     if directory.exists() and any(directory.iterdir()):
         raise BackupRefused(f"{directory} is not empty; name a directory that a backup can have for itself.")
+    if not home.secrets.is_dir() or not any(home.secrets.iterdir()):
+        raise BackupRefused(
+            f"{home.path} has no secrets, so it is not where this installation runs, or was never started: set "
+            "ORDERGATE_HOME as for `ordergate up`. Without journals and secrets a backup could not stand up."
+        )
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     _run(home, database, "pg_dump", "--format=custom", f"--file={directory / _DUMP}", "--enable-row-security")
     for journal in journal_directories(home.journals) if home.journals.is_dir() else ():

@@ -14,7 +14,7 @@ from catalog.vocabulary.clock import Clock
 _PR_SET_PDEATHSIG = 1
 _PAUSE_MAX_S = 5.0
 # A child that lived this long had started well: its next restart is immediate again.
-_SETTLED_S = 30.0
+_SETTLED_S = 5.0
 
 
 class ChildSpec(msgspec.Struct, frozen=True):

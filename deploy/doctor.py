@@ -105,7 +105,7 @@ async def examine_contents(database: Database, home: Home) -> AsyncIterator[Find
             yield await _examine_catalogue(transaction)
             yield await _examine_audit(transaction)
             yield await _examine_flow(transaction, home)
-    except (OSError, asyncpg.PostgresError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         yield Finding(
             "database",
             False,

@@ -53,8 +53,11 @@ class Home:
         for folder in (self.journals, self.secrets, self.run):
             folder.mkdir(mode=0o700, exist_ok=True)
 
-    def announce(self, fields: Mapping[str, object]) -> None:
-        """Tell other processes that this one serves the home, until `withdraw` or its end; `AlreadyRunning`."""
+    def claim(self) -> Running | None:
+        """Serve the home alone until `withdraw` or the end of this process; `AlreadyRunning` if another one does.
+
+        Answers what the last one had announced if it was killed: children of its may still be on their way out.
+        """
         descriptor = os.open(self._announcement, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,12 +66,23 @@ class Home:
             raise AlreadyRunning(
                 f"Another process serves {self.path}. Stop it first, or set ORDERGATE_HOME to another folder."
             ) from None
+        left = _read(descriptor)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, msgspec.json.encode(msgspec.convert(fields, Running)), 0)
         self._lock = descriptor
+        return left
+
+    def announce(self, fields: Mapping[str, object]) -> None:
+        """Tell other processes where the home is served, until `withdraw` or the end of this process.
+
+        Claims the home first if that was not done: `AlreadyRunning`.
+        """
+        if self._lock is None:
+            self.claim()
+        assert self._lock is not None, "claimed"
+        os.pwrite(self._lock, msgspec.json.encode(msgspec.convert(fields, Running)), 0)
 
     def withdraw(self) -> None:
-        """Take the announcement back; harmless when there is none."""
+        """Give the home back; harmless when it is not claimed."""
         if self._lock is not None:
             os.ftruncate(self._lock, 0)
             os.close(self._lock)
@@ -78,14 +92,18 @@ class Home:
         """Who serves this home now; None after its end, however it ended, because the kernel gives the lock back."""
         try:
             descriptor = os.open(self._announcement, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             with suppress(BlockingIOError):
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 return None
-            with suppress(msgspec.DecodeError):
-                return msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Running)
-            return None
+            return _read(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _read(descriptor: int) -> Running | None:
+    with suppress(msgspec.DecodeError):
+        return msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Running)
+    return None

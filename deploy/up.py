@@ -6,19 +6,27 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from types import FrameType
 
 from catalog.vocabulary.clock import Clock, SystemClock
 from deploy.child import Child, ChildSpec, stop_all
 from deploy.database import Database
-from deploy.embedded_postgres import EmbeddedPostgres
+from deploy.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from deploy.first_start import Welcome, prepare
-from deploy.home import Home
+from deploy.home import Home, Running
+from gateway.settings import InvalidSetting
+from gateway.settings import from_environment as gateway_settings
 
 _TICK_S = 0.2
 _WORKER_GRACE_S = 25.0
 _BILLING_GRACE_S = 15.0
+# Until so long after the death of their supervisor its workers finish what they had begun.
+_ORPHANS_S = 25.0
+_POSTGRES_PAUSE_S = 1.0
+# A worker that ends so often before anything is served will not start at all.
+_ATTEMPTS = 3
 
 
 class StartRefused(Exception):
@@ -37,49 +45,85 @@ class Supervisor:
         self._url = database_url
         self._clock: Clock = SystemClock()
         self._stopping = False
+        self._interrupt: Callable[[], object] = _nothing
         self._postgres: EmbeddedPostgres | None = None
+        self._postgres_due_ns = 0
         self._children: list[Child] = []
         self._billing: Child | None = None
 
     def run(self) -> int:
         """Serve until SIGINT or SIGTERM; 0 after a clean stop."""
+        _check_settings(os.environ)
         self._home.make()
-        listener = self._listen()
+        killed = self._home.claim()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
         try:
-            database = self._start_database()
-            welcome = asyncio.run(prepare(self._home, database, self._clock))
-            self._start_children(listener, database)
-            self._home.announce(
-                {"pid": os.getpid(), "port": self._port, "socket_dir": str(database.socket_dir or "")}
-            )
-            self._wait_until_served()
-            if not self._stopping:
-                _greet(f"http://{self._host}:{self._port}", welcome)
-            while not self._stopping:
-                self._tend()
-                signal.sigtimedwait({signal.SIGCHLD}, _TICK_S)
+            with self._listen(killed) as listener:
+                self._serve(listener)
         finally:
             self._stop_all()
-            listener.close()
         return 0
+
+    def _serve(self, listener: socket.socket) -> None:
+        database = self._start_database()
+        welcome = asyncio.run(self._prepared(database))
+        if welcome is None:
+            return
+        self._start_children(listener, database)
+        self._home.announce(
+            {"pid": os.getpid(), "port": self._port, "socket_dir": str(database.socket_dir or "")}
+        )
+        self._wait_until_served()
+        if not self._stopping:
+            _greet(f"http://{self._host}:{self._port}", welcome)
+        while not self._stopping:
+            self._tend()
+            signal.sigtimedwait({signal.SIGCHLD}, _TICK_S)
+
+    async def _prepared(self, database: Database) -> Welcome | None:
+        """None if it is interrupted: what is half done then is done again by the next start."""
+        if self._stopping:
+            return None
+        task = asyncio.ensure_future(prepare(self._home, database, self._clock))
+        loop = asyncio.get_running_loop()
+        self._interrupt = lambda: loop.call_soon_threadsafe(task.cancel)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return None
+        finally:
+            self._interrupt = _nothing
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
+        self._interrupt()
 
-    def _listen(self) -> socket.socket:
+    def _listen(self, killed: Running | None) -> socket.socket:
+        """The listening socket. Workers of a supervisor that was `killed` are given time to leave its port."""
+        deadline_ns = self._clock.monotonic_ns()
+        if killed is not None and killed.port == self._port:
+            deadline_ns += int(_ORPHANS_S * 1_000_000_000)
+        while True:
+            try:
+                return self._bind()
+            except OSError as error:
+                if self._stopping or self._clock.monotonic_ns() >= deadline_ns:
+                    raise StartRefused(
+                        f"Port {self._port} on {self._host} cannot be used ({error.strerror}). "
+                        "Stop what uses it, or choose another one with PORT=."
+                    ) from None
+            signal.sigtimedwait({signal.SIGCHLD}, _TICK_S)
+
+    def _bind(self) -> socket.socket:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((self._host, self._port))
-        except OSError as error:
+            listener.listen(2048)
+        except OSError:
             listener.close()
-            raise StartRefused(
-                f"Port {self._port} on {self._host} cannot be used ({error.strerror}). "
-                "Stop what uses it, or choose another one with PORT=."
-            ) from None
-        listener.listen(2048)
+            raise
         return listener
 
     def _start_database(self) -> Database:
@@ -92,7 +136,7 @@ class Supervisor:
     def _start_children(self, listener: socket.socket, database: Database) -> None:
         metrics = self._home.run / "metrics"
         shutil.rmtree(metrics, ignore_errors=True)
-        metrics.mkdir(parents=True)
+        metrics.mkdir(parents=True, exist_ok=True)
         # Arrival times count from boot, so counters of an earlier boot mean nothing.
         (self._home.run / "rates").unlink(missing_ok=True)
         environment = {
@@ -116,27 +160,52 @@ class Supervisor:
             )
             for index in range(self._workers)
         ]
-        for child in (*self._children, self._billing):
+        for child in self._all:
             child.start()
 
-    def _tend(self) -> None:
-        if self._postgres is not None and not self._postgres.is_running():
-            _say("PostgreSQL has ended; starting it again")
+    def _tend(self) -> list[str]:
+        """Start again what has ended by itself; the names of the children that just did."""
+        self._tend_database()
+        ended = []
+        for child in self._all:
+            if (status := child.tend()) is not None:
+                _say(f"{child.spec.name} has ended with status {status}; starting it again")
+                ended.append(child.spec.name)
+        return ended
+
+    def _tend_database(self) -> None:
+        """Start the server again if it has ended; if that fails, again after a pause, for calls go on meanwhile."""
+        if self._postgres is None or self._postgres.is_running():
+            return
+        if self._clock.monotonic_ns() < self._postgres_due_ns:
+            return
+        _say("PostgreSQL has ended; starting it again")
+        try:
             self._postgres.stop()
             self._postgres.start()
-        for child in (*self._children, self._billing):
-            if child is not None and (status := child.tend()) is not None:
-                _say(f"{child.spec.name} has ended with status {status}; starting it again")
+        except EmbeddedPostgresError as error:
+            _say(f"{error}\nTrying again in {_POSTGRES_PAUSE_S:g} s.")
+            self._postgres_due_ns = self._clock.monotonic_ns() + int(_POSTGRES_PAUSE_S * 1_000_000_000)
 
     def _wait_until_served(self) -> None:
+        ended: Counter[str] = Counter()
         deadline_ns = self._clock.monotonic_ns() + 60_000_000_000
         while not self._stopping and self._clock.monotonic_ns() < deadline_ns:
             if _answers(self._host, self._port):
                 return
-            self._tend()
+            ended.update(self._tend())
+            for name, times in ended.items():
+                if times == _ATTEMPTS:
+                    raise StartRefused(
+                        f"{name} cannot start: it has ended {times} times; the log above says why."
+                    )
             signal.sigtimedwait({signal.SIGCHLD}, 0.05)
         if not self._stopping:
             raise StartRefused("No worker answered within 60 seconds; the log above says why.")
+
+    @property
+    def _all(self) -> tuple[Child, ...]:
+        return (*self._children, self._billing) if self._billing is not None else ()
 
     def _stop_all(self) -> None:
         # Workers first, so that billing ships all they have recorded, then the database that both need.
@@ -146,6 +215,13 @@ class Supervisor:
         self._home.withdraw()
         if self._postgres is not None:
             self._postgres.stop()
+
+
+def _check_settings(environment: Mapping[str, str]) -> None:
+    try:
+        gateway_settings(environment)
+    except InvalidSetting as invalid:
+        raise StartRefused(f"{invalid}.") from invalid
 
 
 def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
@@ -175,6 +251,10 @@ def _greet(address: str, welcome: Welcome) -> None:
         ]
     lines += ["", "Stop with Ctrl-C."]
     print("\n".join(lines), flush=True)  # noqa: T201 - what `make run` prints is its interface
+
+
+def _nothing() -> None:
+    """There is nothing to interrupt."""
 
 
 def _say(text: str) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -16,7 +17,7 @@ import uvloop
 from catalog.vocabulary.logs import log_json
 from gateway.app import Gateway
 from gateway.http_protocol import CallProtocol
-from gateway.settings import Settings, from_environment
+from gateway.settings import InvalidSetting, Settings, from_environment
 
 log = logging.getLogger("gateway")
 
@@ -48,6 +49,9 @@ def _connect(settings: Settings) -> Any:
 async def _serve(settings: Settings, listener: socket.socket) -> int:
     gateway = Gateway(settings, _connect(settings))
     await gateway.start()
+    # What lives as long as the worker is not looked through again with every collection.
+    gc.collect()
+    gc.freeze()
     server = _Server(
         uvicorn.Config(
             gateway.control,
@@ -85,12 +89,16 @@ async def _stop_when_the_journal_fails(gateway: Gateway, server: uvicorn.Server)
 
 
 def main() -> int:
-    """Serve until told to stop; 0 after a clean stop."""
+    """Serve until told to stop; 0 after a clean stop, 2 where the settings cannot be used."""
     parser = argparse.ArgumentParser(prog="gateway")
     parser.add_argument("--fd", type=int, required=True, help="the listening socket")
     arguments = parser.parse_args()
     log_json("gateway")
-    settings = from_environment()
+    try:
+        settings = from_environment()
+    except InvalidSetting as error:
+        log.critical(str(error))
+        return 2
     with socket.socket(fileno=arguments.fd) as listener:
         listener.setblocking(False)
         return uvloop.run(_serve(settings, listener))

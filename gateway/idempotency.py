@@ -31,10 +31,9 @@ async def earlier_reply(unit: UnitOfWork, call: ValidCall) -> Reply | None:
         return None
     if not hmac.compare_digest(stored.request_hash, call.body_hash):
         raise Problem("idempotency-key-reused", "The stored reply under this key answers a different body.")
-    rate = [(name.encode(), value.encode()) for name, value in call.admission.rate_headers]
     return Reply(
         stored.reply.status,
-        [*stored.reply.headers, (b"idempotent-replayed", b"true"), *rate],
+        [*stored.reply.headers, (b"idempotent-replayed", b"true"), *call.admission.rate_headers],
         stored.reply.body,
     )
 

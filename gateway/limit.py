@@ -8,7 +8,7 @@ from catalog.vocabulary.problem import Problem
 from gateway.proofs import Admission, Permit
 from gateway.stores.counters import Counters, Decision
 
-Header = tuple[str, str]
+Header = tuple[bytes, bytes]
 
 
 class RateLimited(Problem):
@@ -61,6 +61,6 @@ class Limiter:
 
 def _headers(rate: Rate, decision: Decision) -> tuple[Header, ...]:
     return (
-        ("ratelimit-policy", rate.policy),
-        ("ratelimit", f'"default";r={decision.remaining};t={decision.reset_s}'),
+        (b"ratelimit-policy", rate.policy.encode()),
+        (b"ratelimit", b'"default";r=%d;t=%d' % (decision.remaining, decision.reset_s)),
     )

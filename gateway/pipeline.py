@@ -124,7 +124,7 @@ class Pipeline:
                     await unit.commit()
                     self._measure(outcome)
                     return reply
-                if unit.lost:
+                if not await unit.roll_back():
                     outcome = failed(call, _away())
         except DatabaseAway:
             outcome = failed(call, _away())

@@ -44,7 +44,7 @@ class Admission(msgspec.Struct, frozen=True, gc=False):
     call_id: UUID
     occurred_at_ns: int
     admitted_ns: int
-    rate_headers: tuple[tuple[str, str], ...]
+    rate_headers: tuple[tuple[bytes, bytes], ...]
 
 
 class ValidCall(msgspec.Struct, frozen=True, gc=False):

@@ -32,12 +32,12 @@ def retry_headers(problem: Problem) -> list[tuple[bytes, bytes]]:
     return [(b"retry-after", str(problem.retry_after_s).encode())]
 
 
-def refuse(problem: Problem, instance: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
+def refuse(problem: Problem, instance: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
     """The reply to a request that never became a metered call."""
     lines = [
         (b"content-type", b"application/problem+json"),
         (b"ordergate-call-id", instance.encode()),
-        *((name.encode(), value.encode()) for name, value in headers),
+        *headers,
         *retry_headers(problem),
     ]
     if problem.type.status == 401:

@@ -24,9 +24,10 @@ def respond(receipt: Receipt) -> Reply:
         (b"ordergate-call-id", call_id.encode()),
         (b"ordergate-units", plain(receipt.units).encode()),
         (b"ordergate-charge", charge.encode()),
+        *admission.rate_headers,
     ]
-    headers += [(name.encode(), value.encode()) for name, value in admission.rate_headers]
-    headers += [(name.encode(), value.encode()) for name, value in admission.permit.operation.headers]
+    for name, value in admission.permit.operation.headers:
+        headers.append((name.encode(), value.encode()))
     if outcome.problem is None:
         return Reply(outcome.status, headers, _encoder.encode(outcome.reply))
     headers += retry_headers(outcome.problem)

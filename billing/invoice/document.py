@@ -90,7 +90,10 @@ async def document(connection: Connection, month: Month) -> Document:
         month.period.first_day,
     )
     if row is None:
-        raise Problem("not-found", f"{month.account_id} has no document for {month.period}.")
+        raise Problem(
+            "not-found",
+            f"{payer.name} has no document for {month.period}: no {month.environment} call of it in that month was recorded.",
+        )
     issued = row["state"] == "issued"
     if issued:
         lines = await frozen_lines(connection, row["id"])

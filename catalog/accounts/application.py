@@ -111,9 +111,9 @@ async def find_application(transaction: Transaction, account: Account, name_or_i
         name_or_id,
     )
     if row is None:
+        known = ", ".join(one.name for one in await list_applications(transaction, account)) or "none"
         raise Problem(
-            "not-found",
-            f"{account.name} has no application {name_or_id!r}; the first one is {DEFAULT_APPLICATION!r}.",
+            "not-found", f"{account.name} has no application {name_or_id!r}; its applications are {known}."
         )
     return _application(row)
 

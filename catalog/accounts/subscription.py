@@ -58,7 +58,9 @@ async def subscribe(
         or not (by_operator or is_shown(published.passport, account))
     ):
         raise invalid(
-            "/service", "reference", f"no service {service!r} is on sale to {account.name}; see the catalogue"
+            "/service",
+            "reference",
+            f"no service {service!r} is on sale to {account.name}; `ordergate services` lists them",
         )
     passport = published.passport
     plan = next((plan for plan in passport.parsed_plans if plan.id == plan_id), None)
@@ -109,7 +111,11 @@ async def end_subscription(
         now,
     )
     if row is None:
-        raise Problem("not-found", f"{account.name} has no current subscription to {service}.")
+        raise Problem(
+            "not-found",
+            f"{account.name} has no current subscription to {service}; `ordergate account show {account.name}` lists those "
+            "it has.",
+        )
     await audit.append(
         transaction, actor, "subscription.end", f"subscription/{row['id']}", {"account": account.id}, now
     )

@@ -11,15 +11,14 @@ ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 
 CALL_PREFIX = "call_"
 
+_FIXED_BITS = 0xF << 76 | 0x3 << 62
+_VERSION_7 = 0x7 << 76 | 0x2 << 62
+
 
 def new_event_id(now_ns: int) -> UUID:
     """A UUIDv7 (RFC 9562, 5.7) of the given moment: 48 bit of milliseconds, then 74 random bits."""
-    millis = now_ns // 1_000_000
-    noise = int.from_bytes(os.urandom(10), "big")
-    value = (millis & 0xFFFF_FFFF_FFFF) << 80
-    value |= 0x7000 << 64 | (noise & 0x0FFF) << 64
-    value |= 0x8000_0000_0000_0000 | (noise >> 12) & 0x3FFF_FFFF_FFFF_FFFF
-    return UUID(int=value)
+    value = now_ns // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
+    return UUID(int=value & ~_FIXED_BITS | _VERSION_7)
 
 
 def event_id_floor(moment: datetime) -> UUID:

@@ -75,7 +75,7 @@ def create(
     plans: tuple[tuple[str, str], ...],
     as_json: bool,
 ) -> None:
-    """Open an account that can call at once: with an application, subscribed to every service that fits it."""
+    """Open an account that can call at once. It has an application and subscribes to every service that fits it."""
 
     async def work(transaction: Transaction, by: By) -> OpenedAccount:
         return await open_account(
@@ -123,7 +123,7 @@ def list_(as_json: bool) -> None:
 @click.argument("account")
 @json_option
 def show(account: str, as_json: bool) -> None:
-    """One account, by name or id: applications, subscriptions and keys."""
+    """One account with applications, subscriptions and keys."""
 
     async def work(transaction: Transaction) -> AccountView:
         found = await find_account(transaction, account)
@@ -172,7 +172,7 @@ def _section(columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> No
 @click.option("--address", required=True, help="The postal address; lines may be separated by line breaks.")
 @click.option("--tax-id", required=True)
 def profile(account: str, legal_name: str, address: str, tax_id: str) -> None:
-    """Say who invoices are addressed to; an external account is not invoiced without it."""
+    """Say who invoices are addressed to. An external account is not invoiced without it."""
 
     async def work(transaction: Transaction, by: By) -> None:
         found = await find_account(transaction, account)
@@ -205,7 +205,7 @@ def subscribe(account: str, plans: tuple[tuple[str, str], ...]) -> None:
 @click.argument("account")
 @click.argument("service")
 def unsubscribe(account: str, service: str) -> None:
-    """End an account's subscription to a service now; what was used is still billed."""
+    """End a subscription to a service now. What was used is still billed."""
 
     async def work(transaction: Transaction, by: By) -> None:
         found = await find_account(transaction, account)

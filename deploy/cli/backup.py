@@ -15,7 +15,7 @@ _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 @click.command()
 @click.argument("directory", metavar="DIR", type=_DIRECTORY)
 def backup(directory: Path) -> None:
-    """Write everything needed to stand up again into DIR: database, journals and secrets. Calls go on meanwhile."""
+    """Write all that is needed to stand up again. Database, journals and secrets, into DIR; calls go on meanwhile."""
     current = session()
     settings = current.settings
     try:
@@ -31,7 +31,7 @@ def backup(directory: Path) -> None:
 @click.command()
 @click.argument("directory", metavar="DIR", type=_DIRECTORY)
 def restore(directory: Path) -> None:
-    """Stand up a backup in an empty ORDERGATE_HOME (and an empty database, with ORDERGATE_DATABASE_URL)."""
+    """Stand up a backup in an empty ORDERGATE_HOME. With ORDERGATE_DATABASE_URL that database is empty, too."""
     settings = session().settings
     try:
         with working("restoring"):

@@ -28,7 +28,7 @@ from deploy.served import served_by_journals
 )
 @json_option
 def reconcile(books: tuple[Path, ...], as_json: bool) -> None:
-    """Compare the books with each other; the last line is the result of the live ones. Exit status 1 if they differ."""
+    """Compare the books with each other. The last line is that of the live ones; exit status 1 if any differ."""
     current = session()
     journals = current.settings.home.journals
 
@@ -67,7 +67,7 @@ def reconcile(books: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--verify", "compare_only", is_flag=True, required=True, help="Compare with what is stored.")
 @json_option
 def rebuild(compare_only: bool, as_json: bool) -> None:
-    """Work out usage, rating, ledger and documents again from the journals and compare them with what is stored."""
+    """Work everything out again from the journals. Usage, rating, ledger and documents are compared with what is stored."""
     assert compare_only, "click requires the flag"
     current = session()
 

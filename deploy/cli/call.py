@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import secrets
 import sys
 from typing import Any
@@ -14,8 +15,12 @@ from atomic_services.registry import built_in_passport
 from catalog.passport import OperationEntry
 from deploy.cli.output import json_option, print_json
 from deploy.cli.session import Session, session
+from deploy.demo.keys import read_keys
 
 _TIMEOUT_S = 130
+_OPERATION = re.compile(r"[a-z0-9-]+/[a-z0-9-]+")
+# What a header can carry.
+_VISIBLE = re.compile(r"[!-~]+")
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -45,19 +50,23 @@ def call(
     idempotency_key: str | None,
     as_json: bool,
 ) -> None:
-    """One call, pretty-printed with its charge. `-` reads the JSON from stdin. Exit status 1 if it was refused."""
-    service, slash, name = operation.partition("/")
-    if not slash or not service or not name or "/" in name:
+    """One call, pretty-printed with its charge. `-` reads the JSON from stdin; exit status 1 if it was refused."""
+    if not _OPERATION.fullmatch(operation):
         raise click.UsageError("write SERVICE/OPERATION, such as address/validate")
+    service, _, name = operation.partition("/")
     text = sys.stdin.read() if body == "-" else body
     try:
         json.loads(text)
     except ValueError as error:
         raise click.UsageError(f"the body is not JSON: {error}") from None
     current = session()
+    credential = key or _key(current)
+    for what, value in (("key", credential), ("idempotency key", idempotency_key or "-")):
+        if not _VISIBLE.fullmatch(value):
+            raise click.UsageError(f"the {what} is one word of visible ASCII characters; copy it again")
     passport = built_in_passport(service)
     headers = {
-        "Authorization": f"Bearer {key or _key(current)}",
+        "Authorization": f"Bearer {credential}",
         "Content-Type": "application/json",
         "Accept": "application/json",
     }
@@ -80,9 +89,9 @@ def _takes_idempotency_key(entry: OperationEntry | None) -> bool:
 def _key(current: Session) -> str:
     if current.settings.key is not None:
         return current.settings.key
-    local = current.settings.home.secrets / "demo-key"
-    if local.exists():
-        return local.read_text("ascii").strip()
+    for kept in read_keys(current.settings.home):
+        if kept.environment == "live":
+            return kept.key
     raise click.ClickException(
         "There is no key to call with. Make one with `ordergate key create ACCOUNT` and give it with --key or ORDERGATE_KEY."
     )
@@ -98,11 +107,15 @@ def _address(current: Session) -> str:
 
 
 def _post(address: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError as error:
+        raise click.UsageError(f"the address {address!r} cannot be read: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise click.UsageError("an address begins with http:// or https://")
+        raise click.UsageError("an address begins with http:// or https:// and names a host")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
+    connection = kind(parts.hostname, port, timeout=_TIMEOUT_S)
     try:
         connection.request("POST", parts.path.rstrip("/") + path, body, headers)
         response = connection.getresponse()
@@ -140,4 +153,6 @@ def _problem(answer: Answer) -> str:
     if not isinstance(answer.reply, dict):
         return f"status {answer.status}: {answer.reply}"
     title, detail = answer.reply.get("title", ""), answer.reply.get("detail", "")
-    return f"{answer.status} {title}: {detail}"
+    # Where fields are named, each says what to do about it.
+    remedy = "" if answer.reply.get("errors") else f" {answer.reply.get('remedy', '')}"
+    return f"{answer.status} {title}: {detail}{remedy}"

@@ -26,7 +26,7 @@ from deploy.cli.session import Session, session
 @click.argument("period", type=PERIOD)
 @json_option
 def close(period: Period, as_json: bool) -> None:
-    """Close a month: final rating and a document for every account. Doing it again changes nothing."""
+    """Close a month. Final rating and a document for every account; doing it again changes nothing."""
     current = session()
 
     async def work(pool: asyncpg.Pool) -> CloseReport:
@@ -66,7 +66,7 @@ def _print_close(current: Session, report: CloseReport) -> None:
         click.echo(
             f"{names[left.account_id]}: the {left.environment} document of {left.period} stays a draft; {why}"
         )
-    for open_ in report.not_ended:
+    for open_ in sorted(report.not_ended, key=lambda one: names[one.account_id]):
         click.echo(
             f"{names[open_.account_id]}: {report.period} ends on {rfc3339(open_.ends_at)} ({open_.timezone})"
         )
@@ -81,16 +81,24 @@ def _print_close(current: Session, report: CloseReport) -> None:
 @click.argument("period", type=PERIOD)
 @click.option("--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True)
 @click.option("--env", "environment", type=click.Choice(ENVIRONMENTS), default="live", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of stdout.")
-def statement(account: str, period: Period, form: str, environment: Environment, output: Path | None) -> None:
-    """The statement or invoice of ACCOUNT (name or id) for a month; a draft until the month is closed."""
+def statement(
+    account: str,
+    period: Period,
+    form: str,
+    environment: Environment,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """The statement or invoice of a month. A draft until it is closed; ACCOUNT is a name or an id."""
 
     async def work(transaction: Transaction) -> Document:
         payer = await find_account(transaction, account)
         return await document(transaction, Month(payer.id, environment, period))
 
     found = session().read(work)
-    content = to_json(found) if form == "json" else to_csv(found).encode()
+    content = to_json(found) if as_json or form == "json" else to_csv(found).encode()
     if output is None:
         sys.stdout.buffer.write(content)
     else:

@@ -25,6 +25,10 @@ def explanation(error: Exception) -> str | None:
             return str(error)
         case asyncpg.PostgresError() if isinstance(error, _NO_SCHEMA):
             return f"The database has no schema of this version ({error}). Start it once with `ordergate up`."
+        case asyncpg.ClientConfigurationError():
+            return f"ORDERGATE_DATABASE_URL cannot be used: {error}. Write postgresql://user:password@host:5432/database."
+        case OSError() if error.filename is not None:
+            return f"{error.filename}: {error.strerror}. Check the path and who may read and write there."
         case asyncpg.PostgresError() | asyncpg.InterfaceError() | OSError():
             return f"{str(error) or type(error).__name__}. `ordergate doctor` looks for the cause."
         case _:

@@ -8,6 +8,7 @@ import click
 
 from billing.journal import Report, journal_directories
 from billing.journal import verify as verify_journal
+from billing.journal.directory import LOCK_FILE
 from deploy.cli.output import json_option, print_json, working
 
 
@@ -20,15 +21,26 @@ def journal() -> None:
 @click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @json_option
 def verify(directory: Path, as_json: bool) -> None:
-    """Check a journal, or every journal under DIR, and name the case of each damage. Nothing is changed."""
+    """Check a journal, or all under DIR. Names the case of each damage; nothing is changed."""
     with working(f"verifying {directory}"):
         reports = [verify_journal(found) for found in journal_directories(directory) or [directory]]
+    if reports[0].directory == directory and _is_something_else(reports[0]):
+        raise click.ClickException(
+            f"{directory} holds no journal. Name a journal, such as ORDERGATE_HOME/journals/worker-000, "
+            "or the folder of all of them."
+        )
     if as_json:
         print_json([_plain(report) for report in reports])
     else:
         for report in reports:
             _print(report)
     sys.exit(max(report.exit_code for report in reports))
+
+
+def _is_something_else(report: Report) -> bool:
+    """Whether a folder that holds something holds nothing of a journal: whoever mistyped its name must not read `sound`."""
+    nothing = [finding.case.name for finding in report.findings] == ["empty-directory"]
+    return nothing and any(report.directory.iterdir()) and not (report.directory / LOCK_FILE).exists()
 
 
 def _print(report: Report) -> None:

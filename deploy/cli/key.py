@@ -1,16 +1,24 @@
 """`ordergate key …`: credentials."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import click
 import msgspec
 
-from catalog.accounts.account import find_account
-from catalog.accounts.application import DEFAULT_APPLICATION, find_application
+from catalog.accounts.account import Account, find_account
+from catalog.accounts.application import (
+    DEFAULT_APPLICATION,
+    Application,
+    find_application,
+    list_applications,
+)
 from catalog.transaction import Transaction
 from catalog.vocabulary.ids import ENVIRONMENTS, Environment
 from deploy.cli.output import json_option, print_json, print_table
 from deploy.cli.session import By, session
 from gateway.stores.keys import ALL_SCOPES, KeyEntry, create_key, list_keys, revoke_key
-from gateway.stores.peppers import load_peppers
+from gateway.stores.peppers import load_peppers, pepper_file
 
 
 class NewKey(msgspec.Struct, frozen=True):
@@ -28,14 +36,14 @@ def key() -> None:
 @key.command()
 @click.argument("account")
 @click.option("--env", "environment", type=click.Choice(ENVIRONMENTS), default="live", show_default=True)
-@click.option("--application", default=DEFAULT_APPLICATION, show_default=True, help="Name or id.")
+@click.option("--application", help="Name or id; the only one by default, or `default` where there are more.")
 @click.option("--scope", "scopes", multiple=True, help="stock/reserve, stock/* or *; everything by default.")
 @click.option("--label", default="", help="What the key is for.")
 @json_option
 def create(
     account: str,
     environment: Environment,
-    application: str,
+    application: str | None,
     scopes: tuple[str, ...],
     label: str,
     as_json: bool,
@@ -45,14 +53,14 @@ def create(
 
     async def work(transaction: Transaction, by: By) -> NewKey:
         owner = await find_account(transaction, account)
-        program = await find_application(transaction, owner, application)
+        program = await _application(transaction, owner, application)
         entry, secret = await create_key(
             transaction,
             owner,
             program,
             environment,
             scopes or ALL_SCOPES,
-            load_peppers(current.settings.home_path),
+            await _peppers(transaction, current.settings.home_path),
             actor=by.actor,
             now=by.now,
             label=label,
@@ -68,10 +76,35 @@ def create(
     click.echo(f"Keep it now: it cannot be shown again. Its id is {made.entry.public_id}.", err=True)
 
 
+async def _application(transaction: Transaction, owner: Account, named: str | None) -> Application:
+    """The one that was named; else the only one, or the one that an account is opened with."""
+    if named is not None:
+        return await find_application(transaction, owner, named)
+    applications = await list_applications(transaction, owner)
+    for one in applications:
+        if len(applications) == 1 or one.name == DEFAULT_APPLICATION:
+            return one
+    names = ", ".join(one.name for one in applications)
+    raise click.ClickException(
+        f"{owner.name} has several applications; name one with --application: {names}."
+    )
+
+
+async def _peppers(transaction: Transaction, home: Path) -> Mapping[int, bytes]:
+    """The installation's peppers; another folder beside the same database would get new ones, and its keys never work."""
+    if not pepper_file(home).exists() and await transaction.fetchval(
+        "SELECT EXISTS (SELECT FROM gateway.api_key)"
+    ):
+        raise click.ClickException(
+            f"{home} does not hold the secrets of this installation: set ORDERGATE_HOME as for `ordergate up`."
+        )
+    return load_peppers(home)
+
+
 @key.command()
 @click.argument("key_id", metavar="ID")
 def revoke(key_id: str) -> None:
-    """Revoke a key for ever, by its id or the key itself; it is refused within a second."""
+    """Revoke a key for ever. ID is its id or the key itself; it is refused within a second."""
 
     async def work(transaction: Transaction, by: By) -> KeyEntry:
         return await revoke_key(transaction, key_id, actor=by.actor, now=by.now)

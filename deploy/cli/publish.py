@@ -27,9 +27,9 @@ _Result = Publication | Submission | None
 )
 @json_option
 def publish(paths: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
-    """Validate and publish passports: files, or folders with a passport.yaml each. All of them, or none.
+    """Validate and publish passports. All that are named, or none.
 
-    With ORDERGATE_REVIEW=required they are submitted for review: see `ordergate review`.
+    PATH is a passport's file, or a folder with a passport.yaml in it or below. With ORDERGATE_REVIEW=required they are submitted for review: see `ordergate review`.
     """
     passports = _read_all(paths)
     current = session()

@@ -9,6 +9,6 @@ from billing.rate.cases import answer_lines
 
 @click.command()
 def rate() -> None:
-    """Price cases: JSON lines on stdin, an answer with amount and lines for each on stdout."""
+    """Answer pricing cases on stdin. Each is a JSON line; its answer is one, too, with amount and lines."""
     for line in answer_lines(sys.stdin):
         click.echo(line)

@@ -24,7 +24,10 @@ class SubmissionView(msgspec.Struct, frozen=True):
 
 @click.group()
 def review() -> None:
-    """Passports that wait for a second person (ORDERGATE_REVIEW=required)."""
+    """Passports that wait for a second person.
+
+    `ordergate publish` submits them where ORDERGATE_REVIEW=required.
+    """
 
 
 @review.command(name="list")
@@ -89,7 +92,7 @@ def _text(value: object) -> str:
 @click.argument("submission_id", metavar="ID")
 @json_option
 def approve(submission_id: str, as_json: bool) -> None:
-    """Publish what was submitted; refused for the person who submitted it."""
+    """Publish what somebody else submitted."""
 
     async def work(transaction: Transaction, by: By) -> Publication:
         found = await reviews.find_submission(transaction, submission_id)
@@ -112,7 +115,7 @@ def approve(submission_id: str, as_json: bool) -> None:
 @click.argument("submission_id", metavar="ID")
 @click.option("--reason", required=True, help="What is wrong, for whoever submitted it.")
 def reject(submission_id: str, reason: str) -> None:
-    """End a submission without publishing it; whoever submitted it may withdraw it so."""
+    """End a submission unpublished. Whoever submitted it may withdraw it so."""
 
     async def work(transaction: Transaction, by: By) -> Submission:
         return await reviews.reject(transaction, submission_id, reason, by.actor, by.now)

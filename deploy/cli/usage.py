@@ -19,7 +19,7 @@ from deploy.cli.session import session
 @click.option("--env", "environment", type=click.Choice(ENVIRONMENTS), default="live", show_default=True)
 @json_option
 def usage(account: str, period: Period | None, environment: Environment, as_json: bool) -> None:
-    """Calls, billable units and money of ACCOUNT (name or id) so far, by service."""
+    """Calls, units and money of a month so far. ACCOUNT is a name or an id."""
     current = session()
 
     async def work(transaction: Transaction) -> UsageView:

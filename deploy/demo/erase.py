@@ -8,12 +8,13 @@ from graphlib import TopologicalSorter
 import asyncpg
 
 from billing.rollup.recompute import recompute
+from billing.rollup.usage_hour import KEY_LIST, SUM_LIST
 
 # Every table with an account's rows, so that tables of later versions are found too.
 _TABLES = """
-    SELECT attrelid::regclass::text AS name FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-     WHERE attname = 'account_id' AND relkind IN ('r', 'p') AND NOT relispartition
-       AND relnamespace = ANY(ARRAY['catalog', 'gateway', 'billing', 'stock']::regnamespace[])
+    SELECT attrelid::regclass::text AS name
+      FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace
+     WHERE attname = 'account_id' AND relkind IN ('r', 'p') AND NOT relispartition AND nspname !~ '^pg_'
 """
 _REFERENCES = """
     SELECT conrelid::regclass::text AS referrer, confrelid::regclass::text AS referred FROM pg_constraint
@@ -24,16 +25,17 @@ _TRANSACTIONS = "billing.ledger_transaction"
 # A document's rows refer to it, and a transaction's postings to the transaction.
 _BOOKS = ("billing.unrated", "billing.rated_line", "billing.invoice_line", "billing.invoice")
 _POSTED = "CREATE TEMPORARY TABLE erased ON COMMIT DROP AS SELECT DISTINCT transaction_id AS id FROM billing.posting WHERE account_id = ANY($1)"
-_HOURS = """
-    INSERT INTO billing.usage_hour SELECT * FROM pg_temp.recomputed_usage_hour WHERE account_id = ANY($1)
-"""
+_HOURS = f"""
+    INSERT INTO billing.usage_hour ({KEY_LIST}, {SUM_LIST})
+    SELECT {KEY_LIST}, {SUM_LIST} FROM pg_temp.recomputed_usage_hour WHERE account_id = ANY($1)
+"""  # noqa: S608 - constants of billing
 _MARK = """
     INSERT INTO billing.unrated SELECT DISTINCT account_id, environment, period FROM billing.usage_hour
      WHERE account_id = ANY($1)
 """
 _STILL_USED = """
-    SELECT id FROM unnest($1::text[]) AS id
-     WHERE EXISTS (SELECT FROM billing.usage_event WHERE payer = id OR account_id = id) ORDER BY id
+    SELECT candidate FROM unnest($1::text[]) AS candidate
+     WHERE EXISTS (SELECT FROM billing.usage_event WHERE payer = candidate OR account_id = candidate) ORDER BY 1
 """
 # A series without documents begins anew; one that has some keeps its counter, for a number is never given twice.
 _NUMBERS = """
@@ -89,7 +91,7 @@ async def erase_usage(owner: asyncpg.Connection, accounts: Sequence[str], until:
     await owner.execute(_HOURS, accounts)
     await owner.execute(_MARK, accounts)
     rows = await owner.fetch(_STILL_USED, accounts)
-    return [row["id"] for row in rows]
+    return [row["candidate"] for row in rows]
 
 
 async def erase_accounts(owner: asyncpg.Connection, accounts: Sequence[str]) -> None:

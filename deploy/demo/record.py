@@ -39,11 +39,11 @@ async def record(home: Home, events: Iterable[UsageEvent], clock: Clock) -> None
 
 
 def drop_journal(home: Home) -> None:
-    """Remove the journal: a crash leaves it whole or not at all."""
-    unfinished = _unfinished(home)
-    shutil.rmtree(unfinished, ignore_errors=True)
-    _rename(demo_journal(home), unfinished)
-    shutil.rmtree(unfinished)
+    """Remove the journal, finished or not: a crash leaves it whole or without its name."""
+    shutil.rmtree(_unfinished(home), ignore_errors=True)
+    if demo_journal(home).exists():
+        _rename(demo_journal(home), _unfinished(home))
+        shutil.rmtree(_unfinished(home))
 
 
 def _unfinished(home: Home) -> Path:

@@ -61,9 +61,9 @@ async def remove_demo(home: Home, database: Database, actor: str, clock: Clock) 
 async def forget_files(home: Home, database: Database) -> None:
     """Remove the journal and the keys of a demo that is out of the database; nothing where that was done."""
     directory = demo_journal(home)
-    if directory.exists():
-        journal_id = Lane(directory, None).journal_id()
-        drop_journal(home)
+    journal_id = Lane(directory, None).journal_id() if directory.exists() else None
+    drop_journal(home)
+    if journal_id is not None:
         # Last: without its offset a journal would be shipped again.
         owner = await asyncpg.connect(**database.as_role(OWNER, _SETTINGS))
         try:

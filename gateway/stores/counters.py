@@ -47,7 +47,7 @@ class SharedCounters:
         if os.fstat(self._file).st_size < SLOTS * _SLOT.size:
             os.ftruncate(self._file, SLOTS * _SLOT.size)
         self._map = mmap.mmap(self._file, SLOTS * _SLOT.size)
-        self._digests: dict[bytes, bytes] = {}
+        self._places: dict[bytes, tuple[bytes, int]] = {}
 
     def close(self) -> None:
         """Unmap."""
@@ -59,11 +59,10 @@ class SharedCounters:
         window_ns = window_s * 1_000_000_000
         interval_ns = window_ns // quantity
         tolerance_ns = window_ns - interval_ns
-        digest = self._digests.get(key)
-        if digest is None:
-            digest = self._digests[key] = blake2b(key, digest_size=16).digest()
-        home = int.from_bytes(digest[:4], "little") % (SLOTS - _PROBES)
-        start = home * _SLOT.size
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = _place(key)
+        digest, start = place
         # Probe ranges of different keys overlap, so the lock covers the whole range that may be written.
         fcntl.lockf(self._file, fcntl.LOCK_EX, _SPAN, start)
         try:
@@ -93,6 +92,12 @@ class SharedCounters:
             return free, digest, 0
         # Sixteen busy neighbours: count on the slot that frees first. Stricter for both, never above the policy.
         return soonest, soonest_holder, soonest_ns
+
+
+def _place(key: bytes) -> tuple[bytes, int]:
+    """The name of a key's slot, and the offset at which the search for it begins."""
+    digest = blake2b(key, digest_size=16).digest()
+    return digest, int.from_bytes(digest[:4], "little") % (SLOTS - _PROBES) * _SLOT.size
 
 
 def _seconds(nanoseconds: int) -> int:

@@ -7,9 +7,14 @@ from pathlib import Path
 import msgspec
 
 
+def pepper_file(home: Path) -> Path:
+    """Where they are kept."""
+    return home / "secrets" / "pepper.json"
+
+
 def load_peppers(home: Path) -> dict[int, bytes]:
     """Version -> 256-bit pepper. The first start makes version 1; a rotation adds a version and keeps the old ones."""
-    path = home / "secrets" / "pepper.json"
+    path = pepper_file(home)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         _create(path, {1: secrets.token_bytes(32)})

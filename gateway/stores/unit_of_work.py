@@ -8,10 +8,10 @@ from typing import Any
 import asyncpg
 
 from catalog.vocabulary.problem import Problem
+from gateway.stores.failures import DATABASE_FAILURES, is_away, is_lost
 
 _ACCOUNT_ID = re.compile(r"[a-z0-9_-]+")
 _ACQUIRE_TIMEOUT_S = 2.0
-_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class DatabaseAway(Exception):
@@ -34,8 +34,8 @@ class UnitOfWork:
         """Make all of it durable. If the connection is lost here the outcome is unknown: `Problem` unavailable."""
         try:
             done = await self.connection.execute("COMMIT")
-        except _FAILURES as error:
-            if not _is_away(self.connection, error):
+        except DATABASE_FAILURES as error:
+            if not is_away(self.connection, error):
                 raise
             raise Problem(
                 "unavailable",
@@ -47,10 +47,13 @@ class UnitOfWork:
             "PostgreSQL answers ROLLBACK where a statement had failed, and nothing is kept"
         )
 
-    @property
-    def lost(self) -> bool:
-        """Whether the connection is gone."""
-        return _is_lost(self.connection)
+    async def roll_back(self) -> bool:
+        """Take everything back; False if the connection was lost, which takes it back as well."""
+        try:
+            await self.connection.execute("ROLLBACK")
+        except DATABASE_FAILURES:
+            return False
+        return True
 
 
 class UnitsOfWork:
@@ -71,7 +74,7 @@ class UnitsOfWork:
         )
         try:
             connection = await self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S)
-        except _FAILURES as error:
+        except DATABASE_FAILURES as error:
             raise DatabaseAway from error
         try:
             try:
@@ -79,12 +82,12 @@ class UnitsOfWork:
                 await connection.execute(
                     f"BEGIN; SET LOCAL ordergate.account = '{account_id}'; SAVEPOINT effect"
                 )
-            except _FAILURES as error:
+            except DATABASE_FAILURES as error:
                 raise DatabaseAway from error
             try:
                 yield UnitOfWork(connection)
-            except _FAILURES as error:
-                if not _is_away(connection, error):
+            except DATABASE_FAILURES as error:
+                if not is_away(connection, error):
                     raise
                 raise DatabaseAway from error
         finally:
@@ -113,26 +116,13 @@ async def open_pool(connect: Mapping[str, Any], size: int) -> asyncpg.Pool:
 async def _give_back(pool: asyncpg.Pool, connection: Any) -> None:
     """Roll back what was not committed, so that nothing is left open for the next call."""
     try:
-        if not _is_lost(connection) and connection.is_in_transaction():
+        if not is_lost(connection) and connection.is_in_transaction():
             await connection.execute("ROLLBACK")
-    except _FAILURES:
-        if not _is_lost(connection):
+    except DATABASE_FAILURES:
+        if not is_lost(connection):
             connection.terminate()
     finally:
         await pool.release(connection)
-
-
-def _is_away(connection: Any, error: Exception) -> bool:
-    """Whether a statement failed because the server is gone or does not answer, not because of what it asked."""
-    return isinstance(error, OSError) or _is_lost(connection)
-
-
-def _is_lost(connection: Any) -> bool:
-    try:
-        return bool(connection.is_closed())
-    except asyncpg.InterfaceError:
-        # The pool takes a connection back when it breaks, and then nothing can be asked of it any more.
-        return True
 
 
 async def _leave_as_it_is(_: Any) -> None:

@@ -7,12 +7,15 @@ ended, its wait status. Importing once and forking often is ten times as fast as
 import os
 import sys
 
+from litestar import Litestar
+
 from atomic_services.registry import SERVICES
 from gateway.__main__ import main as serve
 
 
 def main() -> None:
     """See above."""
+    Litestar([])  # its plugins are imported when the first application is made
     for service in SERVICES.values():
         if service.prepare is not None:
             service.prepare()

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -61,7 +61,7 @@ def until(condition: Callable[[], bool], seconds: float, what: str) -> float:
 class Product:
     """One installation in a folder of its own. Only processes that it has started itself are ever signalled."""
 
-    def __init__(self, folder: Path, workers: int = 2, **variables: str) -> None:
+    def __init__(self, folder: Path, workers: int = 2, variables: Mapping[str, str] | None = None) -> None:
         """`variables` are added to the environment of every process."""
         self.home = Home(folder / "home")
         self.port = free_port()
@@ -70,7 +70,7 @@ class Product:
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ORDERGATE_")},
             "ORDERGATE_HOME": str(self.home.path),
-            **variables,
+            **(variables or {}),
         }
         self._up: subprocess.Popen[bytes] | None = None
 
@@ -107,6 +107,13 @@ class Product:
             return running is not None and running.pid == supervisor.pid and self.is_ready()
 
         return until(serves, _READY_S, "the product serves")
+
+    def spawn_and_wait(self) -> int:
+        """Start `ordergate up` where it is expected to end by itself; its exit status."""
+        try:
+            return self.spawn().wait(60)
+        finally:
+            self.end()
 
     def stop(self) -> int:
         """Ctrl-C; the exit status."""

@@ -170,7 +170,7 @@ async def test_a_worker_killed_at_any_statement_leaves_all_or_nothing_and_the_re
         await workers.start()
         proxy.on_break = workers.kill
         # The commit is the last of them.
-        for statement in reversed(points(commit, 5)):
+        for statement in reversed(points(commit, 3)):
             proxy.break_at(commit + 1 - statement)
             with pytest.raises(httpx.TransportError):
                 await workers.call(key, "stock/adjust", _RECEIVED, f"key-{statement}")

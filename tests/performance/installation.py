@@ -130,7 +130,7 @@ async def _prepare(home: Home, database: Database, clock: Clock) -> tuple[Opened
 
 def _answers(port: int) -> bool:
     try:
-        with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as reply:  # noqa: S310 - our own worker
+        with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as reply:
             return bool(reply.status == 200)
     except (URLError, OSError):
         return False

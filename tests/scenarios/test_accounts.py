@@ -161,7 +161,7 @@ async def test_subscriptions_are_refused_with_rule_and_remedy(gateway_pool: asyn
         return error.pointer, error.rule, error.detail
 
     assert await refusal("nothing", "inside") == (
-        "/service", "reference", "no service 'nothing' is on sale to bu-01; see the catalogue",
+        "/service", "reference", "no service 'nothing' is on sale to bu-01; `ordergate services` lists them",
     )  # fmt: skip
     assert (await refusal("hidden", "inside"))[:2] == ("/service", "reference")
     assert await refusal("echo", "none") == (

@@ -1,11 +1,13 @@
 """The `ordergate` command against a real database: what it prints, what it refuses and how it exits."""
 
+import asyncio
 import csv
 import io
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,13 +17,17 @@ from click.testing import CliRunner, Result
 from ruamel.yaml import YAML
 
 from atomic_services.registry import built_in_passports
+from catalog.accounts.account import find_account
+from catalog.accounts.application import create_application
 from deploy.cli import main
 from deploy.database import Database
+from deploy.installation import acting
 from tests.passports import echo_document
 
 Run = Callable[..., Result]
 BENCH = Path("atomic_services/bench/passport.yaml")
 PROJECT = Path(__file__).parents[2]
+NOW = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -84,6 +90,76 @@ def test_a_bad_passport_changes_nothing_and_says_file_field_rule_and_remedy(run:
     assert json.loads(run("services", "--json").output) == []
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "refusal"),
+    [
+        (
+            "model: per_unit",
+            "model: per_moon",
+            "/plans/0/prices/0/model: no price model 'per_moon'; known are",
+        ),
+        (
+            'unit_price: "0"',
+            "unit_price: 0.05",
+            "/unit_price: numbers are decimal strings: write it in quotes",
+        ),
+        ("currency: CNY", "currency: RMB", "/plans/0/prices/0/currency: use an ISO 4217 code"),
+        (
+            "version: 1.0.0",
+            "version: 1.0",
+            "/version: expected `str`, got `float`; write it in quotes [type]",
+        ),
+        (
+            "lifecycle: published",
+            "lifecycle: &state published",
+            "/: write values out instead of using anchors",
+        ),
+        (
+            "criticality: support",
+            "criticality: *x",
+            "/: write values out instead of using anchors and aliases",
+        ),
+        (
+            "criticality: support",
+            "visibility: private",
+            '/: this is not YAML 1.2 in line 10: found duplicate key "vis',
+        ),
+        (
+            "criticality: support",
+            "criticality: \x01",
+            "/: this is not YAML 1.2: unacceptable character #x0001",
+        ),
+        (
+            "criticality: support",
+            "criticality: support # " + 300_000 * "x",
+            "/: a passport is at most 256 KiB [size]",
+        ),
+        ("criticality: support", "colour: red", "[unknown-field]"),
+    ],
+    ids=[
+        "model",
+        "number",
+        "currency",
+        "version",
+        "anchor",
+        "alias",
+        "duplicate",
+        "binary",
+        "huge",
+        "unknown",
+    ],
+)
+def test_a_passport_with_a_slip_is_told_field_rule_and_remedy(
+    run: Run, tmp_path: Path, before: str, after: str, refusal: str
+) -> None:
+    text = (PROJECT / BENCH).read_text("utf-8")
+    assert before in text
+    path = tmp_path / "passport.yaml"
+    path.write_text(text.replace(before, after), "utf-8")
+    assert f"{path}: " in (error := run("publish", str(path), fails=1).stderr)
+    assert refusal in error
+
+
 @pytest.fixture
 def published(run: Run) -> Run:
     run("publish", *(str(PROJECT / "atomic_services" / one.service) for one in built_in_passports()))
@@ -108,6 +184,27 @@ def test_an_account_is_opened_with_plans_and_a_key_that_is_printed_alone(publish
     assert shown["keys"][0]["revoked_at"] is not None
     assert "revoked" in run("account", "show", "bu-01").output
     assert [one["name"] for one in json.loads(run("account", "list", "--json").output)] == ["bu-01"]
+
+
+def test_a_key_belongs_to_the_only_application_or_to_the_one_that_is_named(
+    published: Run, database: Database
+) -> None:
+    run = published
+
+    async def add(name: str) -> None:
+        async with acting(database) as transaction:
+            account = await find_account(transaction, "bu-01")
+            await create_application(transaction, account, name, "tests", NOW)
+
+    run("account", "create", "bu-01")
+    run("key", "create", "bu-01")
+    asyncio.run(add("shop"))
+    run("key", "create", "bu-01")
+    run("key", "create", "bu-01", "--application", "shop")
+    refused = run("key", "create", "bu-01", "--application", "till", fails=1).stderr
+    assert "bu-01 has no application 'till'; its applications are default, shop." in refused
+    applications = [key["application_id"] for key in json.loads(run("key", "list", "bu-01", "--json").output)]
+    assert len(set(applications)) == 2
 
 
 def test_an_account_chooses_its_plans(published: Run) -> None:
@@ -143,6 +240,9 @@ def test_an_account_chooses_its_plans(published: Run) -> None:
         ),
         (("call", "bench/echo", "--key", "k"), "Start it with `ordergate up`"),
         (("restore", "/nowhere"), "is not a whole backup"),
+        (("journal", "verify", str(PROJECT / "deploy")), "holds no journal. Name a journal"),
+        (("review", "approve", "none"), "There is no submission 'none'; `ordergate review list`"),
+        (("statement", "nobody", "2026-01"), "There is no account 'nobody'"),
     ],
 )
 def test_what_cannot_be_done_is_one_paragraph_on_stderr_and_exit_status_1(
@@ -166,6 +266,12 @@ def test_what_cannot_be_done_is_one_paragraph_on_stderr_and_exit_status_1(
         ("statement", "bu", "2026-11", "--format", "docx"),
         ("call", "validate"),
         ("call", "bench/echo", "{"),
+        ("call", "bench/echo two", "{}"),
+        ("call", "bench/echo", "--key", "密钥"),
+        ("call", "bench/echo", "--key", "k", "--idempotency-key", "two words"),
+        ("call", "bench/echo", "--key", "k", "--address", "ftp://orders.example"),
+        ("call", "bench/echo", "--key", "k", "--address", "http://127.0.0.1:port"),
+        ("review", "reject", "none"),
         ("rebuild",),
     ],
 )
@@ -234,3 +340,25 @@ def test_a_pipe_gets_whole_cells_and_no_colours(published: Run) -> None:
     assert rows[0].split() == ["service", "version", "state", "visibility", "operations", "name"]
     assert "\x1b" not in "".join(rows)
     assert all(len(next(csv.reader(io.StringIO(row)))) >= 1 for row in rows)
+
+
+def test_help_and_looking_load_no_migrations() -> None:
+    script = (
+        "import sys; from deploy.cli import main; main(['--help'], standalone_mode=False); "
+        "assert not {'alembic', 'sqlalchemy', 'uvicorn', 'litestar'} & set(sys.modules), 'slow to start'"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "reconcile" in done.stdout
+
+
+def test_a_database_address_that_cannot_be_read_names_its_variable(run: Run) -> None:
+    result = CliRunner().invoke(main, ["services"], env={"ORDERGATE_DATABASE_URL": "orders"})
+    assert result.exit_code == 1
+    assert "ORDERGATE_DATABASE_URL cannot be used" in result.stderr

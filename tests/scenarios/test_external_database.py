@@ -50,7 +50,7 @@ def last_line(result: Result) -> str:
 
 
 def test_calls_books_and_backups_work_on_a_server_of_ones_own(server: ExternalServer, folder: Path) -> None:
-    product = Product(folder, 1, ORDERGATE_DATABASE_URL=server.url("orders"))
+    product = Product(folder, 1, {"ORDERGATE_DATABASE_URL": server.url("orders")})
     here = {"ORDERGATE_HOME": str(product.home.path), "ORDERGATE_DATABASE_URL": server.url("orders")}
     asyncio.run(migrate(Database(url=server.url("orders"))))
     run(here, "publish", str(SERVICES))
@@ -90,6 +90,12 @@ def test_a_backup_of_one_server_stands_up_in_the_embedded_one(server: ExternalSe
     here = {"ORDERGATE_HOME": str(folder / "home"), "ORDERGATE_DATABASE_URL": server.url("moving")}
     asyncio.run(migrate(Database(url=server.url("moving"))))
     run(here, "publish", str(SERVICES / "bench"))
+    run(here, "account", "create", "bu-01", "--subscribe", "bench=bench")
+    # Another folder beside the same database is not the installation: its keys would never work, its backup never stand up.
+    astray = {**here, "ORDERGATE_HOME": str(folder / "astray")}
+    run(here, "key", "create", "bu-01")
+    assert "set ORDERGATE_HOME as for `ordergate up`" in run(astray, "key", "create", "bu-01", fails=1).stderr
+    assert "has no secrets" in run(astray, "backup", str(folder / "backup"), fails=1).stderr
     run(here, "backup", str(folder / "backup"))
     folder.chmod(0o711)
     moved = {"ORDERGATE_HOME": str(folder / "embedded"), "ORDERGATE_DATABASE_URL": None}
