@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 import msgspec
+from asyncpg.exceptions import InternalClientError
 
 from billing.flow import Flow
 from billing.journal import JournalDamaged
@@ -32,6 +33,8 @@ _AWAY = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    # A server that shuts down says so between two statements, which asyncpg takes for a fault of its own.
+    InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,

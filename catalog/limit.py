@@ -4,7 +4,6 @@ from typing import Literal
 
 import msgspec
 
-
 # Arrival times are counted in nanoseconds: the shares of a rate must stay far above one.
 _CALLS_PER_SECOND_MAX = 1_000_000
 

@@ -24,6 +24,7 @@ from gateway.settings import Settings
 from gateway.stores import replies
 from gateway.stores.counters import SharedCounters
 from gateway.stores.directory import DirectoryStore
+from gateway.stores.failures import DATABASE_FAILURES
 from gateway.stores.peppers import load_peppers
 from gateway.stores.refusals import RefusalCounter
 from gateway.stores.unit_of_work import UnitsOfWork, open_pool
@@ -50,6 +51,7 @@ class Gateway:
         self._background: list[asyncio.Task[None]] = []
         self.journal: Journal
         self.directory: DirectoryStore
+        self.pool: asyncpg.Pool
         self.control: ControlPlane
         self.pipeline: Pipeline
 
@@ -76,11 +78,12 @@ class Gateway:
         await directory.start()
         self._closing.push_async_callback(directory.stop)
         registry.check(directory.current().catalogue)
-        pool = await open_pool(self._connect("ordergate_gateway"), settings.database_connections)
+        self.pool = pool = await open_pool(self._connect("ordergate_gateway"), settings.database_connections)
         self._closing.callback(pool.terminate)
         refusals = RefusalCounter(self.journal, clock)
         self._closing.callback(refusals.flush)
         metrics_registry = CollectorRegistry()
+        metrics = Metrics(metrics_registry)
         tracing = None
         if settings.otlp_endpoint is not None:
             from gateway.tracing import Tracing, otlp_exporter
@@ -98,7 +101,7 @@ class Gateway:
             meter=Meter(self.journal, record, clock),
             units=UnitsOfWork(pool),
             refusals=refusals,
-            metrics=Metrics(metrics_registry),
+            metrics=metrics,
             tracing=tracing,
         )
         self.control = build_control(
@@ -117,6 +120,7 @@ class Gateway:
         )
         self._closing.push_async_callback(self.control.close)
         self._repeat(_FLUSH_S, _as_async(refusals.flush))
+        self._repeat(_FLUSH_S, _as_async(metrics.flush))
         self._repeat(_FORGET_S, lambda: self._forget_replies(pool))
         for service in registry.SERVICES.values():
             if service.sweep is not None:
@@ -135,7 +139,7 @@ class Gateway:
                 await asyncio.sleep(seconds)
                 try:
                     await step()
-                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                except DATABASE_FAILURES as error:
                     log.warning(
                         "background work waits for PostgreSQL", extra={"reason": type(error).__name__}
                     )

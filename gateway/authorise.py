@@ -1,19 +1,24 @@
 """Caller + path -> Permit: the operation is on sale, within the key's scopes and subscribed to."""
 
-from catalog.load import Catalogue
+from catalog.load import Catalogue, PublishedOperation
 from catalog.vocabulary.problem import Problem
 from gateway.proofs import Caller, Permit
 
 
-def authorise(caller: Caller, path: str, catalogue: Catalogue) -> Permit:
-    """The permit to call the operation at `path`; `Problem` unknown-operation, forbidden or not-subscribed."""
+def find_operation(path: str, catalogue: Catalogue) -> PublishedOperation:
+    """The operation on sale at `path`; `Problem` unknown-operation."""
     operation = catalogue.operations.get(path)
     if operation is None:
         raise Problem("unknown-operation", "No operation is published under this path.")
+    return operation
+
+
+def authorise(caller: Caller, operation: PublishedOperation, now_ns: int) -> Permit:
+    """The permit to call the operation now; `Problem` forbidden or not-subscribed."""
     scopes = caller.scopes
     if "*" not in scopes and operation.id not in scopes and f"{operation.service}/*" not in scopes:
         raise Problem("forbidden", f"The scopes of this key do not include {operation.id}.")
-    subscription = caller.subscriptions.get(operation.service)
+    subscription = caller.subscription_to(operation.service, now_ns)
     if subscription is None:
         raise Problem("not-subscribed", f"The account has no subscription to {operation.service}.")
-    return Permit(caller, operation, subscription[0], subscription[1])
+    return Permit(caller, operation, subscription.id, subscription.plan_id)

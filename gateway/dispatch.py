@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -9,15 +10,19 @@ import msgspec
 import zen
 
 from atomic_services.contract import CallContext, Operation, Transaction
+from catalog import meter
+from catalog.usage_event import CallClass, Fault
 from catalog.usage_event import Outcome as CallOutcome
 from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.ids import call_id_text
+from catalog.vocabulary.money import encode_decimal
 from catalog.vocabulary.problem import BusinessRefusal, CallerFault, Problem
 from gateway.deadline import within
 from gateway.proofs import Outcome, ValidCall
 
 log = logging.getLogger(__name__)
 
+_encoder = msgspec.json.Encoder(enc_hook=encode_decimal)
 _PLAIN_SUCCESS = "status == 200"
 
 
@@ -39,22 +44,41 @@ async def dispatch(
     try:
         running = operations[operation.id].run(call.request, context)
         reply = await within(operation.entry.deadline_ms / 1000, running)
+        # Judged, measured and encoded here: what fails of it is our failure of this call, and nothing is on record yet.
+        return Outcome(
+            call,
+            "ok",
+            _judge(operation.entry.success_when, reply),
+            "none",
+            200,
+            meter.units(operation.entry.meter, call.request, reply),
+            _encoder.encode(reply),
+            None,
+        )
     except BusinessRefusal as refusal:
-        return Outcome(call, "declined", "business_refusal", "none", refusal.type.status, None, refusal)
+        return _ended(call, "declined", "business_refusal", "none", refusal)
     except CallerFault as fault:
-        return Outcome(call, "caller_error", "failure", "caller", fault.type.status, None, fault)
+        return _ended(call, "caller_error", "failure", "caller", fault)
     except TimeoutError:
         detail = f"{operation.id} did not answer within {operation.entry.deadline_ms} ms."
         return failed(call, Problem("deadline-exceeded", detail))
     except Exception as error:
         log.exception("the operation failed", extra=_context(call), exc_info=error)
         return failed(call, Problem("internal-error", "The operation failed on our side."))
-    return Outcome(call, "ok", _judge(operation.entry.success_when, reply), "none", 200, reply, None)
 
 
 def failed(call: ValidCall, problem: Problem) -> Outcome:
     """The outcome of a call that we failed: a provider_error, never billed."""
-    return Outcome(call, "provider_error", "failure", "provider", problem.type.status, None, problem)
+    return _ended(call, "provider_error", "failure", "provider", problem)
+
+
+def _ended(
+    call: ValidCall, class_: CallClass, outcome: CallOutcome, fault: Fault, problem: Problem
+) -> Outcome:
+    units = Decimal(0)
+    if class_ == "declined":
+        units = meter.units(call.admission.permit.operation.entry.meter, call.request, None)
+    return Outcome(call, class_, outcome, fault, problem.type.status, units, b"", problem)
 
 
 def _context(call: ValidCall) -> dict[str, str]:

@@ -10,6 +10,8 @@ Sources: RFC 9112 sections 2.3, 6.1, 6.3 and 9 (versions, framing, persistence);
 
 import asyncio
 import re
+from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import httptools
@@ -143,16 +145,8 @@ class Call:
         protocol = self._protocol
         if self.disconnected or protocol.transport.is_closing():
             return
-        lines = [STATUS_LINE[reply.status]]
-        for name, value in protocol.server_state.default_headers:
-            lines += (name, b": ", value, b"\r\n")
-        for name, value in reply.headers:
-            lines += (name, b": ", value, b"\r\n")
-        lines.append(b"content-length: %d\r\n" % len(reply.body))
-        lines.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
-        if self._method != b"HEAD":
-            lines.append(reply.body)
-        protocol.transport.write(b"".join(lines))
+        head = _head(reply, protocol.server_state, keep_alive=self.keep_alive)
+        protocol.transport.write(head if self._method == b"HEAD" else head + reply.body)
         if not self.keep_alive:
             protocol.transport.close()
         protocol.on_response_complete()
@@ -176,6 +170,7 @@ class CallProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._is_in_head = False
         self._head_bytes = 0
         self._due_s = _NEVER
         self._timer: asyncio.TimerHandle | None = None
@@ -209,13 +204,22 @@ class CallProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Bytes of requests. Of a head that does not end, no more is read than heads may have."""
+        headers = self.headers
+        super().data_received(data)
+        if self._is_in_head and self.headers is headers:
+            self._head_bytes += len(data)
+            if self._head_bytes > _TARGET_BYTES_MAX + HEADER_BYTES_MAX and not self.transport.is_closing():
+                self.send_400_response("")
+
     # The parser's callbacks, in the order in which they come.
 
     def on_message_begin(self) -> None:
         """Start a request; what ASGI needs of it is made once it is known to be for ASGI."""
         self.url = b""
         self.headers = []
-        self.expect_100_continue = False
+        self._is_in_head = True
         self._head_bytes = 0
         self.expect_within(REQUEST_TIMEOUT_S)
 
@@ -227,19 +231,18 @@ class CallProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field, or a trailer field, which is ignored."""
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > HEADER_BYTES_MAX or len(self.headers) >= HEADERS_MAX:
-            raise ValueError("the header fields are too large or too many")
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
+        if len(self.headers) >= HEADERS_MAX:
+            raise ValueError("the header fields are too many")
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Decide who answers."""
+        self._is_in_head = False
         raw_path = _raw_path(self.url)
         version = self.parser.get_http_version()
-        declared_length = self._check_framing(version)
+        fields = dict(self.headers)
+        self._check_framing(version, fields)
+        self.expect_100_continue = fields.get(b"expect", b"").lower() == b"100-continue"
         if not is_call_path(raw_path):
             self._continue_as_asgi()
             return
@@ -255,7 +258,7 @@ class CallProtocol(HttpToolsProtocol):
         self.cycle = call  # type: ignore[assignment]
         if self.parser.should_upgrade():
             call.refuse(_refusal("malformed-request", "This server does not change protocols.", "upgrade"))
-        elif declared_length > BODY_MAX:
+        elif int(fields.get(b"content-length", 0)) > BODY_MAX:
             call.refuse(_refusal("too-large", f"Bodies are at most {BODY_MAX} bytes.", "size"))
         if earlier is None or earlier.response_complete:
             call.take_turn()
@@ -307,28 +310,25 @@ class CallProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the base's own words stay inside
         """What the parser refuses is a problem document too."""
         reply = _refusal("malformed-request", "The bytes are not an acceptable HTTP/1.1 request.", "http")
-        lines = [STATUS_LINE[reply.status]]
-        for name, value in (*self.server_state.default_headers, *reply.headers):
-            lines += (name, b": ", value, b"\r\n")
-        lines.append(b"content-length: %d\r\nconnection: close\r\n\r\n" % len(reply.body))
-        self.transport.write(b"".join(lines) + reply.body)
+        self.transport.write(_head(reply, self.server_state, keep_alive=False) + reply.body)
         self.transport.close()
 
-    def _check_framing(self, version: str) -> int:
-        """Refuse what two servers could read in two ways; answers the declared length of the body."""
+    def _check_framing(self, version: str, fields: Mapping[bytes, bytes]) -> None:
+        """Refuse what two servers could read in two ways, and more than a head may have."""
         if version not in ("1.0", "1.1"):
             raise ValueError("only HTTP/1.0 and HTTP/1.1 are spoken here")
-        hosts = length = 0
-        for name, value in self.headers:
-            if name == b"host":
-                hosts += 1
-            elif name == b"content-length":
-                length = int(value)
-            elif name == b"transfer-encoding" and (value.lower() != b"chunked" or version == "1.0"):
-                raise ValueError("the only transfer coding is chunked, in HTTP/1.1")
-        if hosts > 1 or (hosts == 0 and version == "1.1"):
-            raise ValueError("send exactly one Host")
-        return length
+        if sum(map(len, chain.from_iterable(self.headers))) > HEADER_BYTES_MAX:
+            raise ValueError("the header fields are too large")
+        if version == "1.1" and b"host" not in fields:
+            raise ValueError("send a Host")
+        if b"transfer-encoding" in fields and (
+            fields[b"transfer-encoding"].lower() != b"chunked" or version == "1.0"
+        ):
+            raise ValueError("the only transfer coding is chunked, in HTTP/1.1")
+        if len(fields) < len(self.headers):
+            names = [name for name, _ in self.headers]
+            if names.count(b"host") > 1 or names.count(b"transfer-encoding") > 1:
+                raise ValueError("send one Host and one Transfer-Encoding")
 
     def _continue_as_asgi(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue
@@ -336,6 +336,14 @@ class CallProtocol(HttpToolsProtocol):
         self.url, self.headers, self.expect_100_continue = url, headers, expects
         self.scope["headers"] = headers
         super().on_headers_complete()
+
+
+def _head(reply: Reply, state: ServerState, *, keep_alive: bool) -> bytes:
+    """Status line and header fields of a reply, with the empty line that ends them."""
+    fields = [*state.default_headers, *reply.headers, (b"content-length", b"%d" % len(reply.body))]
+    if not keep_alive:
+        fields.append((b"connection", b"close"))
+    return STATUS_LINE[reply.status] + b"\r\n".join(map(b": ".join, fields)) + b"\r\n\r\n"
 
 
 def _raw_path(target: bytes) -> bytes:

@@ -44,12 +44,13 @@ class Limiter:
         now_ns = self._clock.monotonic_ns()
         caller, operation = permit.caller, permit.operation
         headers: tuple[Header, ...] = ()
-        if operation.account_rate is not None:
-            key = f"{caller.environment}:{caller.account_id}:{operation.id}"
-            self._take(operation.account_rate, key, now_ns)
+        # The application first: one that knocks in vain must not use up what the account has for the others.
         if operation.rate is not None:
             key = f"{caller.environment}:{caller.application_id}:{operation.id}"
             headers = _headers(operation.rate, self._take(operation.rate, key, now_ns))
+        if operation.account_rate is not None:
+            key = f"{caller.environment}:{caller.account_id}:{operation.id}"
+            self._take(operation.account_rate, key, now_ns)
         return Admission(permit, call_id, self._clock.now_ns(), now_ns, headers)
 
     def _take(self, rate: Rate, key: str, now_ns: int) -> Decision:

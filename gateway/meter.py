@@ -7,13 +7,14 @@ from typing import Any, Protocol
 
 from atomic_services.contract import Transaction
 from billing.journal import JournalUnavailable
-from catalog import meter
 from catalog.load import AppliedPrice
 from catalog.usage_event import USAGE_EVENT_KIND, UsageEvent, encode_record, is_billable
 from catalog.vocabulary.clock import Clock
 from catalog.vocabulary.money import plain
 from catalog.vocabulary.problem import Problem
 from gateway.proofs import Admission, Outcome, Permit, Receipt
+
+_NOTHING = Decimal(0)
 
 Record = Callable[[Any, UsageEvent], Awaitable[None]]
 
@@ -50,11 +51,15 @@ class Meter:
         receipt, event = self._receipt(outcome, price)
         try:
             await self._journal.append(USAGE_EVENT_KIND, encode_record(event))
-        except JournalUnavailable:
-            # Without a record there is no metered reply: the caller is told to repeat and is billed for nothing.
-            raise Problem(
-                "unavailable", "The call cannot be recorded just now, so it does not count.", retry_after_s=2
-            ) from None
+        except JournalUnavailable as error:
+            # Without a receipt there is no metered reply. A record that was on its way when the disk failed may have
+            # reached it all the same: only recovery will tell.
+            detail = (
+                "The disk failed while the call was recorded: whether it counts is seen later under its call id."
+                if error.reason == "io-error"
+                else "The call cannot be recorded just now, so it does not count."
+            )
+            raise Problem("unavailable", detail, retry_after_s=2) from None
         return receipt
 
     async def in_transaction(
@@ -71,7 +76,7 @@ class Meter:
         permit = admission.permit
         caller, operation = permit.caller, permit.operation
         billable = is_billable(price.billable_on, outcome.class_)
-        units = meter.units(operation.entry.meter, call.request, outcome.reply) if billable else Decimal(0)
+        units = outcome.units if billable else _NOTHING
         event = UsageEvent(
             admission.call_id.hex,
             admission.occurred_at_ns,

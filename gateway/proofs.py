@@ -3,6 +3,7 @@
 The tests hold that each of these is constructed in one file, its own stage, and nowhere else.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from catalog.usage_event import CallClass, Fault
 from catalog.usage_event import Outcome as CallOutcome
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.problem import Problem
+from gateway.stores.directory import SubscriptionRecord
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
@@ -25,7 +27,14 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     cost_centre_id: str
     currency: str
     scopes: frozenset[str]
-    subscriptions: dict[str, tuple[str, str]]
+    subscriptions: Mapping[str, tuple[SubscriptionRecord, ...]]
+
+    def subscription_to(self, service: str, now_ns: int) -> SubscriptionRecord | None:
+        """The subscription in force at a moment."""
+        for terms in self.subscriptions.get(service, ()):
+            if terms.starts_at_ns <= now_ns and (terms.ends_at_ns is None or now_ns < terms.ends_at_ns):
+                return terms
+        return None
 
 
 class Permit(msgspec.Struct, frozen=True, gc=False):
@@ -57,14 +66,18 @@ class ValidCall(msgspec.Struct, frozen=True, gc=False):
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """dispatch.py: how the call ended, before anybody was told. Exactly one of `reply` and `problem` is set."""
+    """dispatch.py: how the call ended, before anybody was told.
+
+    `reply` is the encoded body of a call that is `ok`, empty where `problem` is set; `units` is what its meter counted.
+    """
 
     call: ValidCall
     class_: CallClass
     outcome: CallOutcome
     fault: Fault
     status: int
-    reply: msgspec.Struct | None
+    units: Decimal
+    reply: bytes
     problem: Problem | None
 
 

@@ -1,14 +1,11 @@
 """Receipt -> Reply: what the caller of a metered call reads."""
 
-import msgspec
-
 from catalog.vocabulary.ids import call_id_text
-from catalog.vocabulary.money import encode_decimal, plain
+from catalog.vocabulary.money import plain
 from gateway.proofs import Receipt
 from gateway.refuse import problem_body, retry_headers
 from gateway.transport import Reply
 
-_encoder = msgspec.json.Encoder(enc_hook=encode_decimal)
 _JSON = (b"content-type", b"application/json")
 _PROBLEM = (b"content-type", b"application/problem+json")
 
@@ -29,6 +26,6 @@ def respond(receipt: Receipt) -> Reply:
     for name, value in admission.permit.operation.headers:
         headers.append((name.encode(), value.encode()))
     if outcome.problem is None:
-        return Reply(outcome.status, headers, _encoder.encode(outcome.reply))
+        return Reply(outcome.status, headers, outcome.reply)
     headers += retry_headers(outcome.problem)
     return Reply(outcome.status, headers, problem_body(outcome.problem, call_id))

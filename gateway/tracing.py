@@ -5,6 +5,7 @@ through its bounded batch queue, which drops when the exporter is slow or dead: 
 and usage never rides on it.
 """
 
+import threading
 from collections.abc import Mapping
 from itertools import pairwise
 from uuid import UUID
@@ -18,6 +19,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from catalog.vocabulary.ids import call_id_text
 from gateway.telemetry import SPAN_CALL
+
+_SHUTDOWN_S = 2.0
 
 
 def otlp_exporter(endpoint: str) -> SpanExporter:
@@ -50,7 +53,10 @@ class Tracing:
 
     def __init__(self, exporter: SpanExporter) -> None:
         """Spans leave through `exporter`, in batches, from a thread of their own."""
-        self._provider = TracerProvider(resource=Resource.create({"service.name": "ordergate"}))
+        self._exporter = exporter
+        self._provider = TracerProvider(
+            resource=Resource.create({"service.name": "ordergate"}), shutdown_on_exit=False
+        )
         self._provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=2048))
         self._tracer = self._provider.get_tracer("ordergate.gateway")
         self._propagator = TraceContextTextMapPropagator()
@@ -80,5 +86,10 @@ class Tracing:
         span.end(marks[-1][1])
 
     def shutdown(self) -> None:
-        """Export what is queued, for a bounded time."""
-        self._provider.shutdown()
+        """Export what is queued, for two seconds at most; what is left then is dropped."""
+        # The SDK itself waits half a minute for a collector that hangs: longer than a worker has to end.
+        flushing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        flushing.start()
+        flushing.join(_SHUTDOWN_S)
+        if flushing.is_alive():
+            self._exporter.shutdown()

@@ -14,11 +14,8 @@ class RawRequest(msgspec.Struct, frozen=True, gc=False):
     body: bytes
 
     def header(self, name: bytes) -> bytes | None:
-        """The first value of a header."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
+        """The value of a header; of one that is repeated, the last."""
+        return dict(self.headers).get(name)
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):

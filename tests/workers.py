@@ -15,23 +15,35 @@ import httpx
 from tests.gateways import RunningGateway
 
 _READY_S = 60.0
+# The modules are imported once, which is most of a start, and then as many workers as are wanted begin from there.
+_FORK = """
+import os, signal, sys
+from gateway.__main__ import main
+workers = []
+signal.signal(signal.SIGTERM, lambda *_: [os.kill(worker, signal.SIGTERM) for worker in workers])
+for _ in range({count}):
+    worker = os.fork()
+    if worker == 0:
+        os._exit(main())
+    workers.append(worker)
+sys.exit(max(abs(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])) for worker in workers))
+"""
 
 
 class Workers:
     """Running workers. `log` is the file that their standard error goes to."""
 
-    def __init__(self, processes: list[asyncio.subprocess.Process], port: int, log: Path) -> None:
+    def __init__(self, parent: asyncio.subprocess.Process, port: int, log: Path) -> None:
         """Use `running_workers`."""
-        self._processes = processes
+        self._parent = parent
         self.port = port
         self.log = log
 
-    async def stop(self) -> list[int | None]:
-        """Ask all to end, wait for it, and answer their statuses."""
-        for process in self._processes:
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
-        return [await process.wait() for process in self._processes]
+    async def stop(self) -> int:
+        """Ask all to end and wait for it; 0 if all have ended well."""
+        if self._parent.returncode is None:
+            self._parent.send_signal(signal.SIGTERM)
+        return await self._parent.wait()
 
 
 @asynccontextmanager
@@ -40,7 +52,7 @@ async def running_workers(
 ) -> AsyncIterator[Workers]:
     """Workers beside the test's own one, with its keys, journals and counters.
 
-    `program` is Python text that runs in place of `python -m gateway`; `variables` are added to the environment.
+    `program` is Python text that runs in place of what starts them, as the one worker; `variables` are added to the environment.
     """
     socket_dir = quote(str(gateway.database.socket_dir), safe="")
     environment = {
@@ -50,16 +62,15 @@ async def running_workers(
         **variables,
     }
     log = folder / "workers.log"
-    started = ("-m", "gateway") if program is None else ("-c", program)
+    text = _FORK.format(count=count) if program is None else program
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener, log.open("wb") as errors:
-        arguments = (*started, "--fd", str(listener.fileno()))
-        processes = [
-            await asyncio.create_subprocess_exec(
-                sys.executable, *arguments, env=environment, pass_fds=[listener.fileno()], stderr=errors
-            )
-            for _ in range(count)
-        ]
-        workers = Workers(processes, listener.getsockname()[1], log)
+        parent = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", text, "--fd", str(listener.fileno())),
+            env=environment,
+            pass_fds=[listener.fileno()],
+            stderr=errors,
+        )
+        workers = Workers(parent, listener.getsockname()[1], log)
         try:
             await _until_all_serve(workers, gateway, count)
             yield workers

@@ -10,6 +10,10 @@ from atomic_services.address.format import formatted
 from atomic_services.address.reading import DEPENDENT, DIVISIONS, Reading
 from atomic_services.address.reference import CountryRules, countries, rules_of
 from atomic_services.address.schema import (
+    LINE_LENGTH_MAX,
+    NAME_LENGTH_MAX,
+    POSTAL_CODE_LENGTH_MAX,
+    SORTING_CODE_LENGTH_MAX,
     Address,
     Component,
     Finding,
@@ -94,22 +98,41 @@ def _tidy(rules: CountryRules, request: Address) -> _Tidy:
     texts: dict[str, str | None] = {}
     for field in _PLAIN:
         given: str | None = getattr(request, field)
-        texts[field] = (clean(given) or None) if given is not None else None
-        if given is not None and texts[field] != given:
+        if given is None:
+            texts[field] = None
+            continue
+        length_max = SORTING_CODE_LENGTH_MAX if field == "sorting_code" else NAME_LENGTH_MAX
+        texts[field] = _cleaned(given, f"/{field}", length_max) or None
+        if texts[field] != given:
             findings.append(finding("text-cleaned", f"/{field}"))
     lines = []
     for i, line in enumerate(request.lines):
-        cleaned = clean(line)
+        cleaned = _cleaned(line, f"/lines/{i}", LINE_LENGTH_MAX)
         if cleaned:
             lines.append(cleaned)
         if cleaned != line or not cleaned:
             findings.append(finding("text-cleaned", f"/lines/{i}"))
     code = postal.standardise(rules, request.postal_code) or None if request.postal_code is not None else None
+    if code is not None and len(code) > POSTAL_CODE_LENGTH_MAX:
+        raise _too_long("/postal_code", POSTAL_CODE_LENGTH_MAX)
     if request.postal_code is not None and code != request.postal_code:
         findings.append(
             finding("postal-code-standardised", "/postal_code", country=rules.code, value=code or "")
         )
     return _Tidy(texts, tuple(lines), code, findings)
+
+
+def _cleaned(given: str, pointer: str, length_max: int) -> str:
+    text = clean(given)
+    if len(text) > length_max:
+        raise _too_long(pointer, length_max)
+    return text
+
+
+def _too_long(pointer: str, length_max: int) -> CallerFault:
+    # Some letters become two or three in the normal form, and a reply keeps to the lengths of a request.
+    detail = f"in its normal form (NFC) a text has at most {length_max} characters here"
+    return CallerFault("invalid-input", f"{pointer}: {detail}.", errors=(FieldError(pointer, "length", detail),))
 
 
 def _read(rules: CountryRules, tidy: _Tidy, language: str | None) -> Reading:

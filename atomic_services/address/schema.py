@@ -9,6 +9,9 @@ from catalog.vocabulary.problem import Text
 
 LINE_LENGTH_MAX = 200
 LINES_MAX = 8
+NAME_LENGTH_MAX = 120
+POSTAL_CODE_LENGTH_MAX = 20
+SORTING_CODE_LENGTH_MAX = 40
 
 Country = Annotated[
     str,
@@ -28,24 +31,24 @@ Lines = Annotated[
         examples=[["Invalidenstr. 116"], ["广东省深圳市南山区深南大道9988号"]],
     ),
 ]
-Name = Annotated[str, Meta(max_length=120)]
+Name = Annotated[str, Meta(max_length=NAME_LENGTH_MAX)]
 AdministrativeArea = Annotated[
     str,
     Meta(
-        max_length=120,
+        max_length=NAME_LENGTH_MAX,
         description="Province, state or prefecture: its code or any of its names.",
         examples=["广东省"],
     ),
 ]
 Locality = Annotated[
-    str, Meta(max_length=120, description="City, post town or district.", examples=["深圳市"])
+    str, Meta(max_length=NAME_LENGTH_MAX, description="City, post town or district.", examples=["深圳市"])
 ]
 DependentLocality = Annotated[
     str,
-    Meta(max_length=120, description="The part of a locality; in China the district.", examples=["南山区"]),
+    Meta(max_length=NAME_LENGTH_MAX, description="The part of a locality; in China the district.", examples=["南山区"]),
 ]
-PostalCode = Annotated[str, Meta(max_length=20, description="Postal code, with or without its separators.")]
-SortingCode = Annotated[str, Meta(max_length=40, description="For example CEDEX in France.")]
+PostalCode = Annotated[str, Meta(max_length=POSTAL_CODE_LENGTH_MAX, description="Postal code, with or without its separators.")]
+SortingCode = Annotated[str, Meta(max_length=SORTING_CODE_LENGTH_MAX, description="For example CEDEX in France.")]
 Language = Annotated[
     str,
     Meta(

@@ -13,7 +13,10 @@ _FOLDED = str.maketrans(
 )
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 _DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−ー－"), "-")
-_POSTAL = str.maketrans({**{k: chr(v) for k, v in _FULL_WIDTH.items()}, **_DASHES})
+_ASCII = {**{code: chr(plain) for code, plain in _FULL_WIDTH.items()}, **_DASHES}
+# Capitals one by one: `str.upper` would make two letters of some, and a code longer than was sent.
+_CAPITALS = {code: chr(code).upper() for code in range(ord("a"), ord("z") + 1)}
+_POSTAL = {**{code: plain.upper() for code, plain in _ASCII.items()}, **_CAPITALS}
 
 
 def clean(value: str) -> str:
@@ -25,7 +28,7 @@ def clean(value: str) -> str:
 
 def clean_postal(value: str) -> str:
     """Like `clean`, with full-width characters and dashes as ASCII, in capitals, without a postal mark."""
-    return clean(clean(value).translate(_POSTAL).upper().lstrip("〒"))
+    return clean(clean(value).translate(_POSTAL).lstrip("〒"))
 
 
 def fold(value: str) -> str:

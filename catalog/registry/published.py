@@ -7,7 +7,7 @@ import asyncpg
 import msgspec
 
 from catalog.load import Catalogue, PriceVersion, load, price_version
-from catalog.passport import Passport, check_passport
+from catalog.passport import Passport, stored_passport
 from catalog.transaction import Transaction
 from catalog.vocabulary.problem import Problem
 
@@ -68,7 +68,7 @@ def _published(row: asyncpg.Record) -> Published:
     return Published(
         row["service"],
         row["revision"],
-        check_passport(msgspec.json.decode(row["document"])),
+        stored_passport(msgspec.json.decode(row["document"])),
         row["interface_digest"],
         row["published_at"],
         row["published_by"],

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 from uuid import UUID
@@ -10,6 +11,7 @@ Environment = Literal["live", "test"]
 ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 
 CALL_PREFIX = "call_"
+_CALL_ID = re.compile(f"{CALL_PREFIX}[0-9a-f]{{32}}")
 
 _FIXED_BITS = 0xF << 76 | 0x3 << 62
 _VERSION_7 = 0x7 << 76 | 0x2 << 62
@@ -34,8 +36,8 @@ def call_id_text(event_id: UUID) -> str:
 
 def parse_call_id(text: str) -> UUID:
     """The event id of its text form; ValueError if it is none."""
-    if not text.startswith(CALL_PREFIX) or len(text) != len(CALL_PREFIX) + 32:
-        raise ValueError("a call id is 'call_' and 32 hexadecimal digits")
+    if not _CALL_ID.fullmatch(text):
+        raise ValueError("a call id is 'call_' and 32 hexadecimal digits, in lower case")
     return UUID(hex=text[len(CALL_PREFIX) :])
 
 

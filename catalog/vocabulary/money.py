@@ -10,7 +10,7 @@ from iso4217 import Currency
 # Wide enough that no product of a price (<= 20 digits) and a quantity (<= 18 digits) is ever rounded.
 EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
 
-_AMOUNT = re.compile(r"-?\d{1,18}(\.\d{1,20})?")
+_AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,20})?")
 _EXPONENTS: dict[str, int] = {c.code: c.exponent for c in Currency if c.exponent is not None}
 
 

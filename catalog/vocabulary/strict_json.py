@@ -6,6 +6,7 @@ unpaired surrogates. Numbers with a fraction become `Decimal`. See RFC 8259 and 
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
@@ -108,6 +109,25 @@ def _check_text(value: Any) -> None:
             pending.extend(item.values())
         elif type(item) is list:
             pending.extend(item)
+
+
+def forbidden_text(value: Any, pointer: str = "") -> str | None:
+    """Where a decoded document holds text, a key or a number that storage or JSON cannot carry; None if nowhere."""
+    if isinstance(value, str):
+        return pointer if _FORBIDDEN_CHARACTERS.search(value) else None
+    if isinstance(value, float) and not math.isfinite(value):
+        return pointer
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str) or _FORBIDDEN_CHARACTERS.search(key):
+                return pointer
+            if (found := forbidden_text(item, pointer + pointer_of([key]))) is not None:
+                return found
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if (found := forbidden_text(item, f"{pointer}/{index}")) is not None:
+                return found
+    return None
 
 
 def decode_json(body: bytes) -> Any:

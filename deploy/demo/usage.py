@@ -26,7 +26,7 @@ from gateway.stores.keys import list_keys
 _LATENCY_US = (700, 6_000)
 
 
-class Caller(msgspec.Struct, frozen=True):
+class DemoCaller(msgspec.Struct, frozen=True):
     """A member's account as its calls name it: the applications in the order of their size, each one's live key by
     its id, and (subscription id, plan id) by service."""
 
@@ -36,17 +36,17 @@ class Caller(msgspec.Struct, frozen=True):
     plans: Mapping[str, tuple[str, str]]
 
 
-async def read_callers(transaction: Transaction, group: Group) -> tuple[Caller, ...]:
+async def read_callers(transaction: Transaction, group: Group) -> tuple[DemoCaller, ...]:
     """The accounts of the demo group, in its order."""
     accounts = {account.name: account for account in await list_accounts(transaction) if account.demo}
     return tuple([await _caller(transaction, member, accounts[member.name]) for member in group.members])
 
 
-async def _caller(transaction: Transaction, member: Member, account: Account) -> Caller:
+async def _caller(transaction: Transaction, member: Member, account: Account) -> DemoCaller:
     applications = {one.name: one for one in await list_applications(transaction, account)}
     keys = await list_keys(transaction, account)
     subscriptions = await list_subscriptions(transaction, account)
-    return Caller(
+    return DemoCaller(
         account,
         tuple(applications[name] for name in member.cost_centres or (DEFAULT_APPLICATION,)),
         {key.application_id: key.public_id for key in keys if key.environment == "live"},
@@ -62,7 +62,7 @@ async def read_operations(transaction: Transaction, plan: Plan) -> tuple[Publish
 
 def history(
     plan: Plan,
-    callers: Sequence[Caller],
+    callers: Sequence[DemoCaller],
     operations: Sequence[PublishedOperation],
     months: Months,
     until: datetime,
@@ -84,7 +84,7 @@ def history(
 
 
 def _month(
-    plan: Plan, caller: Caller, operation: PublishedOperation, period: Period, until_ns: int
+    plan: Plan, caller: DemoCaller, operation: PublishedOperation, period: Period, until_ns: int
 ) -> Iterator[UsageEvent]:
     account = caller.account
     subscription_id, plan_id = caller.plans[operation.service]

@@ -29,8 +29,9 @@ def readyz(context: NamedDependency[ControlContext]) -> Response[dict[str, str]]
         "journal": context.journal.failure or "ok",
         "database": "ok" if context.directory.age_s < _FRESH_S else "not reached",
     }
-    # Calls without an effect go on while PostgreSQL is away, so only the journal decides readiness.
-    return Response(checks, status_code=200 if context.journal.healthy else 503)
+    # Calls without an effect go on while PostgreSQL is away, as long as keys may be trusted.
+    ready = context.journal.healthy and context.directory.is_trusted
+    return Response(checks, status_code=200 if ready else 503)
 
 
 @get("/metrics", include_in_schema=False, sync_to_thread=False)

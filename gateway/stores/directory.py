@@ -8,32 +8,44 @@ numbered early and committed late; this never does.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import asyncpg
 import msgspec
 
 from catalog.load import Catalogue, PriceVersion, load, price_version
-from catalog.passport import Passport, check_passport
-from catalog.vocabulary.clock import Clock
+from catalog.passport import Passport, stored_passport
+from catalog.vocabulary.clock import Clock, to_ns
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.problem import Problem
+from gateway.stores.failures import DATABASE_FAILURES
 
 log = logging.getLogger(__name__)
 
 CHANNEL = "catalogue"
 POLL_S = 0.5
+_PATIENCE_S = 3.0
 
 
-class AccountRecord(msgspec.Struct):
-    """An account as the call path needs it; `subscriptions` maps service to (subscription id, plan id)."""
+class SubscriptionRecord(msgspec.Struct, frozen=True):
+    """What an account is subscribed to, from a moment on and until another, in nanoseconds since the epoch."""
+
+    id: str
+    service: str
+    plan_id: str
+    starts_at_ns: int
+    ends_at_ns: int | None
+
+
+class AccountRecord(msgspec.Struct, frozen=True):
+    """An account as the call path needs it, with its subscriptions by service."""
 
     id: str
     name: str
     currency: str
     timezone: str
-    subscriptions: dict[str, tuple[str, str]]
+    subscriptions: Mapping[str, tuple[SubscriptionRecord, ...]]
 
 
 class KeyRecord(msgspec.Struct, frozen=True):
@@ -67,6 +79,8 @@ class DirectoryStore:
         self._clock = clock
         self._stale_max_ns = stale_max_s * 1_000_000_000
         self._xmin = 0
+        self._account_rows: dict[str, asyncpg.Record] = {}
+        self._subscriptions: dict[str, dict[str, SubscriptionRecord]] = {}
         self._accounts: dict[str, AccountRecord] = {}
         self._applications: dict[str, str] = {}
         self._keys: dict[str, KeyRecord] = {}
@@ -79,7 +93,7 @@ class DirectoryStore:
 
     async def start(self) -> None:
         """Take the first copy and keep it fresh in the background; raises what PostgreSQL raises."""
-        connection = await asyncpg.connect(**self._connect)
+        connection = await self._open()
         try:
             await self._refresh(connection)
         except BaseException:
@@ -102,26 +116,41 @@ class DirectoryStore:
         return self._current
 
     @property
+    def is_trusted(self) -> bool:
+        """Whether the copy is young enough to be served."""
+        return self.age_s * 1e9 <= self._stale_max_ns
+
+    @property
     def age_s(self) -> float:
         """Seconds since the copy was last known to be right; infinite before the first."""
         if self._refreshed_ns is None:
             return float("inf")
         return (self._clock.monotonic_ns() - self._refreshed_ns) / 1e9
 
+    async def _open(self) -> asyncpg.Connection:
+        # A dead network path must not look like a quiet catalogue: revocations would be missed without a sign.
+        return await asyncpg.connect(**self._connect, timeout=_PATIENCE_S, command_timeout=_PATIENCE_S)
+
     async def _follow(self, connection: asyncpg.Connection | None) -> None:
         try:
             while True:
                 try:
                     if connection is None:
-                        connection = await asyncpg.connect(**self._connect)
+                        connection = await self._open()
                     await connection.add_listener(CHANNEL, self._notified)
                     while True:
                         with contextlib.suppress(TimeoutError):
                             await asyncio.wait_for(self._changed.wait(), POLL_S)
                         self._changed.clear()
                         await self._refresh(connection)
-                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                    log.warning("the directory cannot be refreshed", extra={"reason": type(error).__name__})
+                except Exception as error:
+                    # Whatever it is, the next attempt begins anew; a follower that ended would trust keys blindly.
+                    if isinstance(error, DATABASE_FAILURES):
+                        log.warning(
+                            "the directory cannot be refreshed", extra={"reason": type(error).__name__}
+                        )
+                    else:
+                        log.exception("the directory cannot be refreshed")
                     if connection is not None:
                         connection.terminate()
                         connection = None
@@ -149,23 +178,30 @@ class DirectoryStore:
         self._refreshed_ns = asked_ns
 
     def _apply(self, rows: Mapping[str, list[asyncpg.Record]]) -> bool:
+        """Take changed rows over. Records are replaced, never changed: whoever remembers one sees that it is old."""
         for row in rows["account"]:
-            held = self._accounts.get(row["id"])
-            subscriptions = held.subscriptions if held else {}
-            self._accounts[row["id"]] = AccountRecord(
-                row["id"], row["name"], row["currency"], row["timezone"], subscriptions
-            )
+            self._account_rows[row["id"]] = row
         for row in rows["subscription"]:
-            account = self._accounts[row["account_id"]]
-            if row["ended"]:
-                if account.subscriptions.get(row["service"], ("",))[0] == row["id"]:
-                    account.subscriptions = {
-                        k: v for k, v in account.subscriptions.items() if k != row["service"]
-                    }
-            else:
-                account.subscriptions = {**account.subscriptions, row["service"]: (row["id"], row["plan_id"])}
+            terms = SubscriptionRecord(
+                row["id"],
+                row["service"],
+                row["plan_id"],
+                to_ns(row["starts_at"]),
+                None if row["ends_at"] is None else to_ns(row["ends_at"]),
+            )
+            self._subscriptions.setdefault(row["account_id"], {})[terms.id] = terms
         for row in rows["application"]:
             self._applications[row["id"]] = row["cost_centre_id"] or ""
+        changed = {row["id"] for row in rows["account"]} | {row["account_id"] for row in rows["subscription"]}
+        for account_id in changed:
+            self._accounts[account_id] = self._account(account_id)
+        if changed or rows["application"]:
+            for public_id, key in self._keys.items():
+                self._keys[public_id] = msgspec.structs.replace(
+                    key,
+                    account=self._accounts[key.account.id],
+                    cost_centre_id=self._applications[key.application_id],
+                )
         for row in rows["api_key"]:
             self._keys[row["public_id"]] = KeyRecord(
                 row["public_id"],
@@ -178,26 +214,39 @@ class DirectoryStore:
                 frozenset(row["scopes"]),
                 row["revoked"],
             )
-        if rows["account"] or rows["application"]:
-            for public_id, key in self._keys.items():
-                self._keys[public_id] = msgspec.structs.replace(
-                    key,
-                    account=self._accounts[key.account.id],
-                    cost_centre_id=self._applications[key.application_id],
-                )
         for row in rows["passport"]:
-            self._passports[row["service"]] = check_passport(msgspec.json.decode(row["document"]))
+            with _kept_if_unreadable(f"passport of {row['service']}"):
+                self._passports[row["service"]] = stored_passport(msgspec.json.decode(row["document"]))
         for row in rows["price_version"]:
-            version = price_version({**row, "price": msgspec.json.decode(row["price"])})
-            self._prices[version.id] = version
+            with _kept_if_unreadable(f"price {row['id']}"):
+                version = price_version({**row, "price": msgspec.json.decode(row["price"])})
+                self._prices[version.id] = version
         return any(rows.values())
+
+    def _account(self, account_id: str) -> AccountRecord:
+        row = self._account_rows[account_id]
+        by_service: dict[str, tuple[SubscriptionRecord, ...]] = {}
+        for terms in self._subscriptions.get(account_id, {}).values():
+            by_service[terms.service] = (*by_service.get(terms.service, ()), terms)
+        return AccountRecord(row["id"], row["name"], row["currency"], row["timezone"], by_service)
+
+
+@contextlib.contextmanager
+def _kept_if_unreadable(what: str) -> Iterator[None]:
+    """A row that only a newer version can read leaves the last good one in place, and everything else fresh."""
+    try:
+        yield
+    except (ValueError, KeyError, msgspec.MsgspecError):
+        log.critical(
+            "a published row cannot be read; the last good one stays", exc_info=True, extra={"row": what}
+        )
 
 
 _CHANGED = {
     "account": "SELECT id, name, currency, timezone FROM catalog.account WHERE changed_xid >= $1::text::xid8",
     "subscription": """
-        SELECT id, account_id, service, plan_id, coalesce(ends_at <= now(), false) AS ended FROM catalog.subscription
-        WHERE changed_xid >= $1::text::xid8 ORDER BY ends_at NULLS LAST
+        SELECT id, account_id, service, plan_id, starts_at, ends_at FROM catalog.subscription
+        WHERE changed_xid >= $1::text::xid8 ORDER BY starts_at
     """,
     "application": "SELECT id, cost_centre_id FROM catalog.application WHERE changed_xid >= $1::text::xid8",
     "api_key": """

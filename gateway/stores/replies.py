@@ -99,7 +99,7 @@ async def forget_expired(connection: Any, now: datetime) -> int:
         """
         DELETE FROM gateway.stored_reply WHERE (account_id, environment, operation, idempotency_key) IN (
             SELECT account_id, environment, operation, idempotency_key FROM gateway.stored_reply
-            WHERE expires_at <= $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)
+            WHERE expires_at <= $1 LIMIT 1000)
         """,
         now.astimezone(UTC),
     )

@@ -49,11 +49,7 @@ class UnitOfWork:
 
     async def roll_back(self) -> bool:
         """Take everything back; False if the connection was lost, which takes it back as well."""
-        try:
-            await self.connection.execute("ROLLBACK")
-        except DATABASE_FAILURES:
-            return False
-        return True
+        return await _roll_back(self.connection)
 
 
 class UnitsOfWork:
@@ -114,15 +110,22 @@ async def open_pool(connect: Mapping[str, Any], size: int) -> asyncpg.Pool:
 
 
 async def _give_back(pool: asyncpg.Pool, connection: Any) -> None:
-    """Roll back what was not committed, so that nothing is left open for the next call."""
+    """Leave nothing open for the next call."""
     try:
-        if not is_lost(connection) and connection.is_in_transaction():
+        await _roll_back(connection)
+    finally:
+        await pool.release(connection)
+
+
+async def _roll_back(connection: Any) -> bool:
+    try:
+        if connection.is_in_transaction():
             await connection.execute("ROLLBACK")
     except DATABASE_FAILURES:
         if not is_lost(connection):
             connection.terminate()
-    finally:
-        await pool.release(connection)
+        return False
+    return True
 
 
 async def _leave_as_it_is(_: Any) -> None:

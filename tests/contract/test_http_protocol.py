@@ -1,6 +1,7 @@
 """What bytes on a connection do: the cases that servers are known to get wrong, and what we rely on of uvicorn's."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -191,6 +192,20 @@ async def test_bodies_up_to_the_limit_are_read_and_larger_ones_refused_early(con
     for _ in range(17):
         await connection.send(chunk)
     assert (await connection.reply())[0] == 413
+
+
+async def test_a_header_that_never_ends_is_cut_off_while_it_is_sent(connect: Any) -> None:
+    connection = await connect()
+    await connection.send(b"POST /v1/address/validate HTTP/1.1\r\nHost: localhost\r\nX-Large: ")
+
+    async def send_without_end() -> None:
+        while True:
+            await connection.send(b"a" * 65_536)
+
+    begun = time.monotonic()
+    with pytest.raises(ConnectionError):
+        await send_without_end()
+    assert time.monotonic() - begun < http_protocol.REQUEST_TIMEOUT_S / 2
 
 
 async def test_a_request_that_never_ends_is_cut_off(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,13 +13,19 @@ from pathlib import Path
 _STATEMENTS = {b"Q", b"S", b"c"}
 # What ends the answer: ReadyForQuery, or CopyInResponse.
 _ENDS = {b"Z", b"G"}
+# ErrorResponse: FATAL 57P01 (admin_shutdown).
+_GOODBYE_FIELDS = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+_GOODBYE = b"E" + (len(_GOODBYE_FIELDS) + 4).to_bytes(4, "big") + _GOODBYE_FIELDS
+_GOODBYE_S = 0.1
+LAST = -1
 
 
 class DatabaseProxy:
     """Passes everything on until statement number `at`, counted from 1; then breaks once.
 
     It counts over all connections; with `counts_between`, only on the connection that sends a statement with the
-    first of these texts, and from that statement to the next one with the second.
+    first of these texts, and from that statement to the next one with the second. Where it `says_goodbye`, the reply
+    arrives, and then what a server says that is being shut down, before the connections are cut.
     """
 
     def __init__(self, folder: Path, upstream: Path) -> None:
@@ -27,6 +33,7 @@ class DatabaseProxy:
         self._path = folder / ".s.PGSQL.5432"
         self._upstream = upstream / ".s.PGSQL.5432"
         self.on_break: Callable[[], Awaitable[None]] | None = None
+        self.says_goodbye = False
         self.counts_between: tuple[bytes, bytes] | None = None
         self._counted: asyncio.StreamReader | None = None
         self._counts_on = True
@@ -36,6 +43,7 @@ class DatabaseProxy:
         self._at = 0
         self.statements = 0
         self.broken = False
+        self._over = asyncio.Event()
 
     async def __aenter__(self) -> "DatabaseProxy":
         """Listen."""
@@ -49,10 +57,15 @@ class DatabaseProxy:
         await self._cut()
 
     def break_at(self, at: int) -> None:
-        """Count from the beginning and break at this statement; 0 never breaks."""
+        """Count from the beginning and break at this statement; 0 never breaks, LAST at the last of `counts_between`."""
         self._at = at
         self._counted, self._counts_on = None, True
         self.statements, self.broken = 0, False
+        self._over.clear()
+
+    async def over(self) -> None:
+        """Returns when the break is over: every connection is cut, or `on_break` has done its work."""
+        await self._over.wait()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server = await asyncio.open_unix_connection(self._upstream)
@@ -60,12 +73,13 @@ class DatabaseProxy:
         replies = asyncio.create_task(self._replies(server[0], writer))
         self._tasks.add(replies)
         with suppress(asyncio.IncompleteReadError, ConnectionError):
-            await self._requests(reader, server, replies)
+            await self._requests(reader, writer, server, replies)
         server[1].close()
 
     async def _requests(
         self,
         reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
         server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         replies: "asyncio.Task[None]",
     ) -> None:
@@ -78,14 +92,17 @@ class DatabaseProxy:
             due = False
             if kind in _STATEMENTS and self._counts(reader, body):
                 self.statements += 1
-                due = self.statements == self._at
+                due = self.statements == self._at or (self._at == LAST and not self._counts_on)
             if due:
                 replies.cancel()
                 await asyncio.wait({replies})
             server[1].write(header + body)
             await server[1].drain()
             if due:
-                await _read_reply(server[0])
+                reply = await _read_reply(server[0])
+                if self.says_goodbye:
+                    writer.write(reply + _GOODBYE)
+                    await asyncio.sleep(_GOODBYE_S)
                 return await self._break()
 
     def _counts(self, reader: asyncio.StreamReader, body: bytes) -> bool:
@@ -111,6 +128,7 @@ class DatabaseProxy:
             await self._cut()
         else:
             await self.on_break()
+        self._over.set()
 
     async def _cut(self) -> None:
         for writer in self._writers:
@@ -122,9 +140,10 @@ class DatabaseProxy:
         self._tasks.clear()
 
 
-async def _read_reply(reader: asyncio.StreamReader) -> None:
-    kind = b""
+async def _read_reply(reader: asyncio.StreamReader) -> bytes:
+    reply, kind = b"", b""
     while kind not in _ENDS:
         header = await reader.readexactly(5)
-        await reader.readexactly(int.from_bytes(header[1:], "big") - 4)
         kind = header[:1]
+        reply += header + await reader.readexactly(int.from_bytes(header[1:], "big") - 4)
+    return reply

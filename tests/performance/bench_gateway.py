@@ -82,7 +82,9 @@ def _measure(
         task = progress.add_task("warm-up", total=len(measured) * (arguments.rounds + 1))
         for number in range(arguments.rounds + 1):
             for contender in draw.sample(measured, len(measured)):
-                progress.update(task, description=f"round {number}: {contender.name}" if number else "warm-up")
+                progress.update(
+                    task, description=f"round {number}: {contender.name}" if number else "warm-up"
+                )
                 if number == 0:
                     contenders.check_equal(contender)
                 sample = _sample(contender, arguments.seconds if number else _WARM_UP_S)

@@ -55,7 +55,9 @@ def ours(installation: Installation, folder: Path) -> Iterator[list[Contender]]:
     with worker(installation, folder / "gateway.log") as (pid, port):
         yield [
             Contender(OURS, port, "/v1/bench/echo", installation.key, (pid,)),
-            Contender(OURS_ADDRESS, port, "/v1/address/validate", installation.key, (pid,), ("verdict", "valid")),
+            Contender(
+                OURS_ADDRESS, port, "/v1/address/validate", installation.key, (pid,), ("verdict", "valid")
+            ),
         ]
 
 

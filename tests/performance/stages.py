@@ -17,7 +17,7 @@ from catalog.vocabulary.ids import new_event_id
 from deploy.roles import GATEWAY
 from gateway import edge
 from gateway.authenticate import Authenticator
-from gateway.authorise import authorise
+from gateway.authorise import authorise, find_operation
 from gateway.dispatch import dispatch
 from gateway.limit import Limiter
 from gateway.meter import Meter, price_of
@@ -96,7 +96,8 @@ def _stages(
     meter = Meter(_Unjournaled(), record, clock)
     metrics = Metrics(CollectorRegistry())
     caller = authenticate(raw)
-    permit = authorise(caller, _PATH, directory().catalogue)
+    called = find_operation(_PATH, directory().catalogue)
+    permit = authorise(caller, called, clock.now_ns())
     admission = limit(permit, new_event_id(clock.now_ns()))
     price = price_of(permit, admission.occurred_at_ns)
     call = validate(admission, raw, operations)
@@ -106,7 +107,7 @@ def _stages(
         "call id": lambda: new_event_id(clock.now_ns()),
         "edge": lambda: edge.check(raw),
         "authenticate": lambda: authenticate(raw),
-        "authorise": lambda: authorise(caller, _PATH, directory().catalogue),
+        "authorise": lambda: authorise(caller, find_operation(_PATH, directory().catalogue), clock.now_ns()),
         "limit": lambda: limit(permit, admission.call_id),
         "price": lambda: price_of(permit, admission.occurred_at_ns),
         "validate": lambda: validate(admission, raw, operations),

@@ -132,7 +132,7 @@ def test_a_bad_passport_changes_nothing_and_says_file_field_rule_and_remedy(run:
         (
             "criticality: support",
             "criticality: support # " + 300_000 * "x",
-            "/: a passport is at most 256 KiB [size]",
+            "/: a passport is at most 64 KiB [size]",
         ),
         ("criticality: support", "colour: red", "[unknown-field]"),
     ],

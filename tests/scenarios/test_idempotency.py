@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+from catalog.vocabulary.clock import from_ns
+from gateway.stores import replies
 from tests.gateways import RunningGateway
 
 ADJUST: dict[str, Any] = {"sku": "A", "warehouse": "W1", "quantity": 10, "reason": "count"}
@@ -116,3 +118,15 @@ async def test_a_kept_reply_is_forgotten_after_a_day(gateway: RunningGateway) ->
     await gateway.admin.execute("UPDATE gateway.stored_reply SET expires_at = now() - interval '1 second'")
     again = await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-1")
     assert again.json()["on_hand"] == 20
+
+
+async def test_replies_that_nobody_may_ask_for_any_more_are_deleted(gateway: RunningGateway) -> None:
+    key = await gateway.create_key(await gateway.open_account())
+    await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="old")
+    await gateway.admin.execute("UPDATE gateway.stored_reply SET expires_at = now() - interval '1 second'")
+    await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="new")
+    async with gateway.gateway.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL ordergate.account = '*'")
+        assert await replies.forget_expired(connection, from_ns(gateway.clock.now_ns())) == 1
+    kept = await gateway.admin.fetch("SELECT idempotency_key FROM gateway.stored_reply")
+    assert [row["idempotency_key"] for row in kept] == ["new"]

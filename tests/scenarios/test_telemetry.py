@@ -17,7 +17,7 @@ from tests.gateways import BERLIN, RunningGateway
 _CALLS = 300
 # The queue holds 2048 spans and each export takes 512 of them: enough for several exports to wait their turn.
 _SPANS = 2500
-_SHUTDOWN_MAX_S = 6.0
+_SHUTDOWN_MAX_S = 5.0
 _EPOCH_NS = 1_790_000_000_000_000_000
 
 
@@ -45,7 +45,7 @@ async def timed_calls(gateway: RunningGateway, key: str) -> list[float]:
 
 
 @pytest.mark.parametrize("kind", ["dead", "hanging"])
-async def test_calls_are_as_quick_and_as_good_without_a_collector_that_answers(
+async def test_a_collector_that_does_not_answer_slows_no_call_and_keeps_no_worker(
     gateway: RunningGateway, kind: str
 ) -> None:
     await gateway.publish("address", lambda document: document.update(limits=[]))
@@ -57,15 +57,9 @@ async def test_calls_are_as_quick_and_as_good_without_a_collector_that_answers(
         traced = statistics.median(await timed_calls(gateway, key))
         # Making a span costs something; waiting for its export would cost seconds.
         assert traced < 3 * without + 0.002
-        tracing.shutdown()
-
-
-@pytest.mark.parametrize("kind", ["dead", "hanging"])
-def test_a_worker_ends_in_bounded_time_with_its_queue_full(kind: str) -> None:
-    with collector(kind) as address:
-        tracing = Tracing(otlp_exporter(address))
         for _ in range(_SPANS):
-            tracing.record(tracing.start(UUID(int=1), None, _EPOCH_NS), [("", _EPOCH_NS), ("limit", _EPOCH_NS + 1)], 200, {})
+            marks = [("", _EPOCH_NS), ("limit", _EPOCH_NS + 1)]
+            tracing.record(tracing.start(UUID(int=1), None, _EPOCH_NS), marks, 200, {})
         begin = time.monotonic()
         tracing.shutdown()
         assert time.monotonic() - begin < _SHUTDOWN_MAX_S

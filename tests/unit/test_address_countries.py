@@ -279,3 +279,27 @@ def test_every_country_of_the_data_is_answered_and_others_are_the_callers_fault(
             call("validate", country=country, lines=["1"])
         assert refused.value.type.name == "unsupported-country"
         assert [(error.pointer, error.rule) for error in refused.value.errors] == [("/country", "supported")]
+
+
+@pytest.mark.parametrize(
+    ("field", "pointer", "text"),
+    [
+        ("recipient", "/recipient", "\u0958" * 61),
+        ("locality", "/locality", "\ufb1d" * 120),
+        ("sorting_code", "/sorting_code", "\u0958" * 21),
+        ("lines", "/lines/1", "\U0001d160" * 67),
+    ],
+)
+def test_text_whose_normal_form_is_longer_than_allowed_is_the_callers_fault(
+    field: str, pointer: str, text: str
+) -> None:
+    sent = {"country": "DE", "lines": ["1"], field: ["1", text] if field == "lines" else text}
+    with pytest.raises(CallerFault) as refused:
+        call("validate", **sent)
+    assert [(error.pointer, error.rule) for error in refused.value.errors] == [(pointer, "length")]
+
+
+def test_a_postal_code_never_grows() -> None:
+    reply = call("validate", country="CN", lines=["1"], postal_code="ßﬁ" * 10)
+    assert reply.address.postal_code == "ßﬁ" * 10
+    assert call("validate", country="GB", lines=["1"], postal_code="ｓｗ１ａ１ａａ").address.postal_code == "SW1A 1AA"

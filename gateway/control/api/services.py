@@ -54,7 +54,8 @@ async def list_services(
         account = await find_account(transaction, caller.account_id)
     seen = sorted(_seen(context.directory.current().catalogue, caller, account), key=lambda one: one.service)
     page = page_of([passport.service for passport in seen], query)
-    data = tuple(_entry(passport, caller) for passport in seen[page.start : page.end])
+    now_ns = context.clock.now_ns()
+    data = tuple(_entry(passport, caller, now_ns) for passport in seen[page.start : page.end])
     return answer(ServicePage(data, data[-1].service if page.more else None))
 
 
@@ -73,7 +74,7 @@ async def read_service(
     for passport in _seen(context.directory.current().catalogue, caller, account):
         if passport.service == service:
             plans = tuple(plan for plan in passport.parsed_plans if _may_have(plan, account))
-            return answer(passport_view(passport, plans, _plan_of(caller, service)))
+            return answer(passport_view(passport, plans, _plan_of(caller, service, context.clock.now_ns())))
     raise Problem("not-found", "The account's catalogue has no service of this name.")
 
 
@@ -89,7 +90,7 @@ def _may_have(plan: Plan, account: Account) -> bool:
     return plan.audience in ("both", "external" if account.kind == "external" else "internal")
 
 
-def _entry(passport: Passport, caller: Caller) -> ServiceEntry:
+def _entry(passport: Passport, caller: Caller, now_ns: int) -> ServiceEntry:
     return ServiceEntry(
         passport.service,
         passport.version,
@@ -97,13 +98,13 @@ def _entry(passport: Passport, caller: Caller) -> ServiceEntry:
         passport.summary,
         state_of(passport),
         tuple(f"{passport.service}/{entry.id}" for entry in passport.operations),
-        _plan_of(caller, passport.service),
+        _plan_of(caller, passport.service, now_ns),
     )
 
 
-def _plan_of(caller: Caller, service: str) -> str | None:
-    subscription = caller.subscriptions.get(service)
-    return None if subscription is None else subscription[1]
+def _plan_of(caller: Caller, service: str, now_ns: int) -> str | None:
+    subscription = caller.subscription_to(service, now_ns)
+    return None if subscription is None else subscription.plan_id
 
 
 HANDLERS = (list_services, read_service)
