@@ -44,6 +44,12 @@ format: setup ## put the code into the project's format
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
+CASES ?= ../shared/cases
+
+.PHONY: conformance
+conformance: setup ## public cases against the product: CASES=folder, one line a suite
+	@$(PY) -m tests.conformance $(CASES)
+
 .PHONY: openapi
 openapi: setup ## write the committed contracts into openapi/
 	$(PY) -m openapi.export

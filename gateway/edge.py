@@ -1,7 +1,7 @@
 """The strict first layer: what bytes may even become a call.
 
 Everything here is decided before anybody is authenticated, so it costs little and says little.
-Sources: RFC 9112 (framing, Host), RFC 9110 5.5 (field values), and the smuggling cases of `tests/contract/test_edge.py`.
+Sources: RFC 9112 (framing, Host), RFC 9110 5.5 (field values), and the smuggling cases of `tests/contract/test_http_protocol.py`.
 """
 
 import re

@@ -83,5 +83,7 @@ async def _until_all_serve(workers: Workers, gateway: RunningGateway, count: int
     async with asyncio.timeout(_READY_S), httpx.AsyncClient() as client:
         while len(list(gateway.home.journals.iterdir())) < count + 1:
             await asyncio.sleep(0.02)
-        while (await client.get(f"http://127.0.0.1:{workers.port}/readyz", timeout=_READY_S)).status_code != 200:
+        while (
+            await client.get(f"http://127.0.0.1:{workers.port}/readyz", timeout=_READY_S)
+        ).status_code != 200:
             await asyncio.sleep(0.02)

@@ -44,7 +44,8 @@ Reply = TypeVar("Reply", bound=ValidateReply)
 async def validate(request: ValidateRequest, _context: CallContext) -> ValidateReply:
     """Is this address complete and right, and what should be changed? A bad address is an answer, not an error.
 
-    Raises `CallerFault` unsupported-country for a country that the reference data does not know.
+    Raises `CallerFault` unsupported-country for a country that the reference data does not know, and invalid-input
+    for a text that is too long in its normal form.
     """
     return _answer(request, ValidateReply, judging=True)
 
@@ -52,7 +53,8 @@ async def validate(request: ValidateRequest, _context: CallContext) -> ValidateR
 async def normalise(request: NormaliseRequest, _context: CallContext) -> NormaliseReply:
     """The canonical form of an address; findings and verdict name only what was changed, assumed or left open.
 
-    Raises `CallerFault` unsupported-country for a country that the reference data does not know.
+    Raises `CallerFault` unsupported-country for a country that the reference data does not know, and invalid-input
+    for a text that is too long in its normal form.
     """
     return _answer(request, NormaliseReply, judging=False)
 
@@ -132,7 +134,9 @@ def _cleaned(given: str, pointer: str, length_max: int) -> str:
 def _too_long(pointer: str, length_max: int) -> CallerFault:
     # Some letters become two or three in the normal form, and a reply keeps to the lengths of a request.
     detail = f"in its normal form (NFC) a text has at most {length_max} characters here"
-    return CallerFault("invalid-input", f"{pointer}: {detail}.", errors=(FieldError(pointer, "length", detail),))
+    return CallerFault(
+        "invalid-input", f"{pointer}: {detail}.", errors=(FieldError(pointer, "length", detail),)
+    )
 
 
 def _read(rules: CountryRules, tidy: _Tidy, language: str | None) -> Reading:

@@ -45,10 +45,18 @@ Locality = Annotated[
 ]
 DependentLocality = Annotated[
     str,
-    Meta(max_length=NAME_LENGTH_MAX, description="The part of a locality; in China the district.", examples=["南山区"]),
+    Meta(
+        max_length=NAME_LENGTH_MAX,
+        description="The part of a locality; in China the district.",
+        examples=["南山区"],
+    ),
 ]
-PostalCode = Annotated[str, Meta(max_length=POSTAL_CODE_LENGTH_MAX, description="Postal code, with or without its separators.")]
-SortingCode = Annotated[str, Meta(max_length=SORTING_CODE_LENGTH_MAX, description="For example CEDEX in France.")]
+PostalCode = Annotated[
+    str, Meta(max_length=POSTAL_CODE_LENGTH_MAX, description="Postal code, with or without its separators.")
+]
+SortingCode = Annotated[
+    str, Meta(max_length=SORTING_CODE_LENGTH_MAX, description="For example CEDEX in France.")
+]
 Language = Annotated[
     str,
     Meta(

@@ -65,29 +65,39 @@ class UnitsOfWork:
 
         `DatabaseAway` if there is none to be had, or if a statement of the block meets a connection that is lost.
         """
+        connection = await self._open(account_id)
+        try:
+            yield UnitOfWork(connection)
+        except DATABASE_FAILURES as error:
+            if not is_away(connection, error):
+                raise
+            raise DatabaseAway from error
+        finally:
+            await _give_back(self._pool, connection)
+
+    async def _open(self, account_id: str) -> Any:
+        """A connection in a transaction; `DatabaseAway`."""
         assert _ACCOUNT_ID.fullmatch(account_id), (
             "account ids are made by us, of letters that need no quoting"
         )
-        try:
-            connection = await self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S)
-        except DATABASE_FAILURES as error:
-            raise DatabaseAway from error
-        try:
+        # One round trip: the scope of row-level security, and the point to which a refusal returns.
+        begin = f"BEGIN; SET LOCAL ordergate.account = '{account_id}'; SAVEPOINT effect"
+        failure: Exception | None = None
+        # A connection may have been lost while it lay idle, and then so were the others: a second one is a new one.
+        for _ in range(2):
             try:
-                # One round trip: the scope of row-level security, and the point to which a refusal returns.
-                await connection.execute(
-                    f"BEGIN; SET LOCAL ordergate.account = '{account_id}'; SAVEPOINT effect"
-                )
+                connection = await self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S)
             except DATABASE_FAILURES as error:
                 raise DatabaseAway from error
             try:
-                yield UnitOfWork(connection)
+                await connection.execute(begin)
             except DATABASE_FAILURES as error:
-                if not is_away(connection, error):
-                    raise
-                raise DatabaseAway from error
-        finally:
-            await _give_back(self._pool, connection)
+                failure = error
+                await _give_back(self._pool, connection)
+                await self._pool.expire_connections()
+            else:
+                return connection
+        raise DatabaseAway from failure
 
 
 async def open_pool(connect: Mapping[str, Any], size: int) -> asyncpg.Pool:

@@ -42,7 +42,9 @@ class AccountTable(msgspec.Struct, frozen=True):
     async def is_readable(self, connection: asyncpg.Connection) -> bool:
         """Whether the role may read the column that says whose a row is."""
         return bool(
-            await connection.fetchval("SELECT has_column_privilege($1, $2, 'SELECT')", self.name, self.account)
+            await connection.fetchval(
+                "SELECT has_column_privilege($1, $2, 'SELECT')", self.name, self.account
+            )
         )
 
     async def updatable(self, connection: asyncpg.Connection) -> list[str]:
@@ -57,7 +59,9 @@ class AccountTable(msgspec.Struct, frozen=True):
     async def count(self, connection: asyncpg.Connection, account_id: str | None = None) -> int:
         """How many rows the connection sees, of all or of one account."""
         own = f"count(*) FILTER (WHERE {self.account} = $1 OR $1 IS NULL)"
-        found: int = await connection.fetchval(f"SELECT {own} FROM (SELECT {self.account} FROM {self.name}) AS t", account_id)
+        found: int = await connection.fetchval(
+            f"SELECT {own} FROM (SELECT {self.account} FROM {self.name}) AS t", account_id
+        )
         return found
 
     async def insert_copy(self, connection: asyncpg.Connection, row: dict[str, Any]) -> str:
@@ -82,6 +86,5 @@ class AccountTable(msgspec.Struct, frozen=True):
 async def account_tables(admin: asyncpg.Connection) -> list[AccountTable]:
     """All of them, partitions included."""
     return [
-        AccountTable(row["name"], row["account"], tuple(row["columns"]))
-        for row in await admin.fetch(_TABLES)
+        AccountTable(row["name"], row["account"], tuple(row["columns"])) for row in await admin.fetch(_TABLES)
     ]

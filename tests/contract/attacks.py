@@ -14,7 +14,11 @@ from tests.contract.shapes import field_names, values_of
 
 # Stands for the credential in generated headers; the strategies do not know it.
 KEY = b"{key}"
-_BASE = ((b"host", b"localhost"), (b"authorization", b"Bearer " + KEY), (b"content-type", b"application/json"))
+_BASE = (
+    (b"host", b"localhost"),
+    (b"authorization", b"Bearer " + KEY),
+    (b"content-type", b"application/json"),
+)
 
 
 class Attack(msgspec.Struct, frozen=True):
@@ -46,7 +50,9 @@ _NUMBERS = (0, -1, 1, 2**31 - 1, 2**31, 2**53 + 1, 2**63 - 1, 2**63, -(2**63), 2
 _JUNK: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from(_TOKENS),
     st.sampled_from(_NUMBERS),
-    st.sampled_from((None, True, False, "", " ", [], {}, [[]], [None], {"": {}}, "\ud800", "x" * 70_000, [0] * 2_000)),
+    st.sampled_from(
+        (None, True, False, "", " ", [], {}, [[]], [None], {"": {}}, "\ud800", "x" * 70_000, [0] * 2_000)
+    ),
     st.text(max_size=20),
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -105,7 +111,10 @@ def _written(value: Any, ascii_only: bool) -> str:
     if isinstance(value, _Token):
         return str(value)
     if isinstance(value, dict):
-        members = (json.dumps(name, ensure_ascii=ascii_only) + ":" + _written(one, ascii_only) for name, one in value.items())
+        members = (
+            json.dumps(name, ensure_ascii=ascii_only) + ":" + _written(one, ascii_only)
+            for name, one in value.items()
+        )
         return "{" + ",".join(members) + "}"
     if isinstance(value, list):
         return "[" + ",".join(_written(one, ascii_only) for one in value) + "]"
@@ -178,7 +187,9 @@ def _broken_head(draw: st.DrawFn, attack: Attack) -> Attack:
     """A good request after one to three changes of its method, path and header fields."""
     method, path, headers = attack.method, attack.path, list(attack.headers)
     for _ in range(draw(st.integers(1, 3))):
-        match draw(st.sampled_from(("extra", "extra", "drop", "credential", "type", "method", "path", "order"))):
+        match draw(
+            st.sampled_from(("extra", "extra", "drop", "credential", "type", "method", "path", "order"))
+        ):
             case "extra":
                 headers += draw(_EXTRA)
             case "drop" if headers:
@@ -193,7 +204,9 @@ def _broken_head(draw: st.DrawFn, attack: Attack) -> Attack:
                 path = draw(_paths(path))
             case _:
                 headers = draw(st.permutations(headers))
-    return msgspec.structs.replace(attack, method=method, path=path, headers=tuple(headers), well_formed=False)
+    return msgspec.structs.replace(
+        attack, method=method, path=path, headers=tuple(headers), well_formed=False
+    )
 
 
 def _with(headers: list[tuple[bytes, bytes]], name: bytes, value: bytes) -> list[tuple[bytes, bytes]]:

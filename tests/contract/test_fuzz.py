@@ -42,7 +42,9 @@ async def reached(target: Target) -> AsyncIterator[Target]:
 
 @settings(_ALWAYS_THE_SAME, max_examples=120)
 @given(batch=st.lists(attacks(), min_size=1, max_size=BATCH_MAX))
-async def test_every_operation_keeps_its_contract_whatever_is_sent(reached: Target, batch: list[Attack]) -> None:
+async def test_every_operation_keeps_its_contract_whatever_is_sent(
+    reached: Target, batch: list[Attack]
+) -> None:
     await reached.attack(batch)
 
 

@@ -39,7 +39,13 @@ NOBODYS = {
 
 
 # Only B has had a month that was closed.
-BOOKS_OF_B = {"billing.invoice", "billing.invoice_line", "billing.rated_line", "billing.posting", "billing.usage_hour"}
+BOOKS_OF_B = {
+    "billing.invoice",
+    "billing.invoice_line",
+    "billing.rated_line",
+    "billing.posting",
+    "billing.usage_hour",
+}
 ROLES = (GATEWAY, READER, BILLING)
 
 
@@ -242,7 +248,9 @@ async def test_every_table_is_an_accounts_under_a_row_policy_or_known_to_be_nobo
     assert {row["name"] for row in rows} - accounts == NOBODYS
 
 
-async def test_a_role_in_one_accounts_scope_sees_no_row_of_another_in_any_table(installed: Installation) -> None:
+async def test_a_role_in_one_accounts_scope_sees_no_row_of_another_in_any_table(
+    installed: Installation,
+) -> None:
     a, b = installed.a, installed.b
     whole = {name: rows for name, rows in (await installed.rows_of(b)).items() if "usage_event_" not in name}
     assert len(whole) >= 19

@@ -57,7 +57,9 @@ async def test_a_missing_or_unusable_key_is_refused_where_one_is_required(gatewa
     assert await rows(gateway) == 0
 
 
-async def test_a_key_may_be_written_as_a_quoted_string_and_other_quotes_belong_to_it(gateway: RunningGateway) -> None:
+async def test_a_key_may_be_written_as_a_quoted_string_and_other_quotes_belong_to_it(
+    gateway: RunningGateway,
+) -> None:
     key = await gateway.create_key(await gateway.open_account())
     first = await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-1")
     quoted = await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key='"a-1"')

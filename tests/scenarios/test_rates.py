@@ -60,7 +60,9 @@ def _recorded(gateway: RunningGateway) -> list[int]:
     return counts
 
 
-async def test_an_application_over_its_own_limit_takes_nothing_from_the_accounts(gateway: RunningGateway) -> None:
+async def test_an_application_over_its_own_limit_takes_nothing_from_the_accounts(
+    gateway: RunningGateway,
+) -> None:
     def five_each_and_eight_together(document: dict[str, Any]) -> None:
         document["limits"] = [
             {"kind": "rate", "per": "application", "q": 5, "w": 3600},
@@ -70,7 +72,9 @@ async def test_an_application_over_its_own_limit_takes_nothing_from_the_accounts
     await gateway.publish("address", five_each_and_eight_together)
     opened = await gateway.open_account()
     async with gateway._operator() as connection:
-        second = await create_application(connection, opened.account, "second", "test", from_ns(gateway.clock.now_ns()))
+        second = await create_application(
+            connection, opened.account, "second", "test", from_ns(gateway.clock.now_ns())
+        )
     greedy = await gateway.create_key(opened)
     modest = await gateway.create_key(msgspec.structs.replace(opened, application=second))
     statuses = [(await gateway.call(greedy, "address/validate", BERLIN)).status_code for _ in range(30)]

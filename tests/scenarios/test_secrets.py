@@ -72,7 +72,9 @@ class Collector:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            length = next(
+                int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
+            )
             self.received += head + await reader.readexactly(length)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             await writer.drain()
@@ -108,7 +110,9 @@ async def dump(admin: asyncpg.Connection) -> bytes:
 def files(home: Path) -> bytes:
     """Everything that an installation has written, but its pepper."""
     assert (home / "secrets" / "pepper.json").stat().st_mode & 0o077 == 0
-    contents = [path.read_bytes() for path in home.rglob("*") if path.is_file() and path.name != "pepper.json"]
+    contents = [
+        path.read_bytes() for path in home.rglob("*") if path.is_file() and path.name != "pepper.json"
+    ]
     assert contents
     # Journals are made with room to grow.
     return b"\n".join(content.rstrip(b"\x00") for content in contents)
@@ -117,14 +121,26 @@ def files(home: Path) -> bytes:
 async def attack(url: str, key: str) -> list[httpx.Response]:
     """Good calls, and every kind of bad one that has the canaries in it: the replies to the bad ones."""
     bearer = {"Authorization": f"Bearer {key}"}
-    wrong = [f"Bearer {key}x", f"Bearer {key[:-8]}AAAAAAAA", f"Basic {key}", key, f"Bearer {key.replace('live', 'test')}"]
+    wrong = [
+        f"Bearer {key}x",
+        f"Bearer {key[:-8]}AAAAAAAA",
+        f"Basic {key}",
+        key,
+        f"Bearer {key.replace('live', 'test')}",
+    ]
     bad_bodies: list[Any] = [
         {**ADDRESS, "country": 7}, {**ADDRESS, "planet": CANARIES}, {**ADDRESS, "country": "QQ"}, {"lines": [ADDRESS]},
         {**ADDRESS, "recipient": PERSON}, {**ADDRESS, "recipient": CANARIES[0] * 20}, {**ADDRESS, "lines": CANARIES[0]},
         {**ADDRESS, "language": CANARIES[0]}, {**ADDRESS, "lines": CANARIES * 2000}, CANARIES,
     ]  # fmt: skip
     text = json.dumps(ADDRESS).encode()
-    raw_bodies = [text[:-1], text + b"x", text.replace(b'"country"', b'"lines"'), b"\xff" + text, text.replace(b"47b", b"\\u0000")]
+    raw_bodies = [
+        text[:-1],
+        text + b"x",
+        text.replace(b'"country"', b'"lines"'),
+        b"\xff" + text,
+        text.replace(b"47b", b"\\u0000"),
+    ]
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
 
         async def call(operation: str, body: Any, **headers: str) -> httpx.Response:
@@ -140,14 +156,20 @@ async def attack(url: str, key: str) -> list[httpx.Response]:
         ]
         assert [reply.status_code for reply in good] == [200, 200, 200]
         failed = [
-            await call("stock/adjust", {**stock, "warehouse": "fail", "reason": CANARIES[0]}, **{"Idempotency-Key": "second"}),
+            await call(
+                "stock/adjust",
+                {**stock, "warehouse": "fail", "reason": CANARIES[0]},
+                **{"Idempotency-Key": "second"},
+            ),
             await call("address/validate", {**ADDRESS, "sorting_code": "fail"}),
         ]
         assert [reply.status_code for reply in failed] == [500, 500]
         others = [await call("address/validate", body) for body in (*bad_bodies, *raw_bodies)]
         others += [await call("address/validate", ADDRESS, Authorization=header) for header in wrong]
         others.append(await call(f"address/validate?recipient={CANARIES[0]}", ADDRESS))
-        others.append(await call("address/validate", ADDRESS, **{"X-Note": key, "Content-Type": "text/plain"}))
+        others.append(
+            await call("address/validate", ADDRESS, **{"X-Note": key, "Content-Type": "text/plain"})
+        )
         asked = ("/metrics", "/api/account", "/api/keys", "/api/calls", "/api/none")
         others += [await client.get(path, headers=bearer) for path in asked]
         for header in wrong:

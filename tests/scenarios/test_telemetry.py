@@ -33,7 +33,11 @@ def collector(kind: str) -> Iterator[str]:
 
 async def timed_calls(gateway: RunningGateway, key: str) -> list[float]:
     """Seconds that each call took; all of them were answered."""
-    headers = ((b"host", b"x"), (b"authorization", f"Bearer {key}".encode()), (b"content-type", b"application/json"))
+    headers = (
+        (b"host", b"x"),
+        (b"authorization", f"Bearer {key}".encode()),
+        (b"content-type", b"application/json"),
+    )
     request = RawRequest("POST", b"/v1/address/validate", headers, msgspec.json.encode(BERLIN))
     seconds = []
     for _ in range(_CALLS):

@@ -302,4 +302,7 @@ def test_text_whose_normal_form_is_longer_than_allowed_is_the_callers_fault(
 def test_a_postal_code_never_grows() -> None:
     reply = call("validate", country="CN", lines=["1"], postal_code="ßﬁ" * 10)
     assert reply.address.postal_code == "ßﬁ" * 10
-    assert call("validate", country="GB", lines=["1"], postal_code="ｓｗ１ａ１ａａ").address.postal_code == "SW1A 1AA"
+    assert (
+        call("validate", country="GB", lines=["1"], postal_code="ｓｗ１ａ１ａａ").address.postal_code
+        == "SW1A 1AA"
+    )

@@ -25,7 +25,9 @@ def test_a_limit_that_cannot_be_held_is_refused_by_field(limit: Limit, field: st
     assert broken[0] == field
 
 
-@pytest.mark.parametrize(("quantity", "window_s"), [(1, 1), (1, 86_400), (1_000_000, 1), (86_400_000_000, 86_400)])
+@pytest.mark.parametrize(
+    ("quantity", "window_s"), [(1, 1), (1, 86_400), (1_000_000, 1), (86_400_000_000, 86_400)]
+)
 def test_the_smallest_and_the_largest_rates_are_counted(tmp_path: Path, quantity: int, window_s: int) -> None:
     assert rule_broken(Rate("application", quantity, window_s)) is None
     counters = SharedCounters(tmp_path / "rates")

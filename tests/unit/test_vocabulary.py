@@ -12,13 +12,17 @@ from catalog.vocabulary.period import Period
 _ID = UUID("01a200a1-3b0c-7db6-aa1a-e258a18e0a2d")
 
 
-@pytest.mark.parametrize("text", ["2026-13", "2026-00", "0000-01", "26-01", "2026-1", "２０２６-10", "2026-10\n", " 2026-10"])
+@pytest.mark.parametrize(
+    "text", ["2026-13", "2026-00", "0000-01", "26-01", "2026-1", "２０２６-10", "2026-10\n", " 2026-10"]
+)
 def test_a_month_is_four_digits_and_two(text: str) -> None:
     with pytest.raises(ValueError, match="calendar month"):
         Period.parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "1e3", "NaN", "-", ".5", "5.", "+1", "１２", "1٫5", "1_000", "1\n", "9" * 19])
+@pytest.mark.parametrize(
+    "text", ["", "1e3", "NaN", "-", ".5", "5.", "+1", "１２", "1٫5", "1_000", "1\n", "9" * 19]
+)
 def test_an_amount_is_plain_digits(text: str) -> None:
     with pytest.raises(ValueError, match="decimal string"):
         decimal_of(text)
