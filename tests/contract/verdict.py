@@ -59,7 +59,7 @@ class Verdict:
     def _judge_refusal(self, attack: Attack, status: int, headers: dict[str, str], body: bytes) -> str:
         assert headers["content-type"] == "application/problem+json"
         document = msgspec.json.decode(body)
-        name = document["type"].removeprefix("/problems/")
+        name = str(document["type"]).removeprefix("/problems/")
         entry = PROBLEMS[name]
         assert (document["status"], status) == (entry.status, entry.status)
         assert (document["title"], document["remedy"]) == (entry.title.en, entry.remedy.en)

@@ -1,20 +1,33 @@
 """A limit is the same number however many workers there are, and whoever knocks in vain takes nothing from others."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import msgspec
+import pytest
 
 from billing.journal import JournalReader, journal_directories
 from catalog.accounts.application import create_application
 from catalog.usage_event import USAGE_EVENT_KIND
 from catalog.vocabulary.clock import from_ns
-from tests.gateways import BERLIN, RunningGateway
+from deploy.database import Database
+from tests.fakes.journal_disk import memory_directory
+from tests.gateways import BERLIN, RunningGateway, running_gateway
 from tests.workers import running_workers
 
 _BODY = msgspec.json.encode(BERLIN)
+
+
+@pytest.fixture
+async def gateway(database: Database, admin: asyncpg.Connection) -> AsyncIterator[RunningGateway]:
+    """Its home is in memory: every worker begins a journal of 64 MiB, which costs more than all else on a disk."""
+    with memory_directory() as folder:
+        async with running_gateway(database, folder / "home", admin) as running:
+            yield running
 
 
 async def test_exactly_the_limit_is_admitted_over_three_worker_processes(

@@ -9,8 +9,11 @@ from typing import Any
 
 import asyncpg
 import httpx
+import pytest
 
-from tests.gateways import RunningGateway
+from deploy.database import Database
+from tests.fakes.journal_disk import memory_directory
+from tests.gateways import RunningGateway, running_gateway
 from tests.workers import Workers, running_workers
 
 # One canary for each field that can hold something about a person; they look like nothing that we write ourselves.
@@ -53,6 +56,14 @@ registry.operations = lambda: known
 from gateway.__main__ import main
 sys.exit(main())
 """
+
+
+@pytest.fixture
+async def gateway(database: Database, admin: asyncpg.Connection) -> AsyncIterator[RunningGateway]:
+    """Its home is in memory: every worker begins a journal of 64 MiB, which costs more than all else on a disk."""
+    with memory_directory() as folder:
+        async with running_gateway(database, folder / "home", admin) as running:
+            yield running
 
 
 class Collector:
@@ -193,8 +204,10 @@ async def test_no_secret_and_nothing_about_a_person_is_kept_told_or_logged(
     # The public id names the key wherever keys are named; everything behind it is the secret.
     secrets = [key[21:], key[21:-6], *peppers.values(), *CANARIES]
     async with Collector().running() as collector:
-        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port}"}
-        async with running_workers(gateway, tmp_path, program=FAILING, **variables) as workers:
+        endpoint = f"http://127.0.0.1:{collector.port}"
+        async with running_workers(
+            gateway, tmp_path, program=FAILING, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint
+        ) as workers:
             replies = await attack(f"http://127.0.0.1:{workers.port}", key)
             log = await finish(workers)
         spans = bytes(collector.received)
