@@ -18,14 +18,15 @@ $(UV):
 	.tools/bin/pip --quiet --disable-pip-version-check install uv==$(UV_VERSION)
 
 .venv/.ready: $(UV) uv.lock pyproject.toml
-	$(UV) sync --locked --quiet --python "$$(python3 -c 'import sys; print(sys.executable)')"
+	@echo "Building the locked environment in .venv …"
+	@$(UV) sync --locked --quiet --python "$$(python3 -c 'import sys; print(sys.executable)')"
 	@touch $@
 
 .PHONY: setup
 setup: .venv/.ready ## build the locked environment in .venv
 
 .PHONY: run
-run: setup ## start Ordergate on http://127.0.0.1:$(PORT)
+run: setup ## start everything; PORT=8080 WORKERS=2 ORDERGATE_HOME=.ordergate
 	@exec .venv/bin/ordergate up --port $(PORT) --workers $(WORKERS)
 
 .PHONY: test

@@ -66,10 +66,13 @@ class Supervisor:
         return 0
 
     def _serve(self, listener: socket.socket) -> None:
+        _say("Starting PostgreSQL …" if self._url is None else "Connecting to PostgreSQL …")
         database = self._start_database()
+        _say("Preparing schema, catalogue and demo group …")
         welcome = asyncio.run(self._prepared(database))
         if welcome is None:
             return
+        _say("Starting the workers …")
         self._start_children(listener, database)
         self._home.announce(
             {"pid": os.getpid(), "port": self._port, "socket_dir": str(database.socket_dir or "")}

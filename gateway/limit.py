@@ -17,7 +17,7 @@ class RateLimited(Problem):
     def __init__(self, rate: Rate, decision: Decision) -> None:
         super().__init__(
             "rate-limited",
-            f"The limit of {rate.q} calls in {rate.w} seconds for each {rate.per} is reached.",
+            f"The limit of {rate.q} calls in {rate.w} s for each {rate.per} and operation is reached.",
             retry_after_s=decision.retry_s,
             extra={
                 "limit": {

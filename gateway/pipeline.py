@@ -4,9 +4,9 @@ The pipeline knows nothing of HTTP servers: bytes in, reply out. Each stage need
 none can be skipped, and only a receipt can be answered as a metered call.
 """
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from types import TracebackType
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -99,7 +99,7 @@ class Pipeline:
             ours = Problem("internal-error", "The gateway failed; nothing was changed that is not on record.")
             reply = self._refused(ours, caller, operation, call_id)
         if trace is not None:
-            with _observing():
+            with _observing:
                 trace.end(reply.status, {"ordergate.operation": operation})
         return reply
 
@@ -145,7 +145,7 @@ class Pipeline:
     def _measure(self, outcome: Outcome) -> None:
         admission = outcome.call.admission
         seconds = (self._clock.monotonic_ns() - admission.admitted_ns) / 1e9
-        with _observing():
+        with _observing:
             self._metrics.metered(admission.permit.operation.id, outcome.class_, seconds)
 
     def _refused(self, problem: Problem, caller: Caller | None, operation: str, call_id: UUID) -> Reply:
@@ -165,13 +165,24 @@ class Pipeline:
             trace.mark(stage, self._clock.now_ns())
 
 
-@contextlib.contextmanager
-def _observing() -> Iterator[None]:
-    """What is observed of a call that is on record must not change its answer."""
-    try:
-        yield
-    except Exception:
-        log.exception("a figure was lost")
+class _Observing:
+    """What is observed of a call that is on record must not change its answer. A class, because a generator costs 3 µs."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        log.error("a figure was lost", exc_info=error)
+        return True
+
+
+_observing = _Observing()
 
 
 def _away() -> Problem:

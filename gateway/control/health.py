@@ -43,7 +43,9 @@ def metrics(request: Request[Any, Any, Any], context: NamedDependency[ControlCon
     if context.metrics_dir is not None:
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=str(context.metrics_dir))  # type: ignore[no-untyped-call]
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    # Litestar adds the charset to a media type; Prometheus' own has it already.
+    headers = {"content-type": CONTENT_TYPE_LATEST}
+    return Response(generate_latest(registry), headers=headers)
 
 
 def _may_read(request: Request[Any, Any, Any], token: str | None) -> bool:

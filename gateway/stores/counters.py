@@ -6,10 +6,10 @@ a crash leaves it whole. A slot whose arrival time has passed means the same as 
 which keeps the file at its size for ever.
 """
 
-import fcntl
 import mmap
 import os
 import struct
+from fcntl import LOCK_EX, LOCK_UN, lockf
 from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
@@ -64,7 +64,7 @@ class SharedCounters:
             place = self._places[key] = _place(key)
         digest, start = place
         # Probe ranges of different keys overlap, so the lock covers the whole range that may be written.
-        fcntl.lockf(self._file, fcntl.LOCK_EX, _SPAN, start)
+        lockf(self._file, LOCK_EX, _SPAN, start)
         try:
             offset, holder, arrival_ns = self._find(digest, start, now_ns)
             begin_ns = arrival_ns if arrival_ns > now_ns else now_ns
@@ -73,7 +73,7 @@ class SharedCounters:
                 return Decision(False, 0, _seconds(ahead_ns), _seconds(ahead_ns - tolerance_ns))
             _SLOT.pack_into(self._map, offset, holder, begin_ns + interval_ns)
         finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, _SPAN, start)
+            lockf(self._file, LOCK_UN, _SPAN, start)
         ahead_ns += interval_ns
         return Decision(True, (window_ns - ahead_ns) // interval_ns, _seconds(ahead_ns), 0)
 

@@ -83,8 +83,8 @@ class UnitsOfWork:
         # One round trip: the scope of row-level security, and the point to which a refusal returns.
         begin = f"BEGIN; SET LOCAL ordergate.account = '{account_id}'; SAVEPOINT effect"
         failure: Exception | None = None
-        # A connection may have been lost while it lay idle, and then so were the others: a second one is a new one.
-        for _ in range(2):
+        # Connections may have been lost while they lay idle: at most all of them.
+        for _ in range(self._pool.get_max_size() + 1):
             try:
                 connection = await self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S)
             except DATABASE_FAILURES as error:
@@ -94,7 +94,6 @@ class UnitsOfWork:
             except DATABASE_FAILURES as error:
                 failure = error
                 await _give_back(self._pool, connection)
-                await self._pool.expire_connections()
             else:
                 return connection
         raise DatabaseAway from failure

@@ -15,7 +15,9 @@ def test_the_committed_reference_is_what_the_settings_say() -> None:
 def test_every_variable_that_is_read_is_described() -> None:
     described = {variable.name for variable in variables()}
     for source in ("gateway/settings.py", "billing/settings.py", "deploy/settings.py"):
-        read = set(re.findall(r'"((?:ORDERGATE|OTEL|PROMETHEUS)_[A-Z_0-9]+)"', (ROOT / source).read_text("utf-8")))
+        read = set(
+            re.findall(r'"((?:ORDERGATE|OTEL|PROMETHEUS)_[A-Z_0-9]+)"', (ROOT / source).read_text("utf-8"))
+        )
         assert read <= described, source
 
 

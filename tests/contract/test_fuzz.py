@@ -40,7 +40,7 @@ async def reached(target: Target) -> AsyncIterator[Target]:
     assert reached == set(registry.operations())
 
 
-@settings(_ALWAYS_THE_SAME, max_examples=120)
+@settings(_ALWAYS_THE_SAME, max_examples=100)
 @given(batch=st.lists(attacks(), min_size=1, max_size=BATCH_MAX))
 async def test_every_operation_keeps_its_contract_whatever_is_sent(
     reached: Target, batch: list[Attack]
@@ -48,7 +48,7 @@ async def test_every_operation_keeps_its_contract_whatever_is_sent(
     await reached.attack(batch)
 
 
-@settings(_ALWAYS_THE_SAME, max_examples=300)
+@settings(_ALWAYS_THE_SAME, max_examples=200)
 @given(attack=attacks())
 async def test_and_so_it_does_over_http(target: Target, attack: Attack) -> None:
     await target.attack_over_http(attack)

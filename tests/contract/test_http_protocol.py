@@ -181,9 +181,7 @@ async def test_bodies_up_to_the_limit_are_read_and_larger_ones_refused_early(con
     status, _, body = await connection.reply()
     assert (status, b"16384" in body) == (413, True), "the operation's own limit"
     connection = await connect()
-    await connection.send(
-        connection.request(f"Content-Length: {BODY_MAX + 1}", length=False, body=b"")
-    )
+    await connection.send(connection.request(f"Content-Length: {BODY_MAX + 1}", length=False, body=b""))
     assert (await connection.reply())[0] == 413
     assert await connection.is_closed()
     connection = await connect()

@@ -3,35 +3,23 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import httpx
-import msgspec
 import pytest
 import pytest_asyncio
 
-from atomic_services import registry
-from billing.desk import close
-from catalog.vocabulary.clock import ManualClock
-from catalog.vocabulary.period import Period
-from deploy.database import Database
 from deploy.roles import BILLING, GATEWAY, READER
 from gateway.control.api import ENDPOINTS
 from gateway.control.books import Books
 from gateway.control.endpoint import LIMIT
 from gateway.stores.unit_of_work import DatabaseAway, UnitsOfWork, open_pool
-from tests.contract.account_tables import AccountTable, account_tables
+from tests.contract.two_accounts import Installation, Owner, two_accounts
 from tests.databases import DatabaseServer
-from tests.gateways import RunningGateway, running_gateway
-from tests.usage_books import call, use
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-OCTOBER = datetime(2026, 10, 12, 4, tzinfo=UTC)
-NOVEMBER_22 = datetime(2026, 11, 22, tzinfo=UTC)
-PRICE = "address/internal-2026/validate/CNY@1"
 # What has no account of its own. A new table is either here, after some thought, or has a row policy.
 NOBODYS = {
     "catalog.passport", "catalog.price_version", "catalog.audit", "catalog.review", "catalog.submission", "billing.ship_offset", "billing.watermark",
@@ -50,95 +38,13 @@ BOOKS_OF_B = {
 ROLES = (GATEWAY, READER, BILLING)
 
 
-class Owner(msgspec.Struct, frozen=True):
-    """An account, its key, and what it was answered when it called every operation."""
-
-    id: str
-    application_id: str
-    key: str
-    replies: tuple[httpx.Response, ...]
-
-
-class Installation(msgspec.Struct, frozen=True):
-    """What the tests share: A and B called the same under the same ids, A after B; B alone has had a month closed."""
-
-    gateway: RunningGateway
-    database: Database
-    a: Owner
-    b: Owner
-    tables: tuple[AccountTable, ...]
-
-    async def rows_of(self, owner: Owner) -> dict[str, Any]:
-        """All that the database has of an account."""
-        return {table.name: await table.rows(self.gateway.admin, owner.id) for table in self.tables}
-
-    async def ask(self, owner: Owner, method: str, path: str, body: Any = None) -> httpx.Response:
-        """A request to the control plane."""
-        headers = {"Authorization": f"Bearer {owner.key}"}
-        return await self.gateway.client.request(method, path, headers=headers, json=body)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def installed(
     database_server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Installation]:
     """Made once: every test leaves B as it was, and says so."""
-    database = await database_server.create()
-    admin = await asyncpg.connect(**database.admin())
-    everyone = {"ordergate.account": "*"}
-    async with (
-        asyncpg.create_pool(**database.as_role(BILLING, everyone), min_size=1, max_size=2) as billing,
-        running_gateway(database, tmp_path_factory.mktemp("isolation") / "home", admin) as gateway,
-    ):
-        b = await _owner(gateway, "unit-b", {"bench": "bench"})
-        a = await _owner(gateway, "unit-a", {})
-        sold = [call(b.id, OCTOBER, application_id=b.application_id, price_version=PRICE) for _ in range(3)]
-        await use(billing, sold)
-        await close(billing, Period(2026, 10), ManualClock(NOVEMBER_22))
-        for owner in (a, b):
-            await _rows_of_background_work(admin, owner)
-        yield Installation(gateway, database, a, b, tuple(await account_tables(admin)))
-    await admin.close()
-    await database_server.drop(database)
-
-
-async def _owner(gateway: RunningGateway, name: str, more_plans: dict[str, str]) -> Owner:
-    opened = await gateway.open_account(
-        name, plans={"address": "internal-2026", "stock": "internal-2026", **more_plans}
-    )
-    key = await gateway.create_key(opened)
-    return Owner(opened.account.id, opened.application.id, key, tuple(await _call_everything(gateway, key)))
-
-
-async def _call_everything(gateway: RunningGateway, key: str) -> list[httpx.Response]:
-    """The examples of every public passport, in their order: they build on each other."""
-    replies = []
-    for service in ("address", "stock"):
-        passport = registry.built_in_passport(service)
-        assert passport is not None
-        for operation in passport.operations:
-            for number, example in enumerate(operation.examples):
-                idempotency = {"Idempotency_Key": f"{operation.id}-{number}"}
-                replies.append(
-                    await gateway.call(key, f"{service}/{operation.id}", example.request, **idempotency)
-                )
-    return replies
-
-
-async def _rows_of_background_work(admin: asyncpg.Connection, owner: Owner) -> None:
-    """What comes into being without a call of ours: announcements, counted refusals, months to be rated."""
-    own = (owner.id,)
-    await admin.execute("INSERT INTO catalog.cost_centre VALUES ('cc_' || $1, $1, 'centre')", *own)
-    await admin.execute(
-        "INSERT INTO catalog.outbox (id, account_id, environment, kind, payload) "
-        "VALUES (gen_random_uuid(), $1, 'live', 'note', '{}')",
-        *own,
-    )
-    await admin.execute(
-        "INSERT INTO billing.refusal_count VALUES ($1, 'live', 'address/validate', '2026-10-12', 'malformed-json', 1)",
-        *own,
-    )
-    await admin.execute("INSERT INTO billing.unrated VALUES ($1, 'live', '2026-09-01')", *own)
+    async with two_accounts(database_server, tmp_path_factory.mktemp("isolation")) as installation:
+        yield installation
 
 
 async def _names_of(installed: Installation, owner: Owner) -> set[str]:

@@ -12,9 +12,10 @@ import msgspec
 from atomic_services import registry
 from billing.journal import JournalReader, journal_directories
 from catalog.usage_event import USAGE_EVENT_KIND, decode_event
-from catalog.vocabulary.ids import parse_call_id
+from catalog.vocabulary.ids import CALL_PREFIX, parse_call_id
 from catalog.vocabulary.problem import PROBLEMS
 from deploy.home import Home
+from gateway.edge import is_call_path
 from tests.contract.attacks import Attack
 
 # Refusals of these kinds are about the input and say where in it.
@@ -36,6 +37,12 @@ class Verdict:
     def judge(self, attack: Attack, status: int, headers: dict[str, str], body: bytes) -> None:
         """AssertionError for a reply that breaks the contract."""
         assert status < 500, (status, body)
+        if not is_call_path(attack.path):
+            # What is not the metered surface has ids of requests, not of calls, and is refused like anything else.
+            instance = msgspec.json.decode(body)["instance"]
+            assert instance.startswith(("req_", CALL_PREFIX))
+            self._judge_refusal(attack, status, {**headers, "ordergate-call-id": instance}, body)
+            return
         call_id = parse_call_id(headers["ordergate-call-id"])
         if status == 200:
             self._judge_success(attack, headers, body)

@@ -94,6 +94,7 @@ class DatabaseProxy:
                 self.statements += 1
                 due = self.statements == self._at or (self._at == LAST and not self._counts_on)
             if due:
+                self.broken = True
                 replies.cancel()
                 await asyncio.wait({replies})
             server[1].write(header + body)
@@ -123,7 +124,6 @@ class DatabaseProxy:
             writer.close()
 
     async def _break(self) -> None:
-        self.broken = True
         if self.on_break is None:
             await self._cut()
         else:

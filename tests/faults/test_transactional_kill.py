@@ -80,7 +80,8 @@ async def test_a_connection_that_ends_at_any_statement_leaves_all_or_nothing_and
     key = await gateway.create_key(await gateway.open_account())
     await gateway.call(key, "stock/adjust", {**_RECEIVED, "quantity": 1000}, Idempotency_Key="first")
     proxy.says_goodbye = says_goodbye
-    done, statement, recorded = 1, 1, False
+    # The first statement opens the transaction; the test after this one is about that.
+    done, statement, recorded = 1, 2, False
     while not recorded:
         body = _RECEIVED if operation == "stock/adjust" else reservation(done)
         proxy.break_at(statement)
@@ -95,7 +96,7 @@ async def test_a_connection_that_ends_at_any_statement_leaves_all_or_nothing_and
             # A server that is shut down has answered the commit before it says so.
             assert reply.status_code == (200 if recorded and says_goodbye else 503), reply.text
         proxy.break_at(0)
-        again = await gateway.call(key, operation, body, Idempotency_Key=f"key-{done}")
+        again = await _resolve(gateway, key, operation, body, f"key-{done}")
         assert again.status_code == 200, again.text
         assert ("idempotent-replayed" in again.headers) == (reply.status_code == 200 or recorded)
         done += 1
@@ -106,6 +107,26 @@ async def test_a_connection_that_ends_at_any_statement_leaves_all_or_nothing_and
     async with asyncio.timeout(10):
         while gateway.gateway.directory.age_s > 1:
             await asyncio.sleep(0.05)
+
+
+async def test_a_connection_that_is_found_lost_when_a_call_begins_costs_it_nothing(
+    gateway: RunningGateway, proxy: DatabaseProxy, admin: asyncpg.Connection
+) -> None:
+    key = await gateway.create_key(await gateway.open_account())
+    for number in range(2):
+        proxy.break_at(number)
+        reply = await gateway.call(key, "stock/adjust", _RECEIVED, Idempotency_Key=f"key-{number}")
+        assert reply.status_code == 200, reply.text
+    assert proxy.broken
+    assert await traces(admin) == (2, 2, 2)
+
+
+async def _resolve(gateway: RunningGateway, key: str, operation: str, body: Any, name: str) -> httpx.Response:
+    """Repeat a call until PostgreSQL has noticed the end of the transaction that held its Idempotency-Key."""
+    reply = await gateway.call(key, operation, body, Idempotency_Key=name)
+    while reply.status_code == 409:
+        reply = await gateway.call(key, operation, body, Idempotency_Key=name)
+    return reply
 
 
 class _Workers:

@@ -1,9 +1,10 @@
-"""What each stage of our own call costs: the product's stages, called in this process with one real call."""
+"""What each stage of our own call costs: the real pipeline in this process, with a stopwatch where traces are made."""
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
+from uuid import UUID
 
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -13,28 +14,26 @@ from billing.journal import Journal
 from billing.record import record
 from catalog.usage_event import USAGE_EVENT_KIND
 from catalog.vocabulary.clock import SystemClock
-from catalog.vocabulary.ids import new_event_id
 from deploy.roles import GATEWAY
-from gateway import edge
 from gateway.authenticate import Authenticator
-from gateway.authorise import authorise, find_operation
-from gateway.dispatch import dispatch
 from gateway.limit import Limiter
-from gateway.meter import Meter, price_of
-from gateway.respond import respond
+from gateway.meter import Meter
+from gateway.pipeline import Pipeline
 from gateway.stores.counters import SharedCounters
-from gateway.stores.directory import Directory, DirectoryStore
+from gateway.stores.directory import DirectoryStore
 from gateway.stores.peppers import load_peppers
-from gateway.telemetry import Metrics
+from gateway.stores.refusals import RefusalCounter
+from gateway.stores.unit_of_work import UnitsOfWork
+from gateway.telemetry import STAGES, Metrics
 from gateway.transport import RawRequest
-from gateway.validate import validate
 from tests.performance.installation import Installation
 
 _BODY = b'{"country":"DE","postal_code":"10115","locality":"Berlin","lines":["Invalidenstr. 116"]}'
-_PATH = "/v1/bench/echo"
 _CALLERS = 64
 _PAYLOAD_BYTES = 300
-JOURNAL = "journal: group commit"
+_WARM_UP = 200
+_BEFORE = "identify"
+_AFTER = "hand over"
 
 
 def measure(installation: Installation, calls: int) -> dict[str, float]:
@@ -50,8 +49,40 @@ def table(costs: Mapping[str, float], whole_us: float) -> str:
     return "\n".join([*lines, f"{'a served call':32}{whole_us:9.2f}"])
 
 
+class _Stopwatch:
+    """In the place of tracing: adds up the CPU time between the marks of all calls."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was measured."""
+        self.spent_ns = dict.fromkeys((_BEFORE, *STAGES, _AFTER), 0)
+        self._at_ns = time.thread_time_ns()
+
+    def begin(self) -> None:
+        """A call begins."""
+        self._at_ns = time.thread_time_ns()
+
+    def start(self, _call_id: UUID, _traceparent: bytes | None, _now_ns: int) -> "_Stopwatch":
+        """The call has its id."""
+        self.mark(_BEFORE, 0)
+        return self
+
+    def mark(self, stage: str, _now_ns: int) -> None:
+        """A stage has ended."""
+        now_ns = time.thread_time_ns()
+        self.spent_ns[stage] += now_ns - self._at_ns
+        # Read again, so that the stopwatch's own work is in no stage.
+        self._at_ns = time.thread_time_ns()
+
+    def end(self, _status: int, _attributes: Mapping[str, str]) -> None:
+        """The call is answered."""
+        self.mark(_AFTER, 0)
+
+
 class _Unjournaled:
-    """In the place of the journal while the meter's own work is measured."""
+    """In the place of the journal: what an append costs depends on how many share a batch, and is measured by itself."""
 
     def __init__(self) -> None:
         self._done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -64,76 +95,63 @@ class _Unjournaled:
 
 async def _measure(installation: Installation, calls: int) -> dict[str, float]:
     home, clock = installation.home, SystemClock()
-    store = DirectoryStore(installation.database.as_role(GATEWAY), clock, 300)
-    await store.start()
+    journal = await Journal.open_free(home.journals, clock=clock)
+    directory = DirectoryStore(installation.database.as_role(GATEWAY), clock, 300)
+    await directory.start()
     counters = SharedCounters(home.run / "stage-rates")
+    stopwatch = _Stopwatch()
     try:
-        costs = _stages(installation, store.current, counters, calls)
+        pipeline = Pipeline(
+            clock=clock,
+            directory=directory.current,
+            authenticate=Authenticator(directory.current, load_peppers(home.path)),
+            limit=Limiter(counters, clock),
+            operations=registry.operations(),
+            meter=Meter(_Unjournaled(), record, clock),
+            units=cast("UnitsOfWork", None),  # an operation without effect opens none
+            refusals=RefusalCounter(journal, clock),
+            metrics=Metrics(CollectorRegistry()),
+            tracing=cast("Any", stopwatch),
+        )
+        costs = await _stages(pipeline, stopwatch, _request(installation.key), calls)
+        return {**costs, "journal: group commit": await _append(journal, calls)}
     finally:
         counters.close()
-        await store.stop()
-    journal = await Journal.open_free(home.journals, clock=clock)
-    try:
-        costs[JOURNAL] = await _append(journal, calls)
-    finally:
+        await directory.stop()
         await journal.close()
-    return costs
 
 
-def _stages(
-    installation: Installation, directory: Callable[[], Directory], counters: SharedCounters, calls: int
-) -> dict[str, float]:
-    clock, operations = SystemClock(), registry.operations()
+def _request(key: str) -> RawRequest:
     headers = (
         (b"host", b"127.0.0.1:8080"),
-        (b"authorization", b"Bearer " + installation.key.encode()),
+        (b"authorization", b"Bearer " + key.encode()),
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(_BODY)),
     )
-    raw = RawRequest("POST", _PATH.encode(), headers, _BODY)
-    authenticate = Authenticator(directory, load_peppers(installation.home.path))
-    limit = Limiter(counters, clock)
-    meter = Meter(_Unjournaled(), record, clock)
-    metrics = Metrics(CollectorRegistry())
-    caller = authenticate(raw)
-    called = find_operation(_PATH, directory().catalogue)
-    permit = authorise(caller, called, clock.now_ns())
-    admission = limit(permit, new_event_id(clock.now_ns()))
-    price = price_of(permit, admission.occurred_at_ns)
-    call = validate(admission, raw, operations)
-    outcome = _finish(dispatch(call, operations, None))
-    receipt = _finish(meter.in_journal(outcome, price))
-    steps: dict[str, Callable[[], object]] = {
-        "call id": lambda: new_event_id(clock.now_ns()),
-        "edge": lambda: edge.check(raw),
-        "authenticate": lambda: authenticate(raw),
-        "authorise": lambda: authorise(caller, find_operation(_PATH, directory().catalogue), clock.now_ns()),
-        "limit": lambda: limit(permit, admission.call_id),
-        "price": lambda: price_of(permit, admission.occurred_at_ns),
-        "validate": lambda: validate(admission, raw, operations),
-        "dispatch": lambda: _finish(dispatch(call, operations, None)),
-        "meter: the event": lambda: _finish(meter.in_journal(outcome, price)),
-        "respond": lambda: respond(receipt),
-        "metrics": lambda: metrics.metered("bench/echo", "ok", 0.001),
+    return RawRequest("POST", b"/v1/bench/echo", headers, _BODY)
+
+
+async def _stages(
+    pipeline: Pipeline, stopwatch: _Stopwatch, request: RawRequest, calls: int
+) -> dict[str, float]:
+    for made in range(_WARM_UP + calls):
+        if made == _WARM_UP:
+            stopwatch.clear()
+        stopwatch.begin()
+        reply = await pipeline.handle_call(request)
+        assert reply.status == 200, reply.body
+    clock_us = _clock_us(calls)
+    return {
+        name: max(0.0, spent_ns / calls / 1_000 - clock_us) for name, spent_ns in stopwatch.spent_ns.items()
     }
-    nothing_us = _cost_us(lambda: None, calls)
-    return {name: max(0.0, _cost_us(step, calls) - nothing_us) for name, step in steps.items()}
 
 
-def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a coroutine that does not wait."""
-    try:
-        coroutine.send(None)
-    except StopIteration as finished:
-        return finished.value
-    raise AssertionError("this stage waits")
-
-
-def _cost_us(step: Callable[[], object], calls: int) -> float:
+def _clock_us(readings: int) -> float:
+    """What one reading of the clock costs."""
     begun_ns = time.thread_time_ns()
-    for _ in range(calls):
-        step()
-    return (time.thread_time_ns() - begun_ns) / calls / 1_000
+    for _ in range(readings):
+        time.thread_time_ns()
+    return (time.thread_time_ns() - begun_ns) / readings / 1_000
 
 
 async def _append(journal: Journal, appends: int) -> float:

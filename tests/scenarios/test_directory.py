@@ -42,7 +42,7 @@ async def test_a_change_of_plan_reaches_keys_that_were_used_before(gateway: Runn
 
     async def at_the_new_price() -> bool:
         reply = await gateway.call(key, "address/validate", BERLIN)
-        return reply.headers.get("ordergate-charge") == "0.055 CNY"
+        return bool(reply.headers.get("ordergate-charge") == "0.055 CNY")
 
     await soon(at_the_new_price)
 

@@ -14,7 +14,7 @@ from gateway.tracing import Tracing, otlp_exporter
 from gateway.transport import RawRequest
 from tests.gateways import BERLIN, RunningGateway
 
-_CALLS = 300
+_CALLS = 200
 # The queue holds 2048 spans and each export takes 512 of them: enough for several exports to wait their turn.
 _SPANS = 2500
 _SHUTDOWN_MAX_S = 5.0

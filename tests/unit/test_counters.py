@@ -47,7 +47,9 @@ def test_keys_do_not_share_their_counts(tmp_path: Path) -> None:
     st.integers(1, 20),
     st.lists(st.integers(0, 2 * _S), min_size=1, max_size=200),
 )
-def test_admissions_follow_the_generic_cell_rate_algorithm(quantity: int, window_s: int, gaps: list[int]) -> None:
+def test_admissions_follow_the_generic_cell_rate_algorithm(
+    quantity: int, window_s: int, gaps: list[int]
+) -> None:
     path = Path(f"/dev/shm/ordergate-test-{os.getpid()}")
     counters = SharedCounters(path)
     path.unlink()
@@ -65,7 +67,9 @@ def _hammer(path: Path, attempts: int, start: float, results: "multiprocessing.Q
     counters = SharedCounters(path)
     while time.monotonic() < start:
         pass
-    results.put(sum(counters.take(b"shared", 1000, 3600, time.monotonic_ns()).allowed for _ in range(attempts)))
+    results.put(
+        sum(counters.take(b"shared", 1000, 3600, time.monotonic_ns()).allowed for _ in range(attempts))
+    )
 
 
 def test_workers_together_admit_exactly_the_policy(tmp_path: Path) -> None:
