@@ -51,6 +51,17 @@ CASES ?= ../shared/cases
 conformance: setup ## public cases against the product: CASES=folder, one line a suite
 	@$(PY) -m tests.conformance $(CASES)
 
+CALLS ?= 200000
+SEED ?= 1
+
+.PHONY: torture
+torture: setup ## kill everything everywhere and compare the books: CALLS=200000 SEED=1
+	ORDERGATE_TORTURE=full $(PY) -m pytest tests/faults --timeout=3600
+	$(PY) -m tests.faults.storm --calls $(CALLS) --seed $(SEED)
+
+.PHONY: verify
+verify: check test torture conformance ## everything that can be proved on this machine
+
 .PHONY: openapi
 openapi: setup ## write the committed contracts into openapi/
 	$(PY) -m openapi.export
@@ -58,3 +69,14 @@ openapi: setup ## write the committed contracts into openapi/
 .PHONY: configuration
 configuration: setup ## write deploy/configuration.md from the settings
 	$(PY) -m deploy.configuration
+
+# The peers that the gateway is compared with have an environment of their own.
+.tools/bench/.ready: $(UV) uv.lock
+	UV_PROJECT_ENVIRONMENT=.tools/bench $(UV) sync --locked --quiet --only-group bench --python "$$(python3 -c 'import sys; print(sys.executable)')"
+	@touch $@
+
+BENCH ?=
+
+.PHONY: bench
+bench: setup .tools/bench/.ready ## speed and memory beside Envoy and nginx, with bars; BENCH=gateway for one of them
+	@$(PY) -m tests.performance $(BENCH)

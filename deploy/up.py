@@ -26,7 +26,7 @@ _BILLING_GRACE_S = 15.0
 _ORPHANS_S = 25.0
 _POSTGRES_PAUSE_S = 1.0
 # A worker that ends so often before anything is served will not start at all.
-_ATTEMPTS = 3
+_ATTEMPTS = 2
 
 
 class StartRefused(Exception):

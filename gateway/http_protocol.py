@@ -15,6 +15,7 @@ from itertools import chain
 from typing import Any
 
 import httptools
+import msgspec
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -40,49 +41,22 @@ def _refusal(name: str, detail: str, rule: str) -> Reply:
     return refuse(problem, call_id_text(new_event_id(SystemClock().now_ns())))
 
 
-class Call:
+class Call(msgspec.Struct, eq=False):
     """One request to the metered surface. To the base class it looks like one of its own request cycles."""
 
-    __slots__ = (
-        "_expects_continue",
-        "_has_turn",
-        "_headers",
-        "_method",
-        "_protocol",
-        "_raw_path",
-        "_refusal",
-        "_started",
-        "_task",
-        "body",
-        "disconnected",
-        "is_complete",
-        "keep_alive",
-        "response_complete",
-    )
-
-    def __init__(
-        self,
-        protocol: "CallProtocol",
-        method: bytes,
-        raw_path: bytes,
-        headers: Headers,
-        *,
-        keep_alive: bool,
-        expects_continue: bool,
-    ) -> None:
-        self._protocol = protocol
-        self._method = method
-        self._raw_path = raw_path
-        self._headers = headers
-        self._expects_continue = expects_continue
-        self._refusal: Reply | None = None
-        self._has_turn = False
-        self._started = False
-        self.body = bytearray()
-        self.keep_alive = keep_alive
-        self.disconnected = False
-        self.is_complete = False
-        self.response_complete = False
+    _protocol: "CallProtocol"
+    _method: bytes
+    _raw_path: bytes
+    _headers: Headers
+    _expects_continue: bool
+    keep_alive: bool
+    body: bytearray
+    _refusal: Reply | None = None
+    _task: asyncio.Task[None] | None = None
+    _has_turn: bool = False
+    is_complete: bool = False
+    disconnected: bool = False
+    response_complete: bool = False
 
     @property
     def message_event(self) -> "Call":
@@ -123,8 +97,7 @@ class Call:
             self._start()
 
     def _start(self) -> None:
-        assert not self._started, "a request is handled once"
-        self._started = True
+        assert self._task is None, "a request is handled once"
         protocol = self._protocol
         self._task = protocol.loop.create_task(self._run())
         # The server waits for these when it stops.
@@ -252,8 +225,9 @@ class CallProtocol(HttpToolsProtocol):
             self.parser.get_method(),
             raw_path,
             tuple(self.headers),  # trailer fields come later and are not part of it
-            keep_alive=version == "1.1" and self.parser.should_keep_alive(),
-            expects_continue=self.expect_100_continue,
+            self.expect_100_continue,
+            version == "1.1" and self.parser.should_keep_alive(),
+            bytearray(),
         )
         self.cycle = call  # type: ignore[assignment]
         if self.parser.should_upgrade():

@@ -89,7 +89,9 @@ class Pipeline:
             call = validate(admission, raw, self._operations)
             self._mark(trace, "validate")
             if permit.operation.entry.effect == "none":
-                reply = await self._without_effect(call, price, trace)
+                outcome = await dispatch(call, self._operations, None)
+                self._mark(trace, "dispatch")
+                reply = await self._journaled(outcome, price, trace)
             else:
                 reply = await self._with_effect(call, price, trace)
         except Problem as problem:
@@ -102,11 +104,6 @@ class Pipeline:
             with _observing:
                 trace.end(reply.status, {"ordergate.operation": operation})
         return reply
-
-    async def _without_effect(self, call: ValidCall, price: AppliedPrice, trace: "CallTrace | None") -> Reply:
-        outcome = await dispatch(call, self._operations, None)
-        self._mark(trace, "dispatch")
-        return await self._journaled(outcome, price, trace)
 
     async def _with_effect(self, call: ValidCall, price: AppliedPrice, trace: "CallTrace | None") -> Reply:
         try:

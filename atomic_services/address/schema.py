@@ -16,7 +16,7 @@ SORTING_CODE_LENGTH_MAX = 40
 Country = Annotated[
     str,
     Meta(
-        pattern="^[A-Za-z]{2}$",
+        pattern=r"^[A-Za-z]{2}(?![\s\S])",
         description="ISO 3166-1 alpha-2 code of the destination.",
         examples=["CN", "DE", "US"],
     ),
@@ -60,7 +60,7 @@ SortingCode = Annotated[
 Language = Annotated[
     str,
     Meta(
-        pattern="^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$",
+        pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*(?![\s\S])",
         max_length=35,
         description="BCP 47 tag of the language to write the address in. A language other than the country's own "
         "gives Latin names and the international order, where the country has them.",

@@ -10,7 +10,7 @@ _Text = Annotated[str, Meta(max_length=200)]
 class EchoRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """An address, as gateways are compared with it."""
 
-    country: Annotated[str, Meta(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2 code.")]
+    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}(?![\s\S])", description="ISO 3166-1 alpha-2 code.")]
     postal_code: _Text
     locality: _Text
     lines: Annotated[list[_Text], Meta(max_length=8)]

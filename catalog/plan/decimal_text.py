@@ -10,10 +10,10 @@ from typing import Annotated
 
 import msgspec
 
-_DIGITS = r"\d{1,18}(\.\d{1,20})?"
+_DIGITS = r"[0-9]{1,18}(\.[0-9]{1,20})?"
 _AMOUNT = rf"^{_DIGITS}\Z"
 _SIZE = rf"^(?=.*[1-9]){_DIGITS}\Z"
-_COUNT = r"^\d{1,18}\Z"
+_COUNT = r"^[0-9]{1,18}\Z"
 
 # Zero or more: prices, fees, percentages, bounds.
 Amount = Annotated[str, msgspec.Meta(pattern=_AMOUNT)]

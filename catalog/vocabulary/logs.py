@@ -5,6 +5,7 @@ import sys
 import traceback
 from typing import Any
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 
@@ -33,6 +34,7 @@ def log_json(process: str, level: int = logging.INFO) -> None:
         style="{",
         rename_fields={"levelname": "level", "name": "logger"},
         static_fields={"process": process},
+        reserved_attrs=[*RESERVED_ATTRS, "color_message"],
         timestamp=True,
     )
     handler.setFormatter(formatter)

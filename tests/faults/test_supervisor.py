@@ -180,7 +180,7 @@ def test_ctrl_c_during_the_start_ends_it_too(running: _Running) -> None:
     [
         ("ORDERGATE_AUTH_STALE_MAX_S", "soon", "ORDERGATE_AUTH_STALE_MAX_S='soon': give a whole number"),
         # A folder that cannot be made: only the worker itself can find out.
-        ("ORDERGATE_JOURNAL_MIRROR", "/dev/null/mirror", "cannot start: it has ended 3 times"),
+        ("ORDERGATE_JOURNAL_MIRROR", "/dev/null/mirror", "cannot start: it has ended 2 times"),
     ],
 )
 def test_a_worker_that_cannot_start_ends_the_start_with_a_reason(

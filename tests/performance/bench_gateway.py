@@ -23,7 +23,7 @@ from tests.performance import contenders, stages
 from tests.performance.comparison import Bar, Comparison, Sample, met
 from tests.performance.contenders import Contender
 from tests.performance.installation import Installation, installed
-from tests.performance.load import LOAD_CORE, call_again_and_again, has_wrk
+from tests.performance.load import LOAD_CORE, call_again_and_again, hindrance
 from tests.performance.provenance import provenance
 
 BARS = (Bar(contenders.ENVOY, 1.2), Bar(contenders.NGINX, 0.5))
@@ -34,11 +34,8 @@ def main() -> int:
     """Measure and print; 0 when every bar that could be measured is met."""
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    if not has_wrk():
-        print(f"SKIPPED: wrk makes the load; install it: {contenders.INSTALL_PEERS}")
-        return 0
-    if len(os.sched_getaffinity(0)) < 2:
-        print("SKIPPED: the server and the load need a core each, and there is one")
+    if (reason := hindrance()) is not None:
+        print(f"SKIPPED: {reason}")
         return 0
     # What is started here and not measured - the database, above all - leaves the measured core alone.
     os.sched_setaffinity(0, {LOAD_CORE})

@@ -1,6 +1,5 @@
 """Who is measured: our gateway, Envoy and nginx with Lua, each on the same core with the same policies."""
 
-import http.client
 import json
 import shutil
 from collections.abc import Iterator
@@ -10,13 +9,12 @@ from pathlib import Path
 import msgspec
 
 from tests.performance.installation import Installation, worker
+from tests.performance.load import INSTALL, call_once
 from tests.performance.servers import cpu_ns, family, free_port, running
 from tests.performance.templates import write_filled
 
 _LUA_MODULE = Path("/usr/lib/nginx/modules/ngx_http_lua_module.so")
 _ENVOY = Path(__file__).parents[2] / ".tools" / "bench" / "bin" / "envoy"
-_BODY = '{"country":"DE","postal_code":"10115","locality":"Berlin","lines":["Invalidenstr. 116"]}'
-INSTALL_PEERS = "apt-get install nginx-light libnginx-mod-http-lua lua-cjson wrk"
 
 OURS = "ordergate bench/echo"
 OURS_ADDRESS = "ordergate address/validate"
@@ -66,7 +64,7 @@ def missing_peers() -> dict[str, str]:
     missing = {}
     if shutil.which("nginx", path="/usr/sbin:/usr/bin") is None or not _LUA_MODULE.exists():
         for name in (NGINX, NGINX_DIRECT, ENVOY):
-            missing[name] = INSTALL_PEERS
+            missing[name] = INSTALL
     if not _ENVOY.exists():
         missing[ENVOY] = "run `make bench`, which installs it into .tools/bench"
     return missing
@@ -107,21 +105,10 @@ def envoy(key: str, folder: Path, upstream: int, upstream_pids: tuple[int, ...])
 
 def check_equal(contender: Contender) -> None:
     """The right answer with the key and none without it, or `NotEqual`."""
-    status, body = _call(contender, contender.key)
+    status, body = call_once(contender.port, contender.path, contender.key)
     field, value = contender.answer
     if status != 200 or json.loads(body)[field] != value:
         raise NotEqual(f"{contender.name} answered {status}: {body[:300]!r}")
-    status, _ = _call(contender, contender.key[::-1])
+    status, _ = call_once(contender.port, contender.path, contender.key[::-1])
     if status != 401:
         raise NotEqual(f"{contender.name} answered {status} to a wrong key")
-
-
-def _call(contender: Contender, key: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", contender.port, timeout=5)
-    try:
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-        connection.request("POST", contender.path, _BODY, headers)
-        reply = connection.getresponse()
-        return reply.status, reply.read()
-    finally:
-        connection.close()

@@ -1,7 +1,11 @@
 """Load from wrk: one thread, 64 connections, a closed loop; and what it saw."""
 
+import http.client
+import os
 import shutil
 import subprocess
+from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -10,6 +14,8 @@ from tests.performance.templates import PEERS
 
 CONNECTIONS = 64
 LOAD_CORE = 1
+INSTALL = "apt-get install nginx-light libnginx-mod-http-lua lua-cjson wrk"
+BODY = b'{"country":"DE","postal_code":"10115","locality":"Berlin","lines":["Invalidenstr. 116"]}'
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -32,9 +38,13 @@ class LoadFailed(Exception):
     """wrk ended without a summary, or calls went wrong, so that a figure would mean nothing."""
 
 
-def has_wrk() -> bool:
-    """Whether the load generator is installed."""
-    return shutil.which("wrk") is not None
+def hindrance() -> str | None:
+    """Why no load can be made on this machine, and what to do about it; None where it can."""
+    if shutil.which("wrk") is None:
+        return f"wrk makes the load; install it: {INSTALL}"
+    if not {0, LOAD_CORE} <= os.sched_getaffinity(0):
+        return "the server and the load need a core each: cores 0 and 1"
+    return None
 
 
 def read_summary(output: str) -> Load:
@@ -47,10 +57,31 @@ def read_summary(output: str) -> Load:
 
 
 def call_again_and_again(address: str, key: str, seconds: int) -> Load:
-    """Load a server for `seconds`; `LoadFailed` unless every call succeeded."""
+    """Load a server for `seconds` with one key; `LoadFailed` unless every call succeeded."""
+    return _run({"BENCH_KEY": key}, address, seconds)
+
+
+def call_with_each(address: str, keys: Path, seconds: int) -> Load:
+    """The same with the keys of a file in turn, one a line."""
+    return _run({"BENCH_KEYS": str(keys)}, address, seconds)
+
+
+def call_once(port: int, path: str, key: str) -> tuple[int, bytes]:
+    """Status and body of one call."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        connection.request("POST", path, BODY, headers)
+        reply = connection.getresponse()
+        return reply.status, reply.read()
+    finally:
+        connection.close()
+
+
+def _run(environment: Mapping[str, str], address: str, seconds: int) -> Load:
     finished = subprocess.run(
         ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(PEERS / "call.lua"), address],
-        env={"BENCH_KEY": key, "PATH": "/usr/bin:/bin"},
+        env={**environment, "PATH": "/usr/bin:/bin"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -27,8 +27,8 @@ from gateway.stores.unit_of_work import UnitsOfWork
 from gateway.telemetry import STAGES, Metrics
 from gateway.transport import RawRequest
 from tests.performance.installation import Installation
+from tests.performance.load import BODY
 
-_BODY = b'{"country":"DE","postal_code":"10115","locality":"Berlin","lines":["Invalidenstr. 116"]}'
 _CALLERS = 64
 _PAYLOAD_BYTES = 300
 _WARM_UP = 200
@@ -126,9 +126,9 @@ def _request(key: str) -> RawRequest:
         (b"host", b"127.0.0.1:8080"),
         (b"authorization", b"Bearer " + key.encode()),
         (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(_BODY)),
+        (b"content-length", b"%d" % len(BODY)),
     )
-    return RawRequest("POST", b"/v1/bench/echo", headers, _BODY)
+    return RawRequest("POST", b"/v1/bench/echo", headers, BODY)
 
 
 async def _stages(

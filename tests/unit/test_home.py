@@ -61,6 +61,12 @@ def test_an_announcement_ends_with_its_process_however_it_ends(tmp_path: Path) -
         server.kill()
         server.communicate()
     assert home.running() is None
+    assert home.claim() == Running(1, 9), (
+        "whoever is next learns that the last one was killed, and where it served"
+    )
+    home.withdraw()
+    assert home.claim() is None
+    home.withdraw()
 
 
 def test_journals_and_secrets_are_closed_to_others(home: Home) -> None:

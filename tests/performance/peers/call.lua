@@ -1,8 +1,20 @@
--- The one call that is made again and again, and its summary as a line of JSON, times in microseconds.
+-- The call that is made again and again, with one key or with each of a file in turn; then a line of JSON, times in µs.
 wrk.method = "POST"
 wrk.body = '{"country":"DE","postal_code":"10115","locality":"Berlin","lines":["Invalidenstr. 116"]}'
 wrk.headers["Content-Type"] = "application/json"
-wrk.headers["Authorization"] = "Bearer " .. os.getenv("BENCH_KEY")
+
+local file = os.getenv("BENCH_KEYS")
+if file then
+  local keys, made = {}, 0
+  for key in io.lines(file) do keys[#keys + 1] = key end
+  function request()
+    made = made % #keys + 1
+    wrk.headers["Authorization"] = "Bearer " .. keys[made]
+    return wrk.format()
+  end
+else
+  wrk.headers["Authorization"] = "Bearer " .. os.getenv("BENCH_KEY")
+end
 
 function done(summary, latency, requests)
   local errors = summary.errors
