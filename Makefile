@@ -58,9 +58,11 @@ SEED ?= 1
 torture: setup ## kill everything everywhere and compare the books: CALLS=200000 SEED=1
 	ORDERGATE_TORTURE=full $(PY) -m pytest tests/faults --timeout=3600
 	$(PY) -m tests.faults.storm --calls $(CALLS) --seed $(SEED)
+	$(PY) -m tests.contract.fuzz --count 100000 --service address
+	$(PY) -m tests.contract.fuzz --count 100000 --service stock
 
 .PHONY: verify
-verify: check test torture conformance ## everything that can be proved on this machine
+verify: check test torture conformance bench ## everything that can be proved on this machine
 
 .PHONY: openapi
 openapi: setup ## write the committed contracts into openapi/

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
+from asyncpg.exceptions import InternalClientError
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
@@ -16,7 +17,14 @@ from gateway.refuse import problem_body, retry_headers
 log = logging.getLogger(__name__)
 
 _AnyRequest = Request[Any, Any, Any]
-_DATABASE_AWAY = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+_DATABASE_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    InternalClientError,
+)
 # What Litestar raises by itself, before or around a handler.
 _BY_STATUS: Mapping[int, tuple[str, str]] = {
     400: ("malformed-request", "The request could not be read."),

@@ -3,9 +3,9 @@
     python -m tests.faults.storm --calls 200000 --kills 120 --seed 1
 
 `ordergate up` runs with two workers; a load generator in a process of its own calls both paths and keeps its own
-book. Whenever the book has grown by a random step, one process of the product is ended with SIGKILL: a gateway
+book. Each time the book has grown to a random size, one process of the product is ended with SIGKILL: a gateway
 worker, billing, PostgreSQL's postmaster, or the supervisor itself, which is then started again. The seed decides the
-calls, the victims and the steps.
+calls, the victims and the sizes.
 """
 
 import argparse
@@ -35,13 +35,16 @@ _LOAD_S_MAX = 6 * 3600
 
 
 class StormReport(msgspec.Struct, frozen=True):
-    """What a storm was and what was left of the books: `reconciled` is the last line of `ordergate reconcile`."""
+    """What a storm was and what the books came to: `reconciled` are the lines of `ordergate reconcile`, live last.
+
+    Of the attempts that were never answered some are recorded, for the answer was lost; the others left nothing.
+    """
 
     seed: int
     kills: Mapping[str, int]
     seconds: float
     load: Mapping[str, Any]
-    reconciled: str
+    reconciled: tuple[str, ...]
     ambiguous_recorded: int
     ambiguous_absent: int
 
@@ -86,7 +89,7 @@ def storm(folder: Path, *, calls: int, kills: int, seed: int, concurrency: int =
         Counter(done),
         round(time.monotonic() - begin, 1),
         summary,
-        reconciled[-1],
+        tuple(reconciled),
         ambiguous.recorded,
         ambiguous.absent,
     )
@@ -125,12 +128,11 @@ def _kill_on_the_way(
     calls: int,
     kills: int,
 ) -> list[Victim]:
-    """Kill one victim whenever the book has grown by a step; those that were killed."""
-    step = calls / (kills + 1)
+    """Kill one victim each time the book has grown to the next of some random sizes; those that were killed."""
+    chosen = victims(source, kills)
     killed: list[Victim] = []
-    due = step
     lines = _grown(book)
-    for victim in victims(source, kills):
+    for victim, due in zip(chosen, sorted(source.sample(range(1, calls), kills)), strict=True):
         while next(lines) < due and load.poll() is None:
             time.sleep(_POLL_S)
         if load.poll() is not None:
@@ -141,7 +143,6 @@ def _kill_on_the_way(
         else:
             product.kill(victim, source.randrange(2))
         killed.append(victim)
-        due += step * source.uniform(0.5, 1.5)
     return killed
 
 
