@@ -1,5 +1,6 @@
 """A month close that loses its connection at any statement is simply repeated, with the same result."""
 
+import asyncio
 from datetime import UTC, datetime
 from itertools import count, pairwise
 from typing import Any
