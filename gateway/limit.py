@@ -1,5 +1,6 @@
 """Permit -> Admission: the call fits the limits of its application and account, counted over all workers."""
 
+from functools import lru_cache
 from uuid import UUID
 
 from catalog.limit import Rate
@@ -60,8 +61,13 @@ class Limiter:
         return decision
 
 
+@lru_cache(maxsize=1024)
+def _policy(rate: Rate) -> Header:
+    return b"ratelimit-policy", rate.policy.encode()
+
+
 def _headers(rate: Rate, decision: Decision) -> tuple[Header, ...]:
     return (
-        (b"ratelimit-policy", rate.policy.encode()),
+        _policy(rate),
         (b"ratelimit", b'"default";r=%d;t=%d' % (decision.remaining, decision.reset_s)),
     )
