@@ -5,6 +5,10 @@ PORT ?= 8080
 WORKERS ?= 2
 UV_VERSION := 0.13.9
 UV := .tools/bin/uv
+# A distribution builds its Python with profile-guided optimisation, version managers mostly do not: a call costs
+# about a sixth less CPU on it. Hence the distribution's where it is recent enough, else the first on the PATH.
+PYTHON ?= $(shell for p in /usr/bin/python3 python3; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 PY := .venv/bin/python
 export UV_PYTHON_DOWNLOADS := never
 
@@ -13,13 +17,13 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(UV):
-	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ordergate needs Python >= 3.11 as python3; this is " + sys.version)'
-	python3 -m venv .tools
+	@test -n "$(PYTHON)" || { echo "Ordergate needs Python >= 3.11: put it on the PATH as python3, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@python3 -m venv .tools || $(PYTHON) -m venv .tools
 	.tools/bin/pip --quiet --disable-pip-version-check install uv==$(UV_VERSION)
 
 .venv/.ready: $(UV) uv.lock pyproject.toml
 	@echo "Building the locked environment in .venv …"
-	@$(UV) sync --locked --quiet --python "$$(python3 -c 'import sys; print(sys.executable)')"
+	@$(UV) sync --locked --quiet --python "$(PYTHON)"
 	@touch $@
 
 .PHONY: setup
@@ -74,7 +78,7 @@ configuration: setup ## write deploy/configuration.md from the settings
 
 # The peers that the gateway is compared with have an environment of their own.
 .tools/bench/.ready: $(UV) uv.lock
-	UV_PROJECT_ENVIRONMENT=.tools/bench $(UV) sync --locked --quiet --only-group bench --python "$$(python3 -c 'import sys; print(sys.executable)')"
+	UV_PROJECT_ENVIRONMENT=.tools/bench $(UV) sync --locked --quiet --only-group bench --python "$(PYTHON)"
 	@touch $@
 
 BENCH ?=
