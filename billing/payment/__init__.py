@@ -1,0 +1,1 @@
+"""Collecting what was invoiced: a payment provider's outbox, inbox and book."""

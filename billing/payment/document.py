@@ -1,0 +1,77 @@
+"""Our issued documents as they are to stand in the provider's book."""
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from billing.invoice.credit_note import CreditNote, note_lines
+from billing.invoice.document import DocumentLine, document
+from billing.invoice.month import Month, period_of
+from billing.payment.account import Terms
+from billing.payment.provider import NewCreditNote, NewCustomer, NewInvoice, NewLine
+from billing.transaction import Connection
+
+
+async def customer_for(connection: Connection, invoice_id: str) -> NewCustomer:
+    """The payer, as the document was addressed when it was issued."""
+    row = await connection.fetchrow(
+        "SELECT account_id, recipient FROM billing.invoice WHERE id = $1", invoice_id
+    )
+    assert row is not None, "only what is issued is handed over"
+    addressed: dict[str, Any] = msgspec.json.decode(row["recipient"])
+    return NewCustomer(
+        row["account_id"],
+        str(addressed.get("legal_name") or addressed["name"]),
+        str(addressed.get("address", "")),
+        str(addressed.get("tax_id", "")),
+    )
+
+
+async def invoice_for(connection: Connection, invoice_id: str, terms: Terms, customer_id: str) -> NewInvoice:
+    """An issued invoice, one line for each line of the document, credits among them."""
+    row = await connection.fetchrow(
+        "SELECT account_id, environment, period, total FROM billing.invoice WHERE id = $1 AND state = 'issued'",
+        invoice_id,
+    )
+    assert row is not None, "only what is issued is handed over"
+    month = Month(row["account_id"], row["environment"], period_of(row["period"]))
+    ours = await document(connection, month)
+    assert ours.number is not None and ours.id == invoice_id, "an issued document has a number"
+    return NewInvoice(
+        document_id=invoice_id,
+        account_id=month.account_id,
+        number=ours.number,
+        period=ours.period,
+        customer_id=customer_id,
+        currency=ours.currency,
+        total=row["total"],
+        terms_days=terms.terms_days,
+        lines=tuple(NewLine(line.position, _description(line), Decimal(line.amount)) for line in ours.lines),
+    )
+
+
+async def credit_note_for(
+    connection: Connection, note: CreditNote, provider_invoice_id: str
+) -> NewCreditNote:
+    """A credit note on the invoice that the provider has of the document it corrects."""
+    lines = await note_lines(connection, note.id)
+    return NewCreditNote(
+        document_id=note.id,
+        number=note.number,
+        invoice_id=provider_invoice_id,
+        currency=note.currency,
+        total=note.total,
+        taken_back=note.reason == "dispute_lost",
+        lines=tuple(
+            NewLine(position, f"{line.service}: {line.description}", line.amount)
+            for position, line in enumerate(lines, 1)
+        ),
+    )
+
+
+def _description(line: DocumentLine) -> str:
+    if line.credit is not None:
+        return f"{line.operation} {line.usage_period}: credit for {line.credit.objective}"
+    correction = " (correction)" if line.correction else ""
+    return f"{line.operation} {line.usage_period}{correction}: {line.calls} calls"

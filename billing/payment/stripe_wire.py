@@ -1,0 +1,220 @@
+"""What Stripe answers, as far as it is used: decoded by type, so that an answer of another shape is refused, not guessed.
+
+Field names and meanings: https://docs.stripe.com/api, version 2026-10-28. Ids may come expanded; none are asked for so.
+"""
+
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+
+from billing.payment.amount import from_stripe
+from billing.payment.provider import (
+    DisputeFee,
+    ProviderCreditNote,
+    ProviderDispute,
+    ProviderInvoice,
+    ProviderLine,
+    ProviderPayment,
+    ProviderRefund,
+    ProviderRefused,
+)
+from catalog.vocabulary.money import is_currency
+
+# Our own marks on Stripe's objects.
+DOCUMENT, NUMBER, ACCOUNT, PERIOD, POSITION = (
+    "ordergate_document",
+    "ordergate_number",
+    "ordergate_account",
+    "ordergate_period",
+    "ordergate_position",
+)
+
+_DISPUTE_STATES = {
+    "warning_needs_response": "inquiry",
+    "warning_under_review": "inquiry",
+    "warning_closed": "inquiry",
+    "prevented": "inquiry",
+    "needs_response": "open",
+    "under_review": "open",
+    "appeal_needs_response": "open",
+    "appeal_under_review": "open",
+    "won": "won",
+    "lost": "lost",
+}
+
+
+class Customer(msgspec.Struct, frozen=True):
+    """`customer`."""
+
+    id: str
+
+
+class Invoice(msgspec.Struct, frozen=True):
+    """`invoice`."""
+
+    id: str
+    customer: str
+    status: str
+    currency: str
+    total: int
+    amount_paid: int
+    amount_remaining: int
+    number: str | None = None
+    metadata: dict[str, str] | None = None
+
+    def read(self) -> ProviderInvoice:
+        """As the port gives it."""
+        marks, currency = self.metadata or {}, self.currency.upper()
+        return convert(
+            {
+                "id": self.id,
+                "document_id": marks.get(DOCUMENT, ""),
+                "number": marks.get(NUMBER, ""),
+                "customer_id": self.customer,
+                "state": self.status,
+                "currency": currency,
+                "total": _amount(self.total, currency),
+                "amount_paid": _amount(self.amount_paid, currency),
+                "amount_remaining": _amount(self.amount_remaining, currency),
+            },
+            ProviderInvoice,
+        )
+
+
+class Line(msgspec.Struct, frozen=True):
+    """`line_item` of an invoice."""
+
+    amount: int
+    currency: str
+    metadata: dict[str, str] | None = None
+
+    def read(self) -> ProviderLine:
+        """As the port gives it."""
+        position = (self.metadata or {}).get(POSITION, "0")
+        if not position.isdigit():
+            raise ProviderRefused(f"unreadable-answer: a line's {POSITION} is not a number")
+        return ProviderLine(int(position), _amount(self.amount, self.currency.upper()))
+
+
+class CreditNote(msgspec.Struct, frozen=True):
+    """`credit_note`."""
+
+    id: str
+    invoice: str
+    status: str
+    currency: str
+    total: int
+    metadata: dict[str, str] | None = None
+
+    def read(self) -> ProviderCreditNote:
+        """As the port gives it."""
+        marks, currency = self.metadata or {}, self.currency.upper()
+        return convert(
+            {
+                "id": self.id,
+                "document_id": marks.get(DOCUMENT, ""),
+                "number": marks.get(NUMBER, ""),
+                "invoice_id": self.invoice,
+                "state": self.status,
+                "currency": currency,
+                "total": _amount(self.total, currency),
+            },
+            ProviderCreditNote,
+        )
+
+
+class _PaymentSource(msgspec.Struct, frozen=True):
+    type: str
+    payment_intent: str | None = None
+
+
+class InvoicePayment(msgspec.Struct, frozen=True):
+    """`invoice_payment`."""
+
+    id: str
+    invoice: str
+    status: str
+    currency: str
+    payment: _PaymentSource
+    amount_paid: int | None = None
+
+    def read(self) -> ProviderPayment:
+        """As the port gives it."""
+        currency = self.currency.upper()
+        amount = _amount(self.amount_paid or 0, currency)
+        return ProviderPayment(self.id, self.invoice, self.payment.payment_intent or "", currency, amount)
+
+
+class Refund(msgspec.Struct, frozen=True):
+    """`refund`."""
+
+    id: str
+    amount: int
+    currency: str
+    status: str | None = None
+
+    def read(self) -> ProviderRefund:
+        """As the port gives it."""
+        currency = self.currency.upper()
+        return convert(
+            {
+                "id": self.id,
+                "state": self.status,
+                "currency": currency,
+                "amount": _amount(self.amount, currency),
+            },
+            ProviderRefund,
+        )
+
+
+class _BalanceTransaction(msgspec.Struct, frozen=True):
+    id: str
+    currency: str
+    fee: int
+
+
+class Dispute(msgspec.Struct, frozen=True):
+    """`dispute`. Its balance transactions carry the fees, in the currency of the balance."""
+
+    id: str
+    status: str
+    amount: int
+    currency: str
+    balance_transactions: tuple[_BalanceTransaction, ...] = ()
+
+    def read(self) -> ProviderDispute:
+        """As the port gives it."""
+        currency = self.currency.upper()
+        fees = tuple(
+            DisputeFee(one.id, one.currency.upper(), _amount(one.fee, one.currency.upper()))
+            for one in self.balance_transactions
+            if one.fee
+        )
+        return convert(
+            {
+                "id": self.id,
+                "state": _DISPUTE_STATES.get(self.status, self.status),
+                "currency": currency,
+                "amount": _amount(self.amount, currency),
+                "fees": fees,
+            },
+            ProviderDispute,
+        )
+
+
+def _amount(number: int, currency: str) -> Decimal:
+    if not is_currency(currency):
+        raise ProviderRefused(f"unreadable-answer: {currency} is no currency")
+    return from_stripe(number, currency)
+
+
+T = TypeVar("T")
+
+
+def convert(answer: Any, type_: type[T]) -> T:
+    """An answer as a value of the type; `ProviderRefused` unreadable-answer for one of another shape."""
+    try:
+        return msgspec.convert(answer, type_)
+    except msgspec.ValidationError as error:
+        raise ProviderRefused(f"unreadable-answer: {error}") from None
