@@ -1,18 +1,21 @@
 """`ordergate reconcile`: what was served, metered, stored, rated, posted and invoiced, against each other."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
 import asyncpg
 import msgspec
 
-from billing.audit.client_book import BookComparison, compare_books, read_books
+from billing.audit.client_book import Booked, ClientBooks
 from billing.audit.compare import compare
 from billing.audit.journals import count_kept, count_removed, with_removed
+from billing.audit.point import Point, one_point
+from billing.audit.receipts import BookComparison, compare_receipts
+from billing.cut import PATIENCE_S, Cut, Lag, shipped_to, take_cut, wait_until_taken
 from billing.rollup.recompute import recompute
-from billing.transaction import Connection, all_accounts, one_snapshot
+from billing.transaction import Connection
 from catalog.vocabulary.clock import Clock
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.money import plain
@@ -20,12 +23,13 @@ from catalog.vocabulary.money import plain
 # Test books first, live last: the last line is the one that counts.
 _ORDER: tuple[Environment, ...] = ("test", "live")
 _NAMED_MAX = 20
-_POLL_S = 0.5
+# Between two attempts at a point the flow gets as long as it was held.
+_PAUSE_S = 2.0
 
 
 class Report(msgspec.Struct, frozen=True):
     """One environment's books in calls. `diff` and `money_diff` are zero if and only if they agree; `differences`
-    names the first twenty disagreements."""
+    names the first twenty disagreements, `lag` what had not arrived in time, of both environments together."""
 
     environment: Environment
     served: int
@@ -37,6 +41,7 @@ class Report(msgspec.Struct, frozen=True):
     diff: int
     money_diff: Decimal
     differences: tuple[str, ...]
+    lag: str = ""
 
     @property
     def agrees(self) -> bool:
@@ -54,84 +59,86 @@ class Report(msgspec.Struct, frozen=True):
 
 async def reconcile(
     pool: asyncpg.Pool,
-    served_by_journal: Callable[[], Mapping[Environment, int]],
+    served_by_journal: Callable[[Mapping[Path, int]], Mapping[Environment, int]],
     journals_root: Path,
     books: Sequence[Path],
     *,
     clock: Clock,
     sleep: Callable[[float], Awaitable[object]],
     drive: Callable[[], Awaitable[object]] | None = None,
-    patience_s: float = 60,
+    notice: Callable[[str], object] | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> tuple[Report, ...]:
-    """Compare the books, test environment first, after waiting up to `patience_s` for the flow to catch up.
+    """Compare the books at one point behind everything that was recorded when this began, test environment first.
 
-    `served_by_journal` counts the usage records of the kept segments with a reader of its own; `drive` runs the
-    flow's steps once, where no worker runs. A receipt in a client's book is a served call; without books, served is
-    what the journals' second reader counts plus the calls that committed with their effect. While calls keep
-    arriving faster than they are rated the books never stand still, and the report shows how far apart they were.
+    Calls may go on: what comes behind the point is in no book. Waits up to `patience_s` for the flow to take what was
+    recorded at the start; what is late then is named and is a difference. `served_by_journal` counts the usage
+    records of the kept segments, up to a sequence number by journal directory, with a reader of its own; `drive` runs
+    the flow's steps once, where no worker runs; `notice` is told what is waited for. A receipt in a client's book is
+    a served call; without books, served is what the journals' second reader counts plus the calls that committed with
+    their effect. Raises what `take_cut` does, and asyncpg.LockNotAvailableError where the flow hangs.
     """
     deadline_ns = clock.monotonic_ns() + int(patience_s * 1_000_000_000)
-    while True:
-        if drive is not None:
-            await drive()
-        late = clock.monotonic_ns() >= deadline_ns
-        async with all_accounts(pool) as connection:
-            caught_up = await _caught_up(connection)
-        if caught_up or late:
-            reports = await _reports(pool, served_by_journal, journals_root, books)
-            if late or all(report.agrees for report in reports):
-                return reports
-        await sleep(_POLL_S)
-
-
-async def _caught_up(connection: Connection) -> bool:
-    """Whether every stored call is rolled up and every rolled-up one is rated."""
-    behind: bool = await connection.fetchval(
-        "SELECT EXISTS (SELECT FROM billing.unrated) OR EXISTS ("
-        "SELECT FROM billing.usage_event "
-        "WHERE stored_xid >= (SELECT xid FROM billing.watermark WHERE step = 'rollup'))"
+    client_books, booked = ClientBooks(books), Booked()
+    # The books first: whatever has a receipt by now was recorded before, and lies inside the cut.
+    booked.add(client_books.read_on())
+    cut = await take_cut(pool, journals_root)
+    lag = await wait_until_taken(
+        pool, journals_root, cut, clock=clock, sleep=sleep, patience_s=patience_s, drive=drive, notice=notice
     )
-    return not behind
+    while True:
+        async with one_point(pool, cut, clock=clock, sleep=sleep) as point:
+            if point.reached or lag or clock.monotonic_ns() >= deadline_ns:
+                receipts = BookComparison()
+                if client_books:
+                    receipts = await compare_receipts(
+                        point.connection, client_books, booked, point.bound, clock=clock, sleep=sleep
+                    )
+                return await _reports(point, cut, lag, served_by_journal, journals_root, receipts)
+        await sleep(_PAUSE_S)
 
 
 async def _reports(
-    pool: asyncpg.Pool,
-    served_by_journal: Callable[[], Mapping[Environment, int]],
+    point: Point,
+    cut: Cut,
+    lag: Lag,
+    served_by_journal: Callable[[Mapping[Path, int]], Mapping[Environment, int]],
     journals_root: Path,
-    books: Iterable[Path],
+    receipts: BookComparison,
 ) -> tuple[Report, ...]:
-    # The journals first: what they hold now is in the database then, or it is late.
-    served = await asyncio.to_thread(served_by_journal)
-    kept = await asyncio.to_thread(count_kept, journals_root)
+    connection = point.connection
+    shipped = await shipped_to(connection, journals_root)
+    until = {directory: max(seq, cut.journals.get(directory, 0)) for directory, seq in shipped.items()}
+    served = await asyncio.to_thread(served_by_journal, until)
+    kept = await asyncio.to_thread(count_kept, journals_root, until)
     removed = await asyncio.to_thread(count_removed, journals_root)
-    async with one_snapshot(pool) as connection:
-        await recompute(connection)
-        by_journal = await _stored(connection, journaled=True)
-        beside = await _stored(connection, journaled=False)
-        book = await compare_books(connection, read_books(books)) if books else BookComparison()
-        shipped_served, shipped_metered = (
-            with_removed(count, removed, by_journal) for count in (served, kept)
-        )
-        return tuple(
-            [
-                await _report(
-                    connection,
-                    environment,
-                    served=shipped_served[environment] + beside[environment],
-                    metered=shipped_metered[environment] + beside[environment],
-                    stored=by_journal[environment] + beside[environment],
-                    book=book,
-                )
-                for environment in _ORDER
-            ]
-        )
+    by_journal = await _stored(connection, point.bound, journaled=True)
+    beside = await _stored(connection, point.bound, journaled=False)
+    # Last, because from its first row on the transaction keeps the roll-up from passing it.
+    await recompute(connection)
+    shipped_served, shipped_metered = (with_removed(count, removed, by_journal) for count in (served, kept))
+    return tuple(
+        [
+            await _report(
+                connection,
+                environment,
+                served=shipped_served[environment] + beside[environment],
+                metered=shipped_metered[environment] + beside[environment],
+                stored=by_journal[environment] + beside[environment],
+                lag=lag,
+                receipts=receipts,
+            )
+            for environment in _ORDER
+        ]
+    )
 
 
-async def _stored(connection: Connection, *, journaled: bool) -> Mapping[Environment, int]:
+async def _stored(connection: Connection, bound: int, *, journaled: bool) -> Mapping[Environment, int]:
     rows = await connection.fetch(
         "SELECT environment, count(*) AS calls FROM billing.usage_event "
-        "WHERE (recorded_by = 'journal') = $1 GROUP BY 1",
+        "WHERE (recorded_by = 'journal') = $1 AND stored_xid < $2::xid8 GROUP BY 1",
         journaled,
+        bound,
     )
     return {**dict.fromkeys(_ORDER, 0), **{row["environment"]: row["calls"] for row in rows}}
 
@@ -143,12 +150,13 @@ async def _report(
     served: int,
     metered: int,
     stored: int,
-    book: BookComparison,
+    lag: Lag,
+    receipts: BookComparison,
 ) -> Report:
     comparison = await compare(connection, environment)
     calls = comparison.calls
     # A receipt without a stored call has no environment; the live books must answer for it.
-    mine = book if environment == "live" else BookComparison(surplus=book.surplus)
+    mine = receipts if environment == "live" else BookComparison(surplus=receipts.surplus)
     served += mine.missing - mine.surplus.get(environment, 0)
     joints = (abs(served - metered), abs(metered - stored), abs(stored - calls["stored"]))
     return Report(
@@ -162,6 +170,7 @@ async def _report(
         sum(joints) + comparison.diff + len(mine.differences),
         comparison.money_diff,
         (*mine.differences, *comparison.differences)[:_NAMED_MAX],
+        str(lag),
     )
 
 

@@ -1,15 +1,13 @@
-"""A client's own log of what it was answered, and how it compares with what is stored."""
+"""Clients' own logs of what they were answered: JSON lines that may be growing while they are read."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
-from billing.transaction import Connection
-from catalog.vocabulary.ids import ENVIRONMENTS, Environment, call_id_text, parse_call_id
+from catalog.vocabulary.ids import parse_call_id
 from catalog.vocabulary.problem import FieldError, Problem
 
 
@@ -38,108 +36,71 @@ class BookEntry(msgspec.Struct, frozen=True, rename={"class_": "class"}):
         return not self.status
 
 
-class BookComparison(msgspec.Struct, frozen=True):
-    """`missing` receipts are not stored (their environment is unknown); `surplus` calls by environment are stored in
-    the books' time and accounts without a receipt. `differences` names each of them and every contradiction."""
+class Booked(msgspec.Struct):
+    """What books say: `answered` entries by call, and how many calls of each operation were never answered."""
 
-    missing: int = 0
-    surplus: Mapping[Environment, int] = {}
-    differences: tuple[str, ...] = ()
+    answered: dict[UUID, BookEntry] = msgspec.field(default_factory=dict)
+    unanswered: Counter[str] = msgspec.field(default_factory=Counter)
 
+    def add(self, entries: Iterable[BookEntry]) -> None:
+        """Take entries in."""
+        for entry in entries:
+            if entry.unanswered:
+                self.unanswered[entry.operation] += 1
+            elif entry.call_id is not None:
+                call_id = parse_call_id(entry.call_id)
+                # A replay repeats the first reply's id without being metered again.
+                if call_id not in self.answered or entry.metered:
+                    self.answered[call_id] = entry
 
-_CREATE = (
-    "CREATE TEMPORARY TABLE booked "
-    "(id uuid PRIMARY KEY, operation text NOT NULL, account_id text, class text, metered boolean NOT NULL) "
-    "ON COMMIT DROP"
-)
-_MISSING = """
-    SELECT booked.id, booked.operation FROM booked LEFT JOIN billing.usage_event AS stored USING (id)
-    WHERE metered AND stored.id IS NULL ORDER BY id
-"""
-_CONTRADICTIONS = """
-    SELECT id, booked.operation, stored.operation AS stored_operation, booked.class, stored.class AS stored_class,
-           booked.account_id, stored.account_id AS stored_account, metered
-    FROM booked JOIN billing.usage_event AS stored USING (id)
-    WHERE NOT metered OR booked.operation <> stored.operation OR booked.class <> stored.class
-       OR booked.account_id <> stored.account_id ORDER BY id
-"""
-# The children of a composed call are stored, but their caller is not told of them.
-_SURPLUS = """
-    WITH receipts AS (
-        SELECT id, coalesce(stored.account_id, booked.account_id) AS account_id
-        FROM booked LEFT JOIN billing.usage_event AS stored USING (id) WHERE metered)
-    SELECT id, operation, environment FROM billing.usage_event
-    WHERE account_id IN (SELECT account_id FROM receipts)
-      AND id BETWEEN (SELECT id FROM receipts ORDER BY id LIMIT 1) AND (SELECT id FROM receipts ORDER BY id DESC LIMIT 1)
-      AND parent_call_id IS NULL AND NOT EXISTS (SELECT FROM booked WHERE booked.id = usage_event.id)
-    ORDER BY id
-"""
+    @property
+    def receipts(self) -> list[UUID]:
+        """The calls for which a client holds a receipt, in the order of their ids."""
+        return sorted(call_id for call_id, entry in self.answered.items() if entry.metered)
 
 
-def read_books(paths: Iterable[Path]) -> Iterator[BookEntry]:
-    """The entries of JSON-lines files; `Problem` malformed-request names the file and line that is none."""
-    decoder = msgspec.json.Decoder(BookEntry)
-    for path in paths:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    entry = decoder.decode(line)
-                    if entry.call_id is not None:
-                        parse_call_id(entry.call_id)
-                except (msgspec.DecodeError, ValueError) as error:
-                    found = FieldError("", "book-entry", str(error))
-                    raise Problem(
-                        "malformed-request", f"{path}, line {number}: {error}.", errors=(found,)
-                    ) from None
-                yield entry
+class ClientBooks:
+    """Several books, each read from where the last reading ended."""
 
+    def __init__(self, paths: Iterable[Path]) -> None:
+        """Nothing is read yet."""
+        self._places = dict.fromkeys(paths, (0, 0))
+        self._decoder = msgspec.json.Decoder(BookEntry)
 
-async def compare_books(connection: Connection, entries: Iterable[BookEntry]) -> BookComparison:
-    """Look every entry up among the stored calls; the caller's transaction is rolled back or ends soon after.
+    def __bool__(self) -> bool:
+        """Whether there is any book."""
+        return bool(self._places)
 
-    A call that is stored without a receipt is accounted for by an unanswered entry of the same operation, if there
-    is one left: then the unanswered call was metered with its effect.
-    """
-    booked: dict[UUID, BookEntry] = {}
-    unanswered: Counter[str] = Counter()
-    for entry in entries:
-        if entry.call_id is not None and not entry.unanswered:
-            call_id = parse_call_id(entry.call_id)
-            # A replay repeats the first reply's id without being metered again.
-            if call_id not in booked or entry.metered:
-                booked[call_id] = entry
-        elif entry.unanswered:
-            unanswered[entry.operation] += 1
-    await connection.execute(_CREATE)
-    await connection.copy_records_to_table(
-        "booked", records=[(key, e.operation, e.account, e.class_, e.metered) for key, e in booked.items()]
-    )
-    missing = [
-        f"{call_id_text(row['id'])} {row['operation']}: has a receipt and is not stored"
-        for row in await connection.fetch(_MISSING)
-    ]
-    contradictions = [
-        f"{call_id_text(row['id'])} {row['operation']}: {_contradiction(row)}"
-        for row in await connection.fetch(_CONTRADICTIONS)
-    ]
-    surplus = dict.fromkeys(ENVIRONMENTS, 0)
-    unbooked = []
-    for row in await connection.fetch(_SURPLUS):
-        if unanswered[row["operation"]] > 0:
-            unanswered[row["operation"]] -= 1
-            continue
-        surplus[row["environment"]] += 1
-        unbooked.append(f"{call_id_text(row['id'])} {row['operation']}: is stored and has no receipt")
-    return BookComparison(len(missing), surplus, (*missing, *unbooked, *contradictions))
+    def read_on(self) -> Iterator[BookEntry]:
+        """The entries that are new; `Problem` malformed-request names the file and line that is none.
 
+        A last line that is not whole yet is left for the next reading: its writer is at it.
+        """
+        for path, (position, number) in self._places.items():
+            with path.open("rb") as book:
+                book.seek(position)
+                for line in book:
+                    unfinished = not line.endswith(b"\n")
+                    try:
+                        entry = self._entry(line)
+                    except ValueError as error:
+                        if unfinished:
+                            break
+                        found = FieldError("", "book-entry", str(error))
+                        raise Problem(
+                            "malformed-request", f"{path}, line {number + 1}: {error}.", errors=(found,)
+                        ) from None
+                    position += len(line)
+                    number += not unfinished
+                    if entry is not None:
+                        yield entry
+            self._places[path] = (position, number)
 
-def _contradiction(row: asyncpg.Record) -> str:
-    if not row["metered"]:
-        return "is stored, and the client was refused"
-    said = (row["operation"], row["class"], row["account_id"])
-    found = (row["stored_operation"], row["stored_class"], row["stored_account"])
-    return f"the receipt says {_words(said)}, stored is {_words(found)}"
-
-
-def _words(values: tuple[object, ...]) -> str:
-    return " ".join(str(value) for value in values if value is not None)
+    def _entry(self, line: bytes) -> BookEntry | None:
+        """None for the newline of a line that was whole without it when it was read; `ValueError` where it is no entry."""
+        if line == b"\n":
+            return None
+        entry = self._decoder.decode(line)
+        if entry.call_id is not None:
+            parse_call_id(entry.call_id)
+        return entry

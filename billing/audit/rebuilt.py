@@ -1,10 +1,15 @@
 """Rating, ledger and documents as they follow from the usage rows, against what is stored: one sentence a difference."""
 
 from collections.abc import AsyncIterator, Sequence
+from decimal import Decimal
+
+import msgspec
 
 from billing.audit.rerating import rerated_lines
+from billing.invoice.credit import charges_of, credit_total, credits_due
 from billing.invoice.lines import decode_split, decode_trace, frozen_lines, invoice_lines, rated_steps
 from billing.invoice.month import period_of
+from billing.sla.judge import judgements
 from billing.transaction import Connection
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.money import plain
@@ -27,6 +32,21 @@ _LAST_STEPS = """
     FROM billing.rated_line WHERE environment = $1
     ORDER BY account_id, period, subscription_id, operation, price_version, step DESC
 """
+_BROKEN_CREDITS = """
+    SELECT id, service, objective FROM (
+        SELECT *, lag(amount_after, 1, 0::numeric) OVER credit AS amount_was, row_number() OVER credit AS place
+        FROM billing.credit_line
+        WINDOW credit AS (PARTITION BY account_id, service, objective, period ORDER BY step)) AS step
+    WHERE step <> place OR amount <> amount_after - amount_was ORDER BY id
+"""
+# All credits of an account's month with a service are booked together: what they were due from is of that moment.
+_CREDITED_MONTHS = """
+    SELECT account_id, service, period, timezone, currency, max(booked_at) AS booked_at,
+           jsonb_object_agg(objective, amount_after::text) AS given
+    FROM (SELECT DISTINCT ON (account_id, service, period, objective) * FROM billing.credit_line
+          ORDER BY account_id, service, period, objective, step DESC) AS last
+    GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 3, 2
+"""
 # Every posting that rated lines and issued documents call for, and every posting that there is.
 _LEDGER = """
     WITH due (kind, source, booked_at, account_id, ledger_account, currency, amount) AS (
@@ -37,13 +57,18 @@ _LEDGER = """
                currency, -amount
         FROM billing.rated_line WHERE environment = $1 AND amount <> 0
         UNION ALL
+        SELECT 'credit', 'credit_line:' || id, booked_at, ledger.account, ledger.name, currency, sign * amount
+        FROM billing.credit_line, LATERAL (VALUES ('house', 'credits:' || service, 1), (account_id, 'accrued', -1))
+             AS ledger (account, name, sign)
+        WHERE environment = $1
+        UNION ALL
         SELECT 'issue', 'invoice:' || invoice.id, issued_at, account_id, ledger_account, currency, sign * total
         FROM billing.invoice, (VALUES ('receivable', 1), ('accrued', -1)) AS side (ledger_account, sign)
         WHERE environment = $1 AND state = 'issued' AND total <> 0
     ), booked AS (
         SELECT kind, source, booked_at, account_id, ledger_account, currency, amount
         FROM billing.ledger_transaction JOIN billing.posting ON transaction_id = ledger_transaction.id
-        WHERE environment = $1
+        WHERE environment = $1 AND kind IN ('rating', 'credit', 'issue')
     )
     (SELECT 'is due and not posted' AS what, * FROM (TABLE due EXCEPT ALL TABLE booked) AS lost)
     UNION ALL
@@ -54,7 +79,8 @@ _GAPS = """
     SELECT series, last, numbers FROM billing.invoice_number
     FULL JOIN (SELECT left(number, -7) AS series, count(*) AS numbers,
                       min(right(number, 6)::integer) AS lowest, max(right(number, 6)::integer) AS highest
-               FROM billing.invoice WHERE number IS NOT NULL GROUP BY 1) AS used USING (series)
+               FROM (SELECT number FROM billing.invoice WHERE number IS NOT NULL
+                     UNION ALL SELECT number FROM billing.credit_note) AS document GROUP BY 1) AS used USING (series)
     WHERE last IS DISTINCT FROM numbers OR lowest <> 1 OR highest <> last ORDER BY series
 """
 
@@ -91,6 +117,22 @@ async def rating_differences(connection: Connection, environment: Environment) -
             yield f"{environment} {_place(place)}: rated {_brief(found)}, nothing was used"
 
 
+async def credit_differences(connection: Connection) -> AsyncIterator[str]:
+    """What missed objectives gave back against their judgements and the charges as they were rated at the time."""
+    for row in await connection.fetch(_BROKEN_CREDITS):
+        yield f"live credit line {row['id']} ({row['service']} {row['objective']}): does not continue the step before it"
+    for row in await connection.fetch(_CREDITED_MONTHS):
+        account_id, service, period = row["account_id"], row["service"], period_of(row["period"])
+        judged = await judgements(connection, service, period, row["timezone"])
+        charges = await charges_of(connection, account_id, period, row["booked_at"])
+        due = credits_due(judged, charges.get(service, {}), row["currency"])
+        given = msgspec.json.decode(row["given"], type=dict[str, Decimal])
+        for objective in sorted(due.keys() | given.keys()):
+            owed, found = due.get(objective, Decimal(0)), given.get(objective, Decimal(0))
+            if owed != found:
+                yield f"live {account_id} {period} {service} {objective}: credited {plain(found)}, due is {plain(owed)}"
+
+
 async def ledger_differences(connection: Connection, environment: Environment) -> AsyncIterator[str]:
     """Postings against the rated lines and issued documents that call for them."""
     for row in await connection.fetch(_LEDGER, environment):
@@ -108,7 +150,7 @@ async def document_differences(connection: Connection, environment: Environment)
         due = invoice_lines(await rated_steps(connection, row["id"]), period_of(row["period"]))
         if due != await frozen_lines(connection, row["id"]):
             yield f"{environment} {row['number']}: its lines are not what was rated onto it"
-        if sum(line.amount for line in due) != row["total"]:
+        if sum(line.amount for line in due) - await credit_total(connection, row["id"]) != row["total"]:
             yield f"{environment} {row['number']}: its total is not the sum of what was rated onto it"
 
 

@@ -28,7 +28,7 @@ _SPACE_CHECK_NS = 1_000_000_000
 _WORKERS_MAX = 256
 
 Reason = Literal["io-error", "disk-reserve", "queue-full", "closed"]
-_Entry = tuple[int, bytes, "asyncio.Future[int] | None"]
+_Entry = tuple[int, bytes, "asyncio.Future[int]"]
 
 
 class JournalUnavailable(Exception):
@@ -160,15 +160,6 @@ class Journal:
         Raises `JournalUnavailable`, here or from the future; ValueError if `kind` (0..255) or the payload
         (at most 64 KiB) is out of range.
         """
-        future = self._create_future()
-        self._enqueue(kind, payload, future)
-        return future
-
-    def append_nowait(self, kind: int, payload: bytes) -> None:
-        """Queue a record that nobody waits for; it goes with the next batch. Raises as `append`."""
-        self._enqueue(kind, payload, None)
-
-    def _enqueue(self, kind: int, payload: bytes, future: "asyncio.Future[int] | None") -> None:
         if self._refusal is not None:
             raise JournalUnavailable(*self._refusal)
         if self._pending_bytes >= QUEUE_BYTES_MAX:
@@ -176,6 +167,7 @@ class Journal:
         size = len(payload)
         if size > PAYLOAD_BYTES_MAX or not 0 <= kind <= 255:
             raise ValueError(f"kind {kind} with {size} bytes: a kind is 0 to 255, a payload at most 64 KiB")
+        future = self._create_future()
         self._pending.append((kind, payload, future))
         self._pending_bytes += size + _WEIGHT_BYTES
         if not self._busy:
@@ -183,6 +175,7 @@ class Journal:
             self._idle.clear()
             # At the end of this turn of the loop: what else is appended in it shares the batch.
             self._loop.call_soon(self._hand_over)
+        return future
 
     async def close(self) -> None:
         """Make durable what was accepted, then give everything back; later appends are refused."""
@@ -222,7 +215,7 @@ class Journal:
     def _committed(self, batch: list[_Entry], first_seq: int) -> None:
         seq = first_seq
         for _, _, future in batch:
-            if future is not None and not future.done():
+            if not future.done():
                 future.set_result(seq)
             seq += 1
         self._durable_seq = seq - 1
@@ -247,7 +240,7 @@ class Journal:
         unacknowledged += self._pending
         self._pending, self._pending_bytes = [], 0
         for _, _, future in unacknowledged:
-            if future is not None and not future.done():
+            if not future.done():
                 future.set_exception(JournalUnavailable("io-error", detail))
         self._busy = False
         self._idle.set()

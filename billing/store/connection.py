@@ -5,6 +5,8 @@ from typing import Any
 
 import asyncpg
 
+POOL_SIZE = 4
+"""Connections of one pool at most: a step, its lock and what is read beside it."""
 _CLIENT_TIMEOUT_S = 70
 _SERVER_SETTINGS = {
     "application_name": "ordergate-billing",
@@ -16,7 +18,7 @@ _SERVER_SETTINGS = {
 }
 
 
-async def billing_pool(connect: Mapping[str, Any], *, size_max: int = 4) -> asyncpg.Pool:
+async def billing_pool(connect: Mapping[str, Any], *, size_max: int = POOL_SIZE) -> asyncpg.Pool:
     """A pool of connections as the billing role; `connect` are keyword arguments of `asyncpg.connect` for that role.
 
     Connects when a connection is first needed, and again after PostgreSQL was away.

@@ -1,16 +1,9 @@
 """One journal on its way into the database: where it is read, and why it stands still."""
 
-import os
-from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
 
-from billing.journal import Finding, JournalDamaged, JournalInUse, JournalReader, Page
-from billing.journal.directory import list_segments, lock
-from billing.journal.disk import SystemDisk
-from billing.journal.format import UnreadableHeader
-from billing.journal.recovery import recover
-from billing.journal.survey import read_header
+from billing.journal import Finding, JournalDamaged, JournalReader, Page, adopt, journal_identity
 from billing.store.ship import Offset
 
 PAGE_BYTES = 4 * 1024 * 1024
@@ -36,12 +29,7 @@ class Lane:
     def journal_id(self) -> UUID | None:
         """The journal's identity, None while it has no segment; raises `JournalDamaged`."""
         if self._journal_id is None:
-            for path in list_segments(self.directory).values():
-                try:
-                    self._journal_id = read_header(SystemDisk(), path).journal_id
-                except UnreadableHeader as unreadable:
-                    raise JournalDamaged(Finding.of(unreadable.case, path, 0, str(unreadable))) from None
-                break
+            self._journal_id = journal_identity(self.directory)
         return self._journal_id
 
     def read(self, since: Offset) -> Page:
@@ -59,19 +47,9 @@ class Lane:
         return page
 
     def adopt(self) -> bool:
-        """Recover the journal if nobody writes it, as its writer would: False if somebody does.
-
-        Without this, damage at the end of a journal whose worker never comes back would look like a batch that is
-        still being written, and its mirror would never be asked. Raises `JournalDamaged`.
-        """
-        copies = self.copies()
-        with ExitStack() as held:
-            try:
-                for directory in copies:
-                    held.callback(os.close, lock(directory))
-            except JournalInUse:
-                return False
-            recover(SystemDisk(), self.directory, copies[1] if len(copies) > 1 else None)
+        """Recover the journal if nobody writes it: False if somebody does. Raises `JournalDamaged`."""
+        if not adopt(self.copies()):
+            return False
         self.close()
         return True
 

@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 
 from billing.journal import RETENTION_DAYS, JournalDamaged, journal_directories, prune
+from billing.standstill import moving
 from billing.store.halt import ShippingHalted
 from billing.store.lane import PAGE_BYTES, Lane
 from billing.store.ship import START, Offset, read_offsets, ship
@@ -139,7 +140,7 @@ class Shipper:
             return
         shipment = shipment_of(page.records)
         until = Offset(page.last_seq, page.chain)
-        async with all_accounts(self._pool) as connection:
+        async with moving(self._pool) as connection:
             stored = await ship(connection, journal_id, since, until, shipment)
         state.orphan_check_ns = now_ns + _ORPHAN_NS
         if stored:

@@ -10,7 +10,6 @@ _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "port": "5432",
-    "max_connections": "60",
     # Durability: what is answered is on disk.
     "fsync": "on",
     "full_page_writes": "on",
@@ -50,9 +49,14 @@ _SETTINGS = {
 }
 
 
-def server_arguments(data: Path, socket: Path) -> list[str]:
-    """The arguments of `postgres` for a cluster in `data` with its socket in `socket`."""
+CONNECTIONS_MIN = 60
+"""As many as commands, tests and a small installation need without counting."""
+
+
+def server_arguments(data: Path, socket: Path, connections: int = CONNECTIONS_MIN) -> list[str]:
+    """The arguments of `postgres` for a cluster in `data` with its socket in `socket`, for so many clients at once."""
     arguments = ["-D", str(data), "-c", f"unix_socket_directories={socket}"]
-    for name, value in _SETTINGS.items():
+    settings = {**_SETTINGS, "max_connections": str(max(connections, CONNECTIONS_MIN))}
+    for name, value in settings.items():
         arguments += ["-c", f"{name}={value}"]
     return arguments

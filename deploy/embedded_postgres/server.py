@@ -13,7 +13,7 @@ from urllib.parse import quote
 from catalog.vocabulary.clock import Clock, SystemClock
 from deploy.embedded_postgres.binaries import find_binaries
 from deploy.embedded_postgres.cluster import DATABASE, SUPERUSER, child_environment, create_cluster
-from deploy.embedded_postgres.configuration import server_arguments
+from deploy.embedded_postgres.configuration import CONNECTIONS_MIN, server_arguments
 from deploy.embedded_postgres.error import EmbeddedPostgresError
 from deploy.embedded_postgres.leftovers import clear_leftovers
 from deploy.embedded_postgres.lock import SupervisorLock
@@ -37,8 +37,12 @@ class EmbeddedPostgres:
     only its owner (and root) can open. However server or supervisor end, the next `start` brings the data back.
     """
 
-    def __init__(self, home: Path, clock: Clock | None = None) -> None:
-        """`home` is ORDERGATE_HOME, existing or not; nothing is read or written before `start`."""
+    def __init__(self, home: Path, clock: Clock | None = None, *, connections: int = CONNECTIONS_MIN) -> None:
+        """`home` is ORDERGATE_HOME, existing or not; nothing is read or written before `start`.
+
+        `connections` is how many clients the server takes at once, at least `CONNECTIONS_MIN`.
+        """
+        self._connections = connections
         self._state = StateFolder(home)
         self._lock = SupervisorLock(self._state.lock)
         self._clock = SystemClock() if clock is None else clock
@@ -152,7 +156,9 @@ class EmbeddedPostgres:
     def _launch(self, binaries: Path, run_as: RunAs, socket: Path, log: int) -> subprocess.Popen[bytes]:
         """A session of its own keeps a terminal's Ctrl-C away: the supervisor stops the application first."""
         return subprocess.Popen(
-            run_as.execute(binaries / "postgres", *server_arguments(self._state.data, socket)),
+            run_as.execute(
+                binaries / "postgres", *server_arguments(self._state.data, socket, self._connections)
+            ),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

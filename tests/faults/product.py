@@ -75,6 +75,11 @@ class Product:
         self._up: subprocess.Popen[bytes] | None = None
 
     @property
+    def errors(self) -> Path:
+        """What the processes log: standard error, beside the log of what `ordergate up` says."""
+        return self.log.with_suffix(".errors")
+
+    @property
     def url(self) -> str:
         """Where the gateway answers."""
         return f"http://127.0.0.1:{self.port}"
@@ -86,14 +91,14 @@ class Product:
         return self._up
 
     def spawn(self) -> "subprocess.Popen[bytes]":
-        """Start `ordergate up` and do not wait; its output goes to the log."""
-        with self.log.open("ab") as log:
+        """Start `ordergate up` and do not wait; what it says goes to `log`, what it logs to `errors`."""
+        with self.log.open("ab") as log, self.errors.open("ab") as errors:
             self._up = subprocess.Popen(
                 [_COMMAND, "up", "--port", str(self.port), "--workers", str(self._workers)],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=log,
+                stderr=errors,
             )
         return self._up
 
@@ -195,7 +200,7 @@ class Product:
 
     def said(self) -> str:
         """The end of what `ordergate up` and its children have written."""
-        return self.log.read_text("utf-8", "replace")[-4000:]
+        return "".join(path.read_text("utf-8", "replace")[-4000:] for path in (self.log, self.errors))
 
 
 async def _prepare(home: Home, database: Database, accounts: tuple[str, ...]) -> tuple[Credential, ...]:

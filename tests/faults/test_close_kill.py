@@ -10,14 +10,17 @@ import asyncpg
 from billing.desk import close
 from billing.invoice.rate_pending import rate_pending
 from billing.rebuild import verify
+from catalog.passport import Passport, check_passport
 from catalog.usage_event import UsageEvent
 from catalog.vocabulary.clock import ManualClock
 from catalog.vocabulary.period import Period
 from deploy.database import Database
 from deploy.roles import BILLING
+from tests.passports import echo_document
+from tests.sla_books import miss, publish
 from tests.usage_books import GRADUATED, PROFILE, add_account, add_price, call, use
 
-_MONTHS = 100
+_MONTHS = 240
 _FIRST = Period(2016, 1)
 
 
@@ -72,12 +75,33 @@ def _usage(period: Period, account: str, calls: int) -> list[UsageEvent]:
     return [call(account, datetime(period.year, period.month, 5, tzinfo=UTC)) for _ in range(calls)]
 
 
+def _passport() -> Passport:
+    """Half of the month's charges for any month that is not up all the time."""
+    objective = {"id": "up", "measure": "availability", "at_least": "100", "operation": "validate"}
+    credit = {
+        "objective": "up",
+        "schedule": [{"at_least": "100", "credit_pct": "0"}, {"at_least": "0", "credit_pct": "50"}],
+    }
+    document = echo_document()
+    (echo,) = document["operations"]
+    return check_passport(
+        {
+            **document,
+            "service": "address",
+            "operations": [{**echo, "id": "validate"}],
+            "plans": [],
+            "sla": {"window": "month", "objectives": [objective], "credits": [credit]},
+        }
+    )
+
+
 async def _outcome(admin: asyncpg.Connection, period: Period) -> list[tuple[Any, ...]]:
     """What a close left behind, without what counts on from month to month."""
     rows = await admin.fetch(
         """
         SELECT invoice.account_id, kind, state, invoice.total, missing, left(number, -12),
-               operation, calls, units, amount, precise, trace, split, corrects
+               operation, calls, units, amount, precise, trace, split, corrects,
+               (SELECT sum(amount) FROM billing.credit_line WHERE invoice_id = invoice.id) AS credited
         FROM billing.invoice LEFT JOIN billing.invoice_line ON invoice_id = invoice.id
         WHERE period = $1 ORDER BY invoice.account_id, position
         """,
@@ -92,9 +116,13 @@ async def test_a_close_killed_at_any_statement_ends_as_if_it_had_not_been(
     await add_account(admin, "acct_a", timezone="UTC")
     await add_account(admin, "acct_x", timezone="UTC", kind="external", profile=PROFILE)
     await add_price(admin, "price", model="graduated", price=GRADUATED)
+    # Every month misses its availability, so that every document has a credit as well.
+    await publish(admin, _passport())
     months = [_FIRST]
     while len(months) < _MONTHS:
         months.append(months[-1].next())
+    for month in months:
+        await miss(admin, "address/validate", datetime(month.year, month.month, 17, tzinfo=UTC), 60)
     await use(
         billing_pool,
         [one for month in months for one in _usage(month, "acct_a", 12) + _usage(month, "acct_x", 3)],

@@ -1,5 +1,6 @@
 """`ordergate up` keeps the product alive, ends it whole, and says at once when it cannot start."""
 
+import json
 import os
 import signal
 import socket
@@ -95,6 +96,18 @@ def test_a_killed_worker_is_replaced_and_its_journal_goes_on(running: _Running) 
 
 def test_killed_billing_is_replaced(running: _Running) -> None:
     running.replaced("billing", running.product.kill("billing"))
+
+
+def test_what_the_supervisor_does_is_a_json_line_on_stderr_and_what_it_says_is_on_stdout(
+    running: _Running,
+) -> None:
+    product = running.product
+    running.replaced("billing", product.kill("billing"))
+    logged = [json.loads(line) for line in product.errors.read_text("utf-8").splitlines()]
+    ended = [line for line in logged if line["process"] == "supervisor" and line.get("child") == "billing"]
+    assert ended[-1]["status"] == -signal.SIGKILL
+    assert ended[-1]["level"] == "ERROR"
+    assert "Ordergate is ready: " in product.log.read_text("utf-8")
 
 
 def test_a_killed_database_comes_back_even_if_it_is_killed_again_on_its_way(running: _Running) -> None:

@@ -24,7 +24,7 @@ from tests.faults.database_proxy import LAST, DatabaseProxy
 from tests.gateways import RunningGateway, running_gateway
 
 # The first and the last statement of a call's transaction.
-_TRANSACTION = (b"SAVEPOINT effect", b"COMMIT")
+_TRANSACTION = (b"SET LOCAL ordergate.account = 'acct_", b"COMMIT")
 _RECEIVED: dict[str, Any] = {"sku": "A", "warehouse": "W1", "quantity": 10, "reason": "count"}
 # Everything that a call leaves behind in PostgreSQL, by its id.
 _TRACES = """
