@@ -1,6 +1,7 @@
 """Door: read-only questions of the control plane, answered within the scope of the caller's transaction."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from itertools import groupby
 from uuid import UUID
@@ -11,8 +12,13 @@ import msgspec
 from billing.invoice.document import Document, document, quantity
 from billing.invoice.month import Month, payer_of, period_of
 from billing.invoice.price import price_versions, rate_lines
+from billing.invoice.printed import printed
 from billing.invoice.render import to_csv, to_json
+from billing.invoice.simulate import Simulation, simulate
 from billing.invoice.used import used_lines
+from billing.invoice.words import Language
+from billing.sla.outcome import PaidCall, Verdict, paid_call, verdict, verdicts
+from billing.sla.report import Attained, ObjectiveLevel, Point, ServiceLevel, service_level
 from billing.transaction import Connection
 from catalog.load import PriceVersion, applied
 from catalog.usage_event import CallClass, Fault, Outcome
@@ -20,23 +26,41 @@ from catalog.vocabulary.clock import rfc3339
 from catalog.vocabulary.ids import Environment, call_id_text
 from catalog.vocabulary.money import Money, money, round_money
 from catalog.vocabulary.period import Period
+from catalog.vocabulary.spreadsheet import csv_table
 
 __all__ = [
-    "CallEntry",
-    "CallPage",
+    "Attained",
+    "CallList",
+    "CallView",
+    "DayUsage",
     "Document",
     "DocumentEntry",
     "DocumentPage",
+    "Language",
     "Month",
+    "ObjectiveLevel",
     "OperationUsage",
+    "PaidCall",
+    "Point",
+    "ServiceLevel",
     "ServiceUsage",
+    "Simulation",
     "UsageView",
+    "Verdict",
     "calls",
     "document",
     "documents",
+    "paid_call",
+    "printed",
+    "service_level",
+    "simulate",
     "to_csv",
     "to_json",
     "usage",
+    "usage_csv",
+    "usage_days",
+    "verdict",
+    "verdicts",
 ]
 
 
@@ -90,8 +114,8 @@ class DocumentPage(msgspec.Struct, frozen=True):
     next: str | None
 
 
-class CallEntry(msgspec.Struct, frozen=True, rename={"class_": "class"}):
-    """One call in the log. `charge` is what its `Ordergate-Charge` said: the list price, `0` when unbillable."""
+class CallView(msgspec.Struct, frozen=True, rename={"class_": "class"}):
+    """One call. `charge` is the list price that its reply told; `estimate` says that the period decides the real one."""
 
     id: str
     occurred_at: str
@@ -105,13 +129,14 @@ class CallEntry(msgspec.Struct, frozen=True, rename={"class_": "class"}):
     latency_us: int
     units: str
     billable: bool
-    charge: str
+    charge: Money
+    estimate: bool
 
 
-class CallPage(msgspec.Struct, frozen=True):
+class CallList(msgspec.Struct, frozen=True):
     """Calls, latest first; `next` is the `after` of the following page, null on the last."""
 
-    data: tuple[CallEntry, ...]
+    data: tuple[CallView, ...]
     next: str | None
 
 
@@ -152,6 +177,67 @@ async def usage(
         _money(total.amount, payer.currency),
         services,
     )
+
+
+class DayUsage(msgspec.Struct, frozen=True):
+    """All calls of a service on one day of the account's calendar."""
+
+    day: date
+    service: str
+    calls: int
+
+
+async def usage_days(connection: Connection, month: Month) -> tuple[DayUsage, ...]:
+    """A month's calls as far as they are rolled up, by day and service; days without calls are left out."""
+    payer = await payer_of(connection, month.account_id)
+    rows = await connection.fetch(
+        """
+        SELECT (hour AT TIME ZONE $4)::date AS day, split_part(operation, '/', 1) AS service, sum(calls)::bigint AS calls
+        FROM billing.usage_hour
+        WHERE account_id = $1 AND environment = $2 AND period = $3
+        GROUP BY 1, 2 ORDER BY 1, 2
+        """,
+        month.account_id,
+        month.environment,
+        month.period.first_day,
+        payer.timezone,
+    )
+    return tuple(DayUsage(row["day"], row["service"], row["calls"]) for row in rows)
+
+
+USAGE_COLUMNS = (
+    "row",
+    "account",
+    "environment",
+    "period",
+    "service",
+    "operation",
+    "calls",
+    "units",
+    "amount",
+    "currency",
+)
+
+
+def usage_csv(view: UsageView) -> str:
+    """The month as one table: a row for each operation, and at the end one `total` row."""
+    head = {"account": view.account_id, "environment": view.environment, "period": view.period}
+    rows: list[dict[str, object]] = [
+        {
+            "row": "operation",
+            "service": service.service,
+            "operation": one.operation,
+            "calls": one.calls,
+            "units": one.units,
+            **msgspec.structs.asdict(one.amount),
+        }
+        for service in view.services
+        for one in service.operations
+    ]
+    rows.append(
+        {"row": "total", "calls": view.calls, "units": view.units, **msgspec.structs.asdict(view.amount)}
+    )
+    return csv_table(USAGE_COLUMNS, ({**head, **row} for row in rows))
 
 
 def _service(service: str, operations: Sequence[tuple[str, _Sum]], currency: str) -> ServiceUsage:
@@ -199,12 +285,12 @@ async def documents(
 
 async def calls(
     connection: Connection, account_id: str, environment: Environment, limit: int, after: UUID | None = None
-) -> CallPage:
+) -> CallList:
     """At most `limit` stored calls of an account, latest first, beginning behind the call `after`."""
     rows = await connection.fetch(
         "SELECT id, occurred_at, operation, application_id, key_id, class, outcome, fault, status, latency_us, "
-        "units, billable, price_version FROM billing.usage_event "
-        "WHERE account_id = $1 AND environment = $2 AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4",
+        "units, billable, price_version, (SELECT currency FROM catalog.account WHERE account.id = account_id) AS currency "
+        "FROM billing.usage_event WHERE account_id = $1 AND environment = $2 AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4",
         account_id,
         environment,
         after,
@@ -212,12 +298,14 @@ async def calls(
     )
     prices = await price_versions(connection, (row["price_version"] for row in rows if row["billable"]))
     entries = tuple(_call(row, prices) for row in rows[:limit])
-    return CallPage(entries, entries[-1].id if len(rows) > limit else None)
+    return CallList(entries, entries[-1].id if len(rows) > limit else None)
 
 
-def _call(row: asyncpg.Record, prices: Mapping[str, PriceVersion]) -> CallEntry:
+def _call(row: asyncpg.Record, prices: Mapping[str, PriceVersion]) -> CallView:
     version = prices.get(row["price_version"]) if row["billable"] else None
-    return CallEntry(
+    told = f"0 {row['currency']}" if version is None else applied(version).charge(row["units"])
+    charge, _, estimate = told.partition("; ")
+    return CallView(
         id=call_id_text(row["id"]),
         occurred_at=rfc3339(row["occurred_at"]),
         operation=row["operation"],
@@ -230,7 +318,8 @@ def _call(row: asyncpg.Record, prices: Mapping[str, PriceVersion]) -> CallEntry:
         latency_us=row["latency_us"],
         units=quantity(row["units"]),
         billable=row["billable"],
-        charge="0" if version is None else applied(version).charge(row["units"]),
+        charge=Money(*charge.split(" ")),
+        estimate=bool(estimate),
     )
 
 

@@ -1,12 +1,15 @@
 """Month close: final rating, then the document, account by account."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 
 import asyncpg
 import msgspec
 
+from billing.cut import PATIENCE_S, LagStays, take_cut, wait_until_taken
+from billing.invoice.credit import credit_months
 from billing.invoice.draft import Draft
 from billing.invoice.issue import issue, missing_profile
 from billing.invoice.month import Month, lock_books, payer_of, period_of
@@ -40,11 +43,12 @@ class LeftDraft(msgspec.Struct, frozen=True):
 
 
 class NotEnded(msgspec.Struct, frozen=True):
-    """An account for which the month is not over, and when it will be (UTC)."""
+    """An account for which the month is not over, when it will be (UTC), and how many drafts it has of it so far."""
 
     account_id: str
     timezone: str
     ends_at: datetime
+    drafts: int
 
 
 class CloseReport(msgspec.Struct, frozen=True):
@@ -57,8 +61,33 @@ class CloseReport(msgspec.Struct, frozen=True):
     not_ended: tuple[NotEnded, ...]
 
 
+async def close_recorded(
+    pool: asyncpg.Pool,
+    journals_root: Path,
+    period: Period,
+    *,
+    clock: Clock,
+    sleep: Callable[[float], Awaitable[object]],
+    drive: Callable[[], Awaitable[object]] | None = None,
+    notice: Callable[[str], object] | None = None,
+    patience_s: float = PATIENCE_S,
+) -> CloseReport:
+    """`close` with every call that was recorded before this one: waits until all of them are shipped and rolled up.
+
+    Any unshipped record may be of the period, so all are waited for. Raises `LagStays`, with nothing closed, where
+    they are not there after `patience_s`; `drive` and `notice` as in `wait_until_taken`. Raises `JournalDamaged`.
+    """
+    cut = await take_cut(pool, journals_root)
+    lag = await wait_until_taken(
+        pool, journals_root, cut, clock=clock, sleep=sleep, patience_s=patience_s, drive=drive, notice=notice
+    )
+    if lag:
+        raise LagStays(lag, patience_s)
+    return await close(pool, period, clock)
+
+
 async def close(pool: asyncpg.Pool, period: Period, clock: Clock) -> CloseReport:
-    """Issue every account's documents up to and including `period`; accounts without usage get none.
+    """Issue every account's documents up to and including `period` from what is rolled up; accounts without usage get none.
 
     An account whose month has not ended on its own calendar is refused, and an external one that lacks billing
     details keeps its draft; the report says so. A month that was left open earlier is closed first, so that an
@@ -72,10 +101,11 @@ async def close(pool: asyncpg.Pool, period: Period, clock: Clock) -> CloseReport
         rows = await connection.fetch("SELECT id FROM catalog.account ORDER BY id")
         payers = [await payer_of(connection, row["id"]) for row in rows]
         already = await _count_issued(connection, period)
+        open_drafts = await _count_drafts(connection, period)
     for payer in payers:
         ends_at = payer.ends_at(period)
         if from_ns(clock.now_ns()) < ends_at:
-            not_ended.append(NotEnded(payer.id, payer.timezone, ends_at))
+            not_ended.append(NotEnded(payer.id, payer.timezone, ends_at, open_drafts.get(payer.id, 0)))
             continue
         for environment in ENVIRONMENTS:
             try:
@@ -100,6 +130,7 @@ async def _close_account(
     # Latest first: what is late for an issued month then finds the draft of this one.
     for month in await _open_months(connection, account_id, environment, period):
         await rate_month(connection, payer, month, now)
+    await credit_months(connection, payer, environment, period, now)
     drafts = await _drafts(connection, account_id, environment, period)
     if missing := missing_profile(payer):
         await _note_missing(connection, drafts, missing)
@@ -164,3 +195,12 @@ async def _count_issued(connection: Connection, period: Period) -> int:
         "SELECT count(*) FROM billing.invoice WHERE period = $1 AND state = 'issued'", period.first_day
     )
     return count
+
+
+async def _count_drafts(connection: Connection, period: Period) -> Mapping[str, int]:
+    rows = await connection.fetch(
+        "SELECT account_id, count(*) AS drafts FROM billing.invoice "
+        "WHERE period = $1 AND state = 'draft' GROUP BY account_id",
+        period.first_day,
+    )
+    return {row["account_id"]: row["drafts"] for row in rows}

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from billing.invoice.credit import SlaCredit, credit_lines
 from billing.invoice.draft import DocumentKind
 from billing.invoice.issue import recipient
 from billing.invoice.lines import InvoiceLine, frozen_lines, invoice_lines, rated_steps
@@ -30,8 +31,26 @@ class DocumentShare(msgspec.Struct, frozen=True):
     units: str
 
 
+class DocumentCredit(msgspec.Struct, frozen=True):
+    """Why something is given back: the missed objective, what was measured against what was promised, the percentage of
+    which charges, how the units that deliver the service share it, and the whole evidence."""
+
+    objective: str
+    measured: str
+    attained_pct: str | None
+    target_pct: str | None
+    credit_pct: str
+    charges: str
+    delivered_by: Mapping[str, str]
+    evidence: Mapping[str, Any]
+
+
 class DocumentLine(msgspec.Struct, frozen=True):
-    """One operation at one price version; amounts in the document's currency, `precise_amount` before rounding."""
+    """One operation at one price version; amounts in the document's currency, `precise_amount` before rounding.
+
+    A line with a `credit` gives back what a missed objective costs: its amount is negative, it has no calls, and its
+    operation is `customs/*` where the objective is the whole service's.
+    """
 
     position: int
     service: str
@@ -45,10 +64,11 @@ class DocumentLine(msgspec.Struct, frozen=True):
     precise_amount: str
     tiers: tuple[TierTrace, ...]
     shares: tuple[DocumentShare, ...]
+    credit: DocumentCredit | None = None
 
 
 class ServiceTotal(msgspec.Struct, frozen=True):
-    """The sum of a service's lines."""
+    """The sum of a service's lines, credits among them."""
 
     service: str
     calls: int
@@ -99,11 +119,16 @@ async def document(connection: Connection, month: Month) -> Document:
         lines = await frozen_lines(connection, row["id"])
     else:
         lines = invoice_lines(await rated_steps(connection, row["id"]), period_of(row["period"]))
-    total = sum((line.amount for line in lines), Decimal(0))
+    credits = await credit_lines(connection, row["id"])
+    total = sum((line.amount for line in lines), Decimal(0)) - sum(one.amount for one in credits)
     assert not issued or total == row["total"], "an issued total is the sum of its lines"
     starts_at, ends_at = month.period.bounds(payer.timezone)
     names = await _names(connection, month.account_id)
     currency = row["currency"]
+    shown = (
+        *(_line(position, line, currency, names) for position, line in enumerate(lines, 1)),
+        *(_credit(position, one, currency) for position, one in enumerate(credits, len(lines) + 1)),
+    )
     return Document(
         row["id"],
         row["kind"],
@@ -119,8 +144,8 @@ async def document(connection: Connection, month: Month) -> Document:
         currency,
         _moment(row["issued_at"]),
         tuple(row["missing"]),
-        tuple(_line(position, line, currency, names) for position, line in enumerate(lines, 1)),
-        _services(lines, currency),
+        shown,
+        _services(shown, currency),
         sum(line.calls for line in lines),
         _amount(total, currency),
     )
@@ -153,11 +178,39 @@ def _line(position: int, line: InvoiceLine, currency: str, names: Mapping[str, s
     )
 
 
-def _services(lines: Iterable[InvoiceLine], currency: str) -> tuple[ServiceTotal, ...]:
+def _credit(position: int, one: SlaCredit, currency: str) -> DocumentLine:
+    amount = _amount(-one.amount, currency)
+    return DocumentLine(
+        position=position,
+        service=one.service,
+        operation=one.operation or f"{one.service}/*",
+        price_version="",
+        usage_period=str(one.usage_period),
+        correction=one.corrects,
+        calls=0,
+        units="0",
+        amount=amount,
+        precise_amount=amount,
+        tiers=(),
+        shares=(),
+        credit=DocumentCredit(
+            one.objective,
+            one.evidence["measured"],
+            one.evidence["attained_pct"],
+            one.evidence["target_pct"],
+            quantity(one.credit_pct),
+            _amount(one.charges, currency),
+            one.delivered_by,
+            one.evidence,
+        ),
+    )
+
+
+def _services(lines: Iterable[DocumentLine], currency: str) -> tuple[ServiceTotal, ...]:
     totals: dict[str, tuple[int, Decimal]] = {}
     for line in lines:
-        calls, amount = totals.get(_service(line), (0, Decimal(0)))
-        totals[_service(line)] = (calls + line.calls, amount + line.amount)
+        calls, amount = totals.get(line.service, (0, Decimal(0)))
+        totals[line.service] = (calls + line.calls, amount + Decimal(line.amount))
     return tuple(
         ServiceTotal(name, calls, _amount(amount, currency))
         for name, (calls, amount) in sorted(totals.items())

@@ -5,7 +5,9 @@ from decimal import Decimal
 
 import msgspec
 
+from billing.invoice.credit import credit_lines
 from billing.invoice.draft import Draft, document_kind
+from billing.invoice.hand_over import hand_over_invoice
 from billing.invoice.lines import freeze_lines, invoice_lines, rated_steps
 from billing.invoice.month import Payer
 from billing.invoice.number import series_of, take_number
@@ -39,13 +41,15 @@ async def issue(
 ) -> Issued:
     """Issue a draft; the caller holds the account's books, has rated the month, and commits.
 
-    From then on the database refuses any change to the document. A total of zero is issued but posts nothing.
+    From then on the database refuses any change to the document. A total of zero is issued but posts nothing. Where a
+    provider collects for the account, its work is queued with it.
     """
     assert not missing_profile(payer), "a draft that misses something is not issued"
     lines = invoice_lines(await rated_steps(connection, draft.id), draft.period)
-    assert lines, "a document has lines"
+    credits = await credit_lines(connection, draft.id)
+    assert lines or credits, "a document has lines"
     await freeze_lines(connection, draft.id, payer.currency, lines)
-    total = sum((line.amount for line in lines), Decimal(0))
+    total = sum((line.amount for line in lines), Decimal(0)) - sum(one.amount for one in credits)
     number = await take_number(connection, series_of(document_kind(payer), environment, draft.period.year))
     await connection.execute(
         "UPDATE billing.invoice SET state = 'issued', number = $2, total = $3, issued_at = $4, recipient = $5, "
@@ -68,6 +72,7 @@ async def issue(
                 Entry(payer.id, ACCRUED, payer.currency, -total),
             ],
         )
+    await hand_over_invoice(connection, payer.id, environment, draft.id, total, now)
     return Issued(draft.id, number, payer.currency, total)
 
 

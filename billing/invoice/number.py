@@ -1,14 +1,19 @@
 """Document numbers: without gaps within a series, because the counter's row is locked by the transaction that issues."""
 
+from typing import Literal
+
 from billing.invoice.draft import DocumentKind
 from billing.transaction import Connection
 from catalog.vocabulary.ids import Environment
 
-_PREFIX = {"statement": "S", "invoice": "INV"}
+NumberedKind = DocumentKind | Literal["credit_note"]
+
+_PREFIX: dict[NumberedKind, str] = {"statement": "S", "invoice": "INV", "credit_note": "CN"}
 
 
-def series_of(kind: DocumentKind, environment: Environment, year: int) -> str:
-    """`S-2026` for internal statements, `INV-2026` for invoices; `TS-2026` and `TINV-2026` in the test books."""
+def series_of(kind: NumberedKind, environment: Environment, year: int) -> str:
+    """`S-2026` for internal statements, `INV-2026` for invoices, `CN-2026` for credit notes; in the test books `TS-2026`,
+    `TINV-2026` and `TCN-2026`."""
     sandbox = "T" if environment == "test" else ""
     return f"{sandbox}{_PREFIX[kind]}-{year:04d}"
 

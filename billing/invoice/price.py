@@ -1,6 +1,6 @@
 """From a line's usage to its amount: load the price version, measure what its model needs, rate."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -10,7 +10,9 @@ from billing.invoice.used import LineKey, Used
 from billing.rate import Buckets, CallCounts, Events, Rating, Usage, UsageError, rate
 from billing.transaction import Connection
 from catalog.load import PriceVersion, price_version
+from catalog.plan import Price
 from catalog.plan.price import Bucketed, Percentage, SuccessTiered
+from catalog.usage_event import CallClass
 
 _FREE = Rating(Decimal(0), Decimal(0), ())
 _TRAILING_MONTHS = 3
@@ -47,21 +49,30 @@ async def rate_lines(
             )
         assert version.currency == payer.currency, "a subscription's price is in the payer's currency"
         ratings[key] = rate(
-            version.price, await _usage(connection, month, key, used, version), payer.currency
+            version.price, await usage_of(connection, month, key, used, version.price), payer.currency
         )
     return ratings
 
 
-async def _usage(
-    connection: Connection, month: Month, key: LineKey, used: Used, version: PriceVersion
+async def usage_of(
+    connection: Connection,
+    month: Month,
+    key: LineKey,
+    used: Used,
+    price: Price,
+    classes: Sequence[CallClass] | None = None,
 ) -> Usage:
-    """The usage in the shape that the price's model asks for."""
+    """The usage of a line in the shape that the price's model asks for.
+
+    It counts the calls that are billable under the key's price version; with `classes` (for a price that is not in
+    force) the calls that ended so, under whatever version they were made.
+    """
     counts = CallCounts(Decimal(used.calls), Decimal(used.successes), Decimal(used.caller_faults))
-    match version.price:
+    match price:
         case Percentage():
-            return Usage(Events(await _event_values(connection, month, key)), counts)
+            return Usage(Events(await _event_values(connection, month, key, classes)), counts)
         case Bucketed():
-            return Usage(Buckets(await _hourly(connection, month, key)), counts)
+            return Usage(Buckets(await _hourly(connection, month, key, classes)), counts)
         case SuccessTiered(measured_on=measured_on):
             whose = month.account_id if measured_on == "account" else None
             recent = await _counts(connection, month, key, whose, months=1)
@@ -71,7 +82,9 @@ async def _usage(
             return Usage(used.units, counts)
 
 
-async def _event_values(connection: Connection, month: Month, key: LineKey) -> tuple[Decimal, ...]:
+async def _event_values(
+    connection: Connection, month: Month, key: LineKey, classes: Sequence[CallClass] | None
+) -> tuple[Decimal, ...]:
     """The value of each billable call that is rolled up, in the order of the calls."""
     rows = await connection.fetch(
         """
@@ -79,21 +92,31 @@ async def _event_values(connection: Connection, month: Month, key: LineKey) -> t
         JOIN catalog.account ON account.id = usage_event.payer
         WHERE payer = $1 AND environment = $2
           AND date_trunc('month', occurred_at AT TIME ZONE timezone)::date = $3
-          AND subscription_id = $4 AND operation = $5 AND price_version = $6
-          AND billable AND stored_xid < (SELECT xid FROM billing.watermark WHERE step = 'rollup')
+          AND subscription_id = $4 AND operation = $5
+          AND CASE WHEN $7::text[] IS NULL THEN billable AND price_version = $6 ELSE class = ANY($7) END
+          AND stored_xid < (SELECT xid FROM billing.watermark WHERE step = 'rollup')
         ORDER BY usage_event.id
         """,
         *_line(month, key),
+        classes,
     )
     return tuple(row["units"] for row in rows)
 
 
-async def _hourly(connection: Connection, month: Month, key: LineKey) -> tuple[Decimal, ...]:
+async def _hourly(
+    connection: Connection, month: Month, key: LineKey, classes: Sequence[CallClass] | None
+) -> tuple[Decimal, ...]:
     rows = await connection.fetch(
-        "SELECT coalesce(sum(units) FILTER (WHERE billable_calls > 0), 0) AS units FROM billing.usage_hour "
-        "WHERE account_id = $1 AND environment = $2 AND period = $3 "
-        "AND subscription_id = $4 AND operation = $5 AND price_version = $6 GROUP BY hour ORDER BY hour",
+        """
+        SELECT coalesce(sum(units) FILTER (
+                   WHERE CASE WHEN $7::text[] IS NULL THEN billable_calls > 0 ELSE class = ANY($7) END), 0) AS units
+        FROM billing.usage_hour
+        WHERE account_id = $1 AND environment = $2 AND period = $3 AND subscription_id = $4 AND operation = $5
+          AND ($7::text[] IS NOT NULL OR price_version = $6)
+        GROUP BY hour ORDER BY hour
+        """,
         *_line(month, key),
+        classes,
     )
     return tuple(row["units"] for row in rows)
 

@@ -1,12 +1,11 @@
 """A document as JSON or CSV."""
 
-import csv
-import io
-import re
+from collections.abc import Iterator
 
 import msgspec
 
 from billing.invoice.document import Document, DocumentLine, DocumentShare
+from catalog.vocabulary.spreadsheet import csv_table
 
 COLUMNS = (
     "row",
@@ -32,10 +31,6 @@ COLUMNS = (
     "tiers",
 )
 
-# Spreadsheets run a cell that begins with one of these; a plain number may begin with a minus.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-_NUMBER = re.compile(r"-?\d+(\.\d+)?")
-
 
 def to_json(document: Document) -> bytes:
     """The document as an indented JSON object, ending with a newline."""
@@ -43,20 +38,20 @@ def to_json(document: Document) -> bytes:
 
 
 def to_csv(document: Document) -> str:
-    """One table (RFC 4180): a `line` row for each line, below it a `share` row for each part of it that an application
-    used for a cost centre, and at the end one `total` row. Text that a spreadsheet would run gets an apostrophe."""
-    output = io.StringIO()
-    writer = csv.DictWriter(output, COLUMNS, restval="", lineterminator="\r\n")
-    writer.writeheader()
+    """One table: a `line` row for each line (`credit` for what a missed objective gives back), below it a `share` row for each part of it that an application used for a
+    cost centre, and at the end one `total` row."""
+    return csv_table(COLUMNS, _rows(document))
+
+
+def _rows(document: Document) -> Iterator[dict[str, object]]:
     for line in document.lines:
-        writer.writerow(_row(document, "line", _line_cells(line)))
+        yield _row(document, "line" if line.credit is None else "credit", _line_cells(line))
         for share in line.shares:
-            writer.writerow(_row(document, "share", _share_cells(line, share)))
-    writer.writerow(_row(document, "total", {"calls": document.calls, "amount": document.total}))
-    return output.getvalue()
+            yield _row(document, "share", _share_cells(line, share))
+    yield _row(document, "total", {"calls": document.calls, "amount": document.total})
 
 
-def _row(document: Document, kind: str, cells: dict[str, object]) -> dict[str, str]:
+def _row(document: Document, kind: str, cells: dict[str, object]) -> dict[str, object]:
     head: dict[str, object] = {
         "row": kind,
         "number": document.number or "",
@@ -67,7 +62,7 @@ def _row(document: Document, kind: str, cells: dict[str, object]) -> dict[str, s
         "period": document.period,
         "currency": document.currency,
     }
-    return {name: harmless(str(value)) for name, value in {**head, **cells}.items()}
+    return {**head, **cells}
 
 
 def _line_cells(line: DocumentLine) -> dict[str, object]:
@@ -103,10 +98,3 @@ def _share_cells(line: DocumentLine, share: DocumentShare) -> dict[str, object]:
         "calls": share.calls,
         "units": share.units,
     }
-
-
-def harmless(text: str) -> str:
-    """The text of a cell that no spreadsheet runs as a formula; numbers stay numbers."""
-    if text.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(text):
-        return "'" + text
-    return text

@@ -1,0 +1,265 @@
+"""What a month would have cost each account, and earned a service, under draft prices; nothing is written.
+
+Computed on the rolled-up usage of the month. `current` rates it with the price versions that the calls were made
+under, just as the documents do; `draft` rates the same calls as if the draft had been in force all month.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from itertools import groupby
+from operator import attrgetter
+
+import msgspec
+
+from billing.invoice.draft_price import DraftPrice, draft_prices
+from billing.invoice.month import AccountKind, Month
+from billing.invoice.price import price_versions, usage_of
+from billing.invoice.used import LineKey, Used
+from billing.rate import Rating, Usage, UsageError, rate
+from billing.transaction import Connection
+from catalog.load import PriceVersion
+from catalog.plan import Plan, Price
+from catalog.usage_event import CallClass, is_billable
+from catalog.vocabulary.ids import Environment
+from catalog.vocabulary.money import Money, money, round_money
+from catalog.vocabulary.period import Period
+
+_NOTHING = Decimal(0)
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """What `calls` cost now and under the draft, and the difference: an increase is positive."""
+
+    calls: int
+    current: Money
+    draft: Money
+    difference: Money
+
+
+class LineEffect(msgspec.Struct, frozen=True):
+    """The effect on one operation of one account.
+
+    `priced` is False where the draft has no price for it; it then costs what it costs now.
+    """
+
+    account_id: str
+    account: str
+    kind: AccountKind
+    plan_id: str
+    operation: str
+    priced: bool
+    effect: Effect
+
+
+class SumEffect(msgspec.Struct, frozen=True):
+    """The effect on all lines `of` one account, one operation or the whole service, in one currency."""
+
+    of: str
+    effect: Effect
+
+
+class Simulation(msgspec.Struct, frozen=True):
+    """The effect of draft prices on a month: line by line, and in sums that agree with the lines."""
+
+    service: str
+    period: Period
+    environment: Environment
+    lines: tuple[LineEffect, ...]
+    accounts: tuple[SumEffect, ...]
+    operations: tuple[SumEffect, ...]
+    totals: tuple[SumEffect, ...]
+
+
+class _Called(msgspec.Struct, frozen=True):
+    """Rolled-up calls of one class under one price version; how they ended, for prices that depend on it.
+
+    A call that was not billed carries no units; where the draft bills it, it counts as one.
+    """
+
+    account_id: str
+    account: str
+    kind: AccountKind
+    currency: str
+    subscription_id: str
+    plan_id: str
+    operation: str
+    price_version: str
+    class_: CallClass
+    calls: int
+    billable_calls: int
+    units: Decimal
+    successes: int
+    caller_faults: int
+
+    @property
+    def line(self) -> tuple[str, str, str]:
+        """What a draft price covers: one operation of one subscription."""
+        return (self.account_id, self.subscription_id, self.operation)
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """A line, rated both ways."""
+
+    called: _Called
+    priced: bool
+    calls: int
+    current: Decimal
+    draft: Decimal
+
+
+async def simulate(
+    connection: Connection, service: str, plans: Iterable[Plan], period: Period, environment: Environment
+) -> Simulation:
+    """Rate a month of a service again, over every account in the transaction's scope.
+
+    A draft plan stands in for the plan of the same id; accounts on other plans keep what they pay. `UsageError` if a
+    draft price asks for a measure that calls do not carry.
+    """
+    drafts = draft_prices(service, plans)
+    rows = await _called(connection, service, period, environment)
+    versions = await price_versions(connection, {row.price_version for row in rows})
+    desk = _Desk(connection, period, environment, versions)
+    lines = [await desk.line(list(group), drafts) for _, group in groupby(rows, key=attrgetter("line"))]
+    return Simulation(
+        service,
+        period,
+        environment,
+        tuple(_line_effect(line) for line in lines),
+        _sums(lines, lambda line: line.called.account),
+        _sums(lines, lambda line: line.called.operation),
+        _sums(lines, lambda _: service),
+    )
+
+
+class _Desk:
+    """Rates one line after the other; equal quantities under one price are rated once."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        period: Period,
+        environment: Environment,
+        versions: Mapping[str, PriceVersion],
+    ) -> None:
+        self._connection = connection
+        self._period = period
+        self._environment: Environment = environment
+        self._versions = versions
+        self._rated: dict[tuple[str, Usage, str], Rating] = {}
+
+    async def line(self, rows: Sequence[_Called], drafts: Mapping[tuple[str, str, str], DraftPrice]) -> _Line:
+        """Rate the calls of one operation of one subscription both ways."""
+        called = rows[0]
+        current = await self._current(rows)
+        price = drafts.get((called.plan_id, called.operation, called.currency))
+        draft = current if price is None else await self._drafted(rows, price)
+        return _Line(called, price is not None, sum(row.calls for row in rows), current, draft)
+
+    async def _current(self, rows: Sequence[_Called]) -> Decimal:
+        amount = _NOTHING
+        for version_id, group in groupby(rows, key=attrgetter("price_version")):
+            if not version_id:
+                continue
+            version = self._versions.get(version_id)
+            if version is None:
+                raise UsageError(f"calls were priced with {version_id}, which is not in the catalogue")
+            own = list(group)
+            used = _used(own, [row for row in own if row.billable_calls])
+            amount += await self._amount(version_id, version.price, own[0], used, version_id, None)
+        return amount
+
+    async def _drafted(self, rows: Sequence[_Called], draft: DraftPrice) -> Decimal:
+        billable = [row for row in rows if is_billable(draft.billable_on, row.class_)]
+        classes = tuple(sorted({row.class_ for row in billable}))
+        return await self._amount(draft.id, draft.price, rows[0], _used(rows, billable), None, classes)
+
+    async def _amount(
+        self,
+        price_id: str,
+        price: Price,
+        row: _Called,
+        used: Used,
+        version: str | None,
+        classes: tuple[CallClass, ...] | None,
+    ) -> Decimal:
+        month = Month(row.account_id, self._environment, self._period)
+        key = LineKey(row.subscription_id, row.operation, version or "")
+        usage = await usage_of(self._connection, month, key, used, price, classes)
+        known = (price_id, usage, row.currency)
+        if (rating := self._rated.get(known)) is None:
+            rating = self._rated[known] = rate(price, usage, row.currency)
+        return rating.amount
+
+
+def _used(rows: Iterable[_Called], billable: Iterable[_Called]) -> Used:
+    every = list(rows)
+    return Used(
+        sum(row.calls for row in every),
+        sum((row.units for row in billable), _NOTHING),
+        sum(row.successes for row in every),
+        sum(row.caller_faults for row in every),
+        (),
+    )
+
+
+async def _called(
+    connection: Connection, service: str, period: Period, environment: Environment
+) -> list[_Called]:
+    rows = await connection.fetch(
+        """
+        SELECT used.account_id, account.name AS account, account.kind, account.currency,
+               used.subscription_id, coalesce(subscription.plan_id, '') AS plan_id,
+               used.operation, used.price_version, used.class AS class_,
+               sum(used.calls)::bigint AS calls, sum(used.billable_calls)::bigint AS billable_calls,
+               CASE WHEN sum(used.billable_calls) > 0 THEN sum(used.units) ELSE sum(used.calls) END AS units,
+               coalesce(sum(used.calls) FILTER (WHERE used.outcome = 'success'), 0)::bigint AS successes,
+               coalesce(sum(used.calls) FILTER (WHERE used.fault = 'caller'), 0)::bigint AS caller_faults
+        FROM billing.usage_hour AS used
+        JOIN catalog.account AS account ON account.id = used.account_id
+        LEFT JOIN catalog.subscription AS subscription ON subscription.id = used.subscription_id
+        WHERE used.environment = $1 AND used.period = $2 AND split_part(used.operation, '/', 1) = $3
+        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+        ORDER BY used.account_id, used.subscription_id, used.operation, used.price_version, used.class
+        """,
+        environment,
+        period.first_day,
+        service,
+    )
+    return [_Called(**row) for row in rows]
+
+
+def _line_effect(line: _Line) -> LineEffect:
+    called = line.called
+    return LineEffect(
+        called.account_id,
+        called.account,
+        called.kind,
+        called.plan_id,
+        called.operation,
+        line.priced,
+        _effect((line,)),
+    )
+
+
+def _sums(lines: Sequence[_Line], name: Callable[[_Line], str]) -> tuple[SumEffect, ...]:
+    """One sum for each name and currency, the largest change first."""
+    groups: dict[tuple[str, str], list[_Line]] = {}
+    for line in lines:
+        groups.setdefault((name(line), line.called.currency), []).append(line)
+    ranked = sorted(
+        groups.items(),
+        key=lambda item: (-abs(sum((one.draft - one.current for one in item[1]), _NOTHING)), item[0]),
+    )
+    return tuple(SumEffect(of, _effect(group)) for (of, _), group in ranked)
+
+
+def _effect(lines: Sequence[_Line]) -> Effect:
+    currency = lines[0].called.currency
+    current = sum((line.current for line in lines), _NOTHING)
+    draft = sum((line.draft for line in lines), _NOTHING)
+    return Effect(
+        sum(line.calls for line in lines),
+        money(round_money(current, currency), currency),
+        money(round_money(draft, currency), currency),
+        money(round_money(draft - current, currency), currency),
+    )

@@ -1,0 +1,115 @@
+"""A document on paper and in a workbook: every figure is there, in both languages, and nothing runs when it is opened."""
+
+import io
+from decimal import Decimal
+
+import msgspec
+import pytest
+from openpyxl import load_workbook
+from pypdf import PdfReader
+
+from billing.invoice.document import Document, DocumentLine, DocumentShare, ServiceTotal
+from billing.invoice.printed import printed
+from billing.invoice.words import Language
+from billing.rate import TierTrace
+
+
+def _line(position: int, operation: str, amount: str, *, correction: bool = False) -> DocumentLine:
+    return DocumentLine(
+        position=position,
+        service=operation.partition("/")[0],
+        operation=operation,
+        price_version=f"{operation}/CNY@1",
+        usage_period="2026-09" if correction else "2026-10",
+        correction=correction,
+        calls=816,
+        units="816",
+        amount=amount,
+        precise_amount="53.0400",
+        tiers=(TierTrace("price", None, "816", "0.065", "0", "53.04"),),
+        shares=(DocumentShare("app_a", "Web shop", "cc_a", "=cmd|电商平台", 816, "816"),),
+    )
+
+
+@pytest.fixture
+def document() -> Document:
+    return Document(
+        id="inv_live_acct_a_2026-10",
+        kind="statement",
+        state="issued",
+        number="S-2026-000001",
+        account_id="acct_a",
+        recipient={"name": "bu-01", "title": {"en": "Qinyuan <Beverages>", "zh-CN": "沁源饮品"}},
+        environment="live",
+        period="2026-10",
+        timezone="Asia/Shanghai",
+        starts_at="2026-09-30T16:00:00Z",
+        ends_at="2026-10-31T16:00:00Z",
+        currency="CNY",
+        issued_at="2026-11-01T00:00:00Z",
+        missing=(),
+        lines=(_line(1, "stock/reserve", "53.04"), _line(2, "address/validate", "-3.49", correction=True)),
+        services=(ServiceTotal("address", 816, "-3.49"), ServiceTotal("stock", 816, "53.04")),
+        calls=1632,
+        total="49.55",
+    )
+
+
+def _text(document: Document, language: Language) -> str:
+    reader = PdfReader(io.BytesIO(printed(document, "pdf", language)))
+    return "\n".join(page.extract_text() for page in reader.pages)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ("Statement S-2026-000001", "Qinyuan <Beverages>", "correction of 2026-09", "Page 1 of 1")),
+        ("zh-CN", ("内部结算单 S-2026-000001", "沁源饮品", "2026-09 更正", "第 1 页，共 1 页")),
+    ],
+)
+def test_a_pdf_says_who_what_and_how_much_in_the_readers_language(
+    document: Document, language: Language, words: tuple[str, ...]
+) -> None:
+    text = _text(document, language)
+    for expected in (*words, "stock/reserve", "816 × 0.065 + 0 = 53.04", "-3.49", "49.55", "电商平台"):
+        assert expected in text
+
+
+def test_a_pdf_of_many_lines_numbers_its_pages_and_loses_no_line(document: Document) -> None:
+    lines = tuple(_line(position, f"stock/op-{position:03d}", "1.00") for position in range(1, 121))
+    text = _text(msgspec.structs.replace(document, lines=lines), "en")
+    assert all(f"stock/op-{position:03d}" in text for position in range(1, 121))
+    pages = text.count("Page ")
+    assert pages > 5
+    assert f"Page {pages} of {pages}" in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "note"),
+    [({"state": "draft", "number": None}, "Draft: figures move"), ({"environment": "test"}, "not payable")],
+)
+def test_what_is_not_to_be_paid_says_so(document: Document, fields: dict[str, object], note: str) -> None:
+    assert note in _text(msgspec.structs.replace(document, **fields), "en")
+
+
+def test_a_workbook_holds_figures_as_numbers_and_runs_nothing(document: Document) -> None:
+    book = load_workbook(io.BytesIO(printed(document, "xlsx", "zh-CN")))
+    lines, shares = book.worksheets
+    assert (lines.title, shares.title) == ("明细", "按成本中心与应用")
+    assert "内部结算单 S-2026-000001" in lines["A1"].value
+    rows = list(lines.iter_rows(min_row=4, values_only=True))
+    assert [row[1] for row in rows] == ["stock/reserve", "address/validate", ""]
+    assert sum(Decimal(str(row[7])) for row in rows[:-1]) == Decimal(str(rows[-1][7])) == Decimal("49.55")
+    cell = shares["A2"]
+    assert (cell.value, cell.data_type) == ("=cmd|电商平台", "s")
+
+
+def test_a_figure_longer_than_a_spreadsheets_number_stays_whole(document: Document) -> None:
+    line = msgspec.structs.replace(document.lines[0], precise_amount="0.123456789012345678901")
+    book = load_workbook(io.BytesIO(printed(msgspec.structs.replace(document, lines=(line,)), "xlsx", "en")))
+    assert book.worksheets[0]["G4"].value == "0.123456789012345678901"
+
+
+@pytest.mark.parametrize("form", ["pdf", "xlsx"])
+def test_the_same_document_is_the_same_file(document: Document, form: str) -> None:
+    assert printed(document, form, "en") == printed(document, form, "en")  # type: ignore[arg-type]
