@@ -11,6 +11,11 @@ PYTHON ?= $(shell for p in /usr/bin/python3 python3; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 PY := .venv/bin/python
 export UV_PYTHON_DOWNLOADS := never
+# Behind a proxy that inspects TLS: uv reads SSL_CERT_FILE itself, the pip of an older Python only PIP_CERT.
+ifdef SSL_CERT_FILE
+export SSL_CERT_FILE
+export PIP_CERT ?= $(SSL_CERT_FILE)
+endif
 
 .PHONY: help
 help: ## this list
@@ -54,6 +59,10 @@ CASES ?= ../shared/cases
 .PHONY: conformance
 conformance: setup ## public cases against the product: CASES=folder, one line a suite
 	@$(PY) -m tests.conformance $(CASES)
+
+.PHONY: stripe-shapes
+stripe-shapes: setup ## every request to Stripe against Stripe's own mock, which Go builds into the user's cache
+	@$(PY) -m tests.conformance.stripe_shapes
 
 CALLS ?= 200000
 SEED ?= 1

@@ -1,6 +1,6 @@
 """What an atomic service is: typed operations over a request and a context, free of HTTP and of prices."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -8,10 +8,11 @@ from uuid import UUID
 import msgspec
 
 from catalog.vocabulary.ids import Environment
+from catalog.vocabulary.problem import Problem
 
 
 class Transaction(Protocol):
-    """The unit of work of one call. It can read and write; only the pipeline can commit it."""
+    """The unit of work of a call, or of calls that run together. It can read and write; only the pipeline can commit it."""
 
     async def fetch(self, query: str, *args: object) -> list[Mapping[str, Any]]:
         """All rows of a query."""
@@ -45,11 +46,22 @@ class Operation(msgspec.Struct, frozen=True):
 
     `run` returns the reply, or raises `BusinessRefusal` (the answer to a well-formed request is no) or
     `CallerFault` (input that only the service could judge), both from `catalog.vocabulary.problem`.
+
+    `run_together` does the same for several calls of one account and environment, at least two, in the one transaction
+    that their contexts share; calls that meet at one row then pay for one commit, not for one each. It answers, in
+    their order, each call's reply, or the refusal that `run` would have raised as a value; a refused call has left
+    no effect. Whatever it raises means that nothing may be kept: all is rolled back, and each call is run alone.
     """
 
     request: type[msgspec.Struct]
     reply: type[msgspec.Struct]
     run: Callable[[Any, CallContext], Coroutine[Any, Any, msgspec.Struct]]
+    run_together: (
+        Callable[
+            [Sequence[Any], Sequence[CallContext]], Coroutine[Any, Any, Sequence[msgspec.Struct | Problem]]
+        ]
+        | None
+    ) = None
 
 
 class AtomicService(msgspec.Struct, frozen=True):

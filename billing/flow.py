@@ -10,7 +10,10 @@ from pathlib import Path
 import asyncpg
 
 from billing.invoice.rate_pending import RatingReport, rate_pending
+from billing.ledger.accounts import HOUSE
 from billing.rollup.roll_up import RolledUp, roll_up
+from billing.sla.figures import refresh
+from billing.standstill import moving
 from billing.store.partitions import ensure_upcoming
 from billing.store.shipper import Halt, Round, Shipper
 from billing.transaction import all_accounts
@@ -43,12 +46,16 @@ class Flow:
 
     async def roll_up(self) -> RolledUp:
         """Usage rows -> hourly sums: one batch."""
-        async with all_accounts(self._pool) as connection:
+        async with moving(self._pool) as connection:
             return await roll_up(connection)
 
     async def rate(self) -> RatingReport:
         """Hourly sums -> rated lines -> postings and draft documents: the months that moved, one transaction each."""
         return await rate_pending(self._pool, self._clock)
+
+    async def watch_service_level(self) -> int:
+        """The sums -> what pages show of the service level, and its alarms; returns the figures written."""
+        return await refresh(self._pool, HOUSE, self._clock)
 
     async def prepare_days(self) -> None:
         """Make the partitions that the next two weeks' events need."""

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 import asyncpg
 
 from billing.audit.rebuilt import (
+    credit_differences,
     document_differences,
     ledger_differences,
     number_differences,
     rating_differences,
 )
-from billing.rollup.recompute import differences as hour_differences
+from billing.rollup.recompute import differences as sum_differences
 from billing.rollup.recompute import recompute
 from billing.store.usage_row import COLUMNS, usage_row
 from billing.transaction import Connection, one_snapshot
@@ -39,13 +40,14 @@ async def verify(pool: asyncpg.Pool, journals: Iterable[UsageEvent]) -> list[str
         found += await _row_differences(connection, journals)
         await recompute(connection)
         found += [
-            f"hour {dict(hour.key)}: stored {hour.stored}, recomputed {hour.recomputed}"
-            for hour in await hour_differences(connection, limit=_SAMPLES_MAX)
+            f"{sums.table.rpartition('_')[2]} {dict(sums.key)}: stored {sums.stored}, recomputed {sums.recomputed}"
+            for sums in await sum_differences(connection, limit=_SAMPLES_MAX)
         ]
         for environment in ENVIRONMENTS:
             found += [text async for text in rating_differences(connection, environment)]
             found += [text async for text in ledger_differences(connection, environment)]
             found += [text async for text in document_differences(connection, environment)]
+        found += [text async for text in credit_differences(connection)]
         found += [text async for text in number_differences(connection)]
     return found
 

@@ -1,15 +1,20 @@
-"""Environment -> one frozen Settings. Nothing else in billing reads the environment."""
+"""Environment -> one frozen Settings; secrets from 0600 files. Nothing else in billing reads either."""
 
 import os
+import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from catalog.database import role_arguments
+
 DEFAULT_HOME = ".ordergate"
-_DATABASE = "ordergate"
+STRIPE_API = "https://api.stripe.com"
 _ROLE = "ordergate_billing"
+_PROBE_URL = re.compile(r"http://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 
 
 class InvalidSetting(ValueError):
@@ -27,6 +32,8 @@ class Settings(msgspec.Struct, frozen=True):
     """ORDERGATE_SOCKET_DIR: set by `ordergate up`: where the embedded server listens."""
     journal_mirror: Path | None
     """ORDERGATE_JOURNAL_MIRROR: the directory on a second disk that has every journal as well."""
+    probe_url: str | None = None
+    """ORDERGATE_PROBE_URL: where the outside probe calls the gateway; `ordergate up` names its own address."""
     ship_every_s: float = 0.1
     """Together with `roll_up_every_s` well below the 2 s within which usage can be read after its call."""
     roll_up_every_s: float = 0.5
@@ -34,7 +41,14 @@ class Settings(msgspec.Struct, frozen=True):
     """Each round adds a line to every total that moved; what is shown so far is rated when it is read."""
     upkeep_every_s: float = 3600.0
     """Partitions and pruning."""
+    service_level_every_s: float = 60.0
+    """Figures of the service level, and its alarms."""
     report_every_s: float = 60.0
+
+    @property
+    def probe_minutes(self) -> Path:
+        """What the outside probe found and the database does not have yet."""
+        return self.home / "probe.jsonl"
 
     @property
     def journals(self) -> Path:
@@ -43,9 +57,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     def connect_arguments(self) -> Mapping[str, Any]:
         """Keyword arguments of `asyncpg.connect` as billing's role; on a foreign server by `SET ROLE`."""
-        if self.database_url is not None:
-            return {"dsn": self.database_url, "server_settings": {"role": _ROLE}}
-        return {"host": str(self.socket_dir), "user": _ROLE, "database": _DATABASE, "server_settings": {}}
+        return role_arguments(_ROLE, url=self.database_url, socket_dir=self.socket_dir)
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
@@ -61,9 +73,61 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         database_url=source.get("ORDERGATE_DATABASE_URL") or None,
         socket_dir=path("ORDERGATE_SOCKET_DIR"),
         journal_mirror=path("ORDERGATE_JOURNAL_MIRROR"),
+        probe_url=source.get("ORDERGATE_PROBE_URL") or None,
     )
+    if settings.probe_url is not None and not _PROBE_URL.fullmatch(settings.probe_url):
+        raise InvalidSetting(
+            "ORDERGATE_PROBE_URL is not an address: write http://host:port, as in http://127.0.0.1:8080"
+        )
     if settings.database_url is None and settings.socket_dir is None:
         raise InvalidSetting(
             "ORDERGATE_DATABASE_URL is not set: start billing with `ordergate up`, or name a PostgreSQL server"
         )
     return settings
+
+
+class StripeSecrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`secrets/stripe.json`: what Stripe is reached and recognised with. Without the file nothing is collected.
+
+    `webhook_secret` is that of the endpoint `/api/webhooks/stripe`; `api_base` another server of the same protocol.
+    """
+
+    api_key: str
+    webhook_secret: str
+    api_base: str = STRIPE_API
+
+    @property
+    def is_live(self) -> bool:
+        """Whether real money moves."""
+        return self.api_key.startswith(("sk_live_", "rk_live_"))
+
+    def __repr__(self) -> str:
+        """Without either secret, wherever it is printed."""
+        return f"StripeSecrets(api_base={self.api_base!r})"
+
+
+# Plain HTTP carries the key for everybody to read, except to this machine itself.
+_API_BASE = re.compile(r"https://[^/@\s]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?")
+
+
+def stripe_secrets(home: Path) -> StripeSecrets | None:
+    """The secrets under a state directory, or None without the file.
+
+    `InvalidSetting` for a file that others may read, or whose content cannot be used; it never tells the content.
+    """
+    path = home / "secrets" / "stripe.json"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise InvalidSetting(f"{path} can be read by others: chmod 600 {path}")
+    try:
+        secrets = msgspec.json.decode(content, type=StripeSecrets)
+    except msgspec.DecodeError as error:
+        raise InvalidSetting(f"{path}: {error}; it holds api_key and webhook_secret") from None
+    if not secrets.api_key.startswith(("sk_", "rk_")) or not secrets.webhook_secret.startswith("whsec_"):
+        raise InvalidSetting(f"{path}: api_key begins with sk_ or rk_, webhook_secret with whsec_")
+    if not _API_BASE.fullmatch(secrets.api_base):
+        raise InvalidSetting(f"{path}: api_base is https://host, or http:// on this machine")
+    return secrets

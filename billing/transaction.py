@@ -28,4 +28,5 @@ async def one_snapshot(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
         await connection.execute(_EVERY_ACCOUNT)
         await connection.execute("SET LOCAL statement_timeout = 0")
+        await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         yield connection

@@ -12,8 +12,11 @@ from asyncpg.exceptions import InternalClientError
 
 from billing.flow import Flow
 from billing.journal import JournalDamaged
+from billing.payment.collector import Collector
+from billing.payment.open import open_stripe
 from billing.rollup.roll_up import UnknownPayer
-from billing.settings import InvalidSetting, Settings, from_environment
+from billing.settings import InvalidSetting, Settings, StripeSecrets, from_environment, stripe_secrets
+from billing.sla.probe import Prober
 from billing.store.connection import billing_pool
 from billing.store.halt import ShippingHalted
 from catalog.vocabulary.clock import Clock, SystemClock
@@ -78,6 +81,7 @@ class Worker:
             _Step("ship", settings.ship_every_s, self._ship),
             _Step("roll-up", settings.roll_up_every_s, self._roll_up),
             _Step("rate", settings.rate_every_s, self._rate),
+            _Step("service-level", settings.service_level_every_s, self._watch_service_level),
             _Step("prune", settings.upkeep_every_s, self._prune),
             _Step("report", settings.report_every_s, self._report),
         )
@@ -153,6 +157,10 @@ class Worker:
                 )
         return report.more
 
+    async def _watch_service_level(self) -> bool:
+        await self._flow.watch_service_level()
+        return False
+
     async def _prune(self) -> bool:
         removed = await self._flow.prune()
         if removed:
@@ -176,13 +184,47 @@ async def _wait(stop: asyncio.Event, seconds: float) -> None:
         return
 
 
-async def serve(settings: Settings, clock: Clock, stop: asyncio.Event) -> None:
-    """Build the process and work until `stop` is set."""
+async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
+    await _wait(stop, seconds)
+    return stop.is_set()
+
+
+async def _collect(pool: asyncpg.Pool, secrets: StripeSecrets, clock: Clock, stop: asyncio.Event) -> None:
+    """Collect through Stripe. Whatever fails here, usage goes on being shipped and rated."""
+    if not secrets.is_live:
+        log.warning("Stripe's key is a test key: no money is collected")
+    provider = open_stripe(secrets)
+    try:
+        while not stop.is_set():
+            try:
+                await Collector(pool, provider, clock).run(lambda seconds: _stopped(stop, seconds), _AWAY)
+            except Exception:
+                # What it worked on stays leased and is not the next thing that is taken.
+                log.critical("collection failed", exc_info=True)
+                await _wait(stop, _ALARM_PAUSE_S)
+    finally:
+        provider.close()
+
+
+async def serve(
+    settings: Settings, clock: Clock, stop: asyncio.Event, secrets: StripeSecrets | None = None
+) -> None:
+    """Build the process and work until `stop` is set; with secrets, collect as well."""
     settings.journals.mkdir(mode=0o700, parents=True, exist_ok=True)
     pool = await billing_pool(settings.connect_arguments())
     flow = Flow(pool, settings.journals, settings.journal_mirror, clock)
     try:
-        await Worker(flow, settings, clock).run(stop)
+        async with asyncio.TaskGroup() as group:
+            collecting = None
+            if secrets is not None:
+                collecting = group.create_task(_collect(pool, secrets, clock, stop))
+            if settings.probe_url is not None:
+                prober = Prober(pool, settings.probe_url, settings.probe_minutes, clock)
+                group.create_task(prober.run(stop))
+            await Worker(flow, settings, clock).run(stop)
+            if collecting is not None:
+                # A request that hangs keeps nobody: its task falls due again when its lease has ended.
+                collecting.cancel()
     finally:
         flow.close()
         try:
@@ -192,12 +234,12 @@ async def serve(settings: Settings, clock: Clock, stop: asyncio.Event) -> None:
             pool.terminate()
 
 
-async def _serve_until_told(settings: Settings) -> None:
+async def _serve_until_told(settings: Settings, secrets: StripeSecrets | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await serve(settings, SystemClock(), stop)
+    await serve(settings, SystemClock(), stop, secrets)
 
 
 def main() -> int:
@@ -205,10 +247,11 @@ def main() -> int:
     log_json("billing")
     try:
         settings = from_environment()
+        secrets = stripe_secrets(settings.home)
     except InvalidSetting as error:
         log.critical(str(error))
         return 2
-    asyncio.run(_serve_until_told(settings))
+    asyncio.run(_serve_until_told(settings, secrets))
     return 0
 
 

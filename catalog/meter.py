@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from catalog.vocabulary.strict_json import pointer_of
+from catalog.vocabulary.wrong_fields import pointer_of
 
 
 class Meter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from catalog.database import NAME, role_arguments
+
 
 class Database(msgspec.Struct, frozen=True):
     """Either the embedded server's socket folder, or the address in ORDERGATE_DATABASE_URL.
@@ -15,7 +17,7 @@ class Database(msgspec.Struct, frozen=True):
 
     url: str | None = None
     socket_dir: Path | None = None
-    name: str = "ordergate"
+    name: str = NAME
 
     def admin(self) -> dict[str, Any]:
         """The connection that may create roles."""
@@ -25,11 +27,6 @@ class Database(msgspec.Struct, frozen=True):
 
     def as_role(self, role: str, settings: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The connection of one of the product's roles: its own log-in here, `SET ROLE` on a foreign server."""
-        if self.url is not None:
-            return {"dsn": self.url, "server_settings": {"role": role, **(settings or {})}}
-        return {
-            "host": str(self.socket_dir),
-            "user": role,
-            "database": self.name,
-            "server_settings": dict(settings or {}),
-        }
+        return role_arguments(
+            role, url=self.url, socket_dir=self.socket_dir, name=self.name, settings=settings
+        )

@@ -14,12 +14,16 @@ from billing.journal import filesystem_warning, journal_directories
 from catalog.registry import audit
 from catalog.registry.published import catalogue
 from catalog.transaction import Transaction
+from deploy.connections import WORKERS, connections_needed, room
 from deploy.database import Database
 from deploy.embedded_postgres import EmbeddedPostgresError
 from deploy.embedded_postgres.binaries import find_binaries
 from deploy.home import Home
-from deploy.installation import NotInstalled, open_database, reading
+from deploy.installation import NotInstalled, acting, open_database, reading
+from deploy.peppers import PeppersMissing, require_peppers
 from deploy.roles import OWNER
+from gateway.settings import InvalidSetting
+from gateway.settings import from_environment as gateway_settings
 
 _FREE_BYTES_MIN = 1024**3
 _UNRATED = """
@@ -97,11 +101,13 @@ def examine_database(home: Home, url: str | None) -> "Iterator[Database | Findin
 
 
 async def examine_contents(database: Database, home: Home) -> AsyncIterator[Finding]:
-    """Schema, catalogue, audit log and flow."""
+    """Connections, schema, keys, catalogue, audit log and flow."""
     try:
         async with reading(database) as transaction:
             yield Finding("database", True, "answers")
+            yield await _examine_connections(database, home)
             yield await _examine_schema(database)
+            yield await _examine_keys(database, home)
             yield await _examine_catalogue(transaction)
             yield await _examine_audit(transaction)
             yield await _examine_flow(transaction, home)
@@ -112,6 +118,37 @@ async def examine_contents(database: Database, home: Home) -> AsyncIterator[Find
             f"{type(error).__name__}: {error}",
             "Start it, check ORDERGATE_DATABASE_URL, or run `ordergate up` once to prepare it.",
         )
+
+
+async def _examine_connections(database: Database, home: Home) -> Finding:
+    served = home.running()
+    workers = WORKERS if served is None else served.workers
+    try:
+        needed = connections_needed(workers, gateway_settings().database_connections)
+    except InvalidSetting as invalid:
+        return Finding("connections", False, str(invalid), "Correct the variable, or leave it unset.")
+    admin = await asyncpg.connect(**database.admin())
+    try:
+        found = await room(admin)
+    finally:
+        await admin.close()
+    return Finding(
+        "connections",
+        # The embedded server gets as many as the workers that it is started for.
+        database.url is None or needed <= found.connections,
+        f"{workers} workers and what runs beside them use {needed} at most, {found.limit} grants {found.connections}",
+        f"Raise {found.limit}, or lower ORDERGATE_DATABASE_CONNECTIONS or `--workers`.",
+    )
+
+
+async def _examine_keys(database: Database, home: Home) -> Finding:
+    try:
+        # The reading role may not see under which pepper a key was digested.
+        async with acting(database) as operator:
+            await require_peppers(operator, home.path)
+    except PeppersMissing as missing:
+        return Finding("keys", False, "not all of the database's keys are known here", str(missing))
+    return Finding("keys", True, "all are known under this home's peppers")
 
 
 async def _examine_schema(database: Database) -> Finding:

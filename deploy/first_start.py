@@ -1,10 +1,14 @@
 """What every start makes sure of, and what only the first one does."""
 
+from collections.abc import Callable
+from datetime import datetime
+
 import asyncpg
 import msgspec
 
 from atomic_services.registry import built_in_passports
 from billing.store.partitions import ensure_upcoming
+from catalog.accounts.user import create_user, list_users
 from catalog.registry.publish import publish_built_in
 from catalog.vocabulary.clock import Clock, from_ns
 from deploy.database import Database
@@ -12,20 +16,30 @@ from deploy.demo.group import demo_group
 from deploy.demo.start import ensure_demo
 from deploy.home import Home
 from deploy.migrate import migrate
+from deploy.peppers import require_peppers
 from deploy.roles import BILLING, GATEWAY
+from gateway.stores.sign_in import anybody_signed_in, make_link
 
 _ACTOR = "ordergate up"
+_FIRST_OPERATOR = "operator@localhost"
 
 
 class Welcome(msgspec.Struct, frozen=True):
-    """What the greeting shows: a live key of a demo account, or None where the demo was removed."""
+    """What the greeting shows: a live key of a demo account, None where the demo was removed; and the path with which the
+    first operator signs in, None once somebody has signed in."""
 
     key: str | None
+    sign_in: str | None
 
 
-async def prepare(home: Home, database: Database, clock: Clock) -> Welcome:
-    """Schema, partitions and built-in passports as this version needs them; on the first start the demo group."""
-    await migrate(database)
+async def prepare(
+    home: Home, database: Database, clock: Clock, notice: Callable[[str], object] | None = None
+) -> Welcome:
+    """Schema, partitions and built-in passports as this version needs them; on the first start the demo group.
+
+    `notice` is told when that has to wait. Raises `PeppersMissing` where the database belongs to another home.
+    """
+    await migrate(database, notice)
     now = from_ns(clock.now_ns())
     billing = await asyncpg.connect(**database.as_role(BILLING, {"ordergate.account": "*"}))
     try:
@@ -34,8 +48,23 @@ async def prepare(home: Home, database: Database, clock: Clock) -> Welcome:
         await billing.close()
     gateway = await asyncpg.connect(**database.as_role(GATEWAY, {"ordergate.account": "*"}))
     try:
+        await require_peppers(gateway, home.path)
         async with gateway.transaction():
             await publish_built_in(gateway, built_in_passports(), _ACTOR, now)
+        async with gateway.transaction():
+            sign_in = await _first_sign_in(gateway, now)
     finally:
         await gateway.close()
-    return Welcome(await ensure_demo(home, database, demo_group(), clock))
+    return Welcome(await ensure_demo(home, database, demo_group(), clock), sign_in)
+
+
+async def _first_sign_in(gateway: asyncpg.Connection, now: datetime) -> str | None:
+    """A new one-time link at every start until somebody has signed in: what scrolled away is no way to be locked out."""
+    if await anybody_signed_in(gateway):
+        return None
+    operator = next((user for user in await list_users(gateway) if user.email == _FIRST_OPERATOR), None)
+    if operator is None:
+        operator = await create_user(
+            gateway, email=_FIRST_OPERATOR, role="operator", accounts=(), actor=_ACTOR, now=now
+        )
+    return f"/sign-in/{await make_link(gateway, operator, actor=_ACTOR, now=now)}"

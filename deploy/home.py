@@ -22,11 +22,13 @@ class AlreadyRunning(Exception):
 
 
 class Running(msgspec.Struct, frozen=True):
-    """The supervisor's process, the port of the gateway, and the embedded server's socket folder or "" for a server elsewhere."""
+    """The supervisor's process, the port of the gateway, the embedded server's socket folder or "" for a server elsewhere,
+    and how many gateway workers there are."""
 
     pid: int
     port: int
     socket_dir: str = ""
+    workers: int = 1
 
     @property
     def address(self) -> str:

@@ -40,9 +40,16 @@ def count_records(directory: Path) -> dict[int, int]:
     return dict(sorted(Counter(entry.kind for entry in _entries(directory)).items()))
 
 
-def iter_payloads(directory: Path, kind: int | None = None) -> Iterator[tuple[int, int, bytes]]:
-    """(sequence number, kind, payload) of every record, or of one kind, in order; raises `AuditError`."""
+def iter_payloads(
+    directory: Path, kind: int | None = None, until: int | None = None
+) -> Iterator[tuple[int, int, bytes]]:
+    """(sequence number, kind, payload) of every record, or of one kind, in order; raises `AuditError`.
+
+    With `until` up to that sequence number: what a running writer adds behind it is not looked at.
+    """
     for entry in _entries(directory):
+        if until is not None and entry.seq > until:
+            return
         if kind is None or entry.kind == kind:
             yield entry
 

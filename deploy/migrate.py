@@ -1,29 +1,39 @@
 """Bring the database to this version's schema: one migrator at a time, never waiting long for a lock."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
 
 from deploy.database import Database
-from deploy.roles import OWNER, prepare_roles
+from deploy.roles import MIGRATION_LOCK, OWNER, prepare_roles
 
 
-async def migrate(database: Database) -> None:
+async def migrate(database: Database, notice: Callable[[str], object] | None = None) -> None:
     """Create the roles and run every revision that has not run; safe to call from several processes at once.
 
-    A database that is up to date costs one query: every start but the first after an upgrade.
+    One does it, the others wait for it, however long that takes, and tell `notice` so. A database that is up to date
+    costs one query: every start but the first after an upgrade.
     """
     admin = await asyncpg.connect(**database.admin())
     try:
         if await _revision(admin) == newest_revision():
             return
+        # Held by this session to its end: the revisions run on a connection whose locks must never wait long.
+        if not await admin.fetchval("SELECT pg_try_advisory_lock($1)", MIGRATION_LOCK):
+            if notice is not None:
+                notice("Another process is preparing the database; waiting for it …")
+            await admin.execute("SET lock_timeout = 0; SET statement_timeout = 0")
+            await admin.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+            if await _revision(admin) == newest_revision():
+                return
         await prepare_roles(admin)
         await admin.execute(f"GRANT CREATE ON SCHEMA public TO {OWNER}")
+        from deploy.migrations.upgrade import upgrade
+
+        await upgrade(database)
     finally:
         await admin.close()
-    from deploy.migrations.upgrade import upgrade
-
-    await upgrade(database)
 
 
 def newest_revision() -> str:

@@ -14,11 +14,15 @@ _USAGE_EVENT_KIND = 1
 _ENVIRONMENT_FIELD = 2
 
 
-def served_by_journals(root: Path) -> Mapping[Environment, int]:
-    """Usage records of the kept segments of every journal under `root`, by environment; raises `AuditError`."""
+def served_by_journals(root: Path, until: Mapping[Path, int] | None = None) -> Mapping[Environment, int]:
+    """Usage records of the kept segments of every journal under `root`, by environment; raises `AuditError`.
+
+    `until` has the last sequence number to count of each journal directory; one that it lacks is left out.
+    """
     counts: Counter[Environment] = Counter(dict.fromkeys(ENVIRONMENTS, 0))
     for directory in sorted(root.iterdir()) if root.is_dir() else ():
-        if directory.is_dir():
-            for _, _, payload in iter_payloads(directory, _USAGE_EVENT_KIND):
+        if directory.is_dir() and (until is None or directory in until):
+            last = None if until is None else until[directory]
+            for _, _, payload in iter_payloads(directory, _USAGE_EVENT_KIND, last):
                 counts[msgspec.msgpack.decode(payload)[_ENVIRONMENT_FIELD]] += 1
     return counts

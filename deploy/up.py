@@ -1,23 +1,27 @@
 """`ordergate up`: the embedded PostgreSQL, the gateway's workers and billing, kept running until Ctrl-C."""
 
 import asyncio
+import logging
 import os
 import shutil
 import signal
 import socket
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from types import FrameType
 
 from catalog.vocabulary.clock import Clock, SystemClock
+from catalog.vocabulary.logs import log_json
 from deploy.child import Child, ChildSpec, stop_all
+from deploy.connections import max_connections
 from deploy.database import Database
 from deploy.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from deploy.first_start import Welcome, prepare
 from deploy.home import Home, Running
 from gateway.settings import InvalidSetting
 from gateway.settings import from_environment as gateway_settings
+
+log = logging.getLogger("deploy.up")
 
 _TICK_S = 0.2
 _WORKER_GRACE_S = 25.0
@@ -43,6 +47,7 @@ class Supervisor:
         self._port = port
         self._workers = workers
         self._url = database_url
+        self._per_worker = 0
         self._clock: Clock = SystemClock()
         self._stopping = False
         self._interrupt: Callable[[], object] = _nothing
@@ -53,7 +58,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until SIGINT or SIGTERM; 0 after a clean stop."""
-        _check_settings(os.environ)
+        log_json("supervisor", logging.WARNING)
+        self._per_worker = _check_settings(os.environ)
         self._home.make()
         killed = self._home.claim()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -75,7 +81,12 @@ class Supervisor:
         _say("Starting the workers …")
         self._start_children(listener, database)
         self._home.announce(
-            {"pid": os.getpid(), "port": self._port, "socket_dir": str(database.socket_dir or "")}
+            {
+                "pid": os.getpid(),
+                "port": self._port,
+                "socket_dir": str(database.socket_dir or ""),
+                "workers": self._workers,
+            }
         )
         self._wait_until_served()
         if not self._stopping:
@@ -88,7 +99,7 @@ class Supervisor:
         """None if it is interrupted: what is half done then is done again by the next start."""
         if self._stopping:
             return None
-        task = asyncio.ensure_future(prepare(self._home, database, self._clock))
+        task = asyncio.ensure_future(prepare(self._home, database, self._clock, _say))
         loop = asyncio.get_running_loop()
         self._interrupt = lambda: loop.call_soon_threadsafe(task.cancel)
         try:
@@ -132,7 +143,8 @@ class Supervisor:
     def _start_database(self) -> Database:
         if self._url is not None:
             return Database(url=self._url)
-        self._postgres = EmbeddedPostgres(self._home.path)
+        connections = max_connections(self._workers, self._per_worker)
+        self._postgres = EmbeddedPostgres(self._home.path, connections=connections)
         self._postgres.start()
         return Database(socket_dir=self._postgres.socket_dir)
 
@@ -149,7 +161,9 @@ class Supervisor:
         }
         if database.socket_dir is not None:
             environment["ORDERGATE_SOCKET_DIR"] = str(database.socket_dir)
-        self._billing = Child(ChildSpec("billing", "billing.worker", (), environment), self._clock)
+        host = "127.0.0.1" if self._host == "0.0.0.0" else self._host  # noqa: S104 - compared, not listened on
+        probing = {"ORDERGATE_PROBE_URL": f"http://{host}:{self._port}", **environment}
+        self._billing = Child(ChildSpec("billing", "billing.worker", (), probing), self._clock)
         self._children = [
             Child(
                 ChildSpec(
@@ -172,7 +186,10 @@ class Supervisor:
         ended = []
         for child in self._all:
             if (status := child.tend()) is not None:
-                _say(f"{child.spec.name} has ended with status {status}; starting it again")
+                log.error(
+                    "a process has ended; starting it again",
+                    extra={"child": child.spec.name, "status": status},
+                )
                 ended.append(child.spec.name)
         return ended
 
@@ -182,12 +199,15 @@ class Supervisor:
             return
         if self._clock.monotonic_ns() < self._postgres_due_ns:
             return
-        _say("PostgreSQL has ended; starting it again")
+        log.error("PostgreSQL has ended; starting it again")
         try:
             self._postgres.stop()
             self._postgres.start()
         except EmbeddedPostgresError as error:
-            _say(f"{error}\nTrying again in {_POSTGRES_PAUSE_S:g} s.")
+            log.error(
+                "PostgreSQL does not start; trying again",
+                extra={"reason": str(error), "pause_s": _POSTGRES_PAUSE_S},
+            )
             self._postgres_due_ns = self._clock.monotonic_ns() + int(_POSTGRES_PAUSE_S * 1_000_000_000)
 
     def _wait_until_served(self) -> None:
@@ -220,9 +240,10 @@ class Supervisor:
             self._postgres.stop()
 
 
-def _check_settings(environment: Mapping[str, str]) -> None:
+def _check_settings(environment: Mapping[str, str]) -> int:
+    """The connections of each worker's pool."""
     try:
-        gateway_settings(environment)
+        return gateway_settings(environment).database_connections
     except InvalidSetting as invalid:
         raise StartRefused(f"{invalid}.") from invalid
 
@@ -252,6 +273,8 @@ def _greet(address: str, welcome: Welcome) -> None:
             "    -H 'Content-Type: application/json' \\",
             """    -d '{"country":"DE","postal_code":"10115","locality":"Berlin","lines":["Invalidenstr. 116"]}'""",
         ]
+    if welcome.sign_in is not None:
+        lines += ["", f"Sign in as operator, once, within a day: {address}{welcome.sign_in}"]
     lines += ["", "Stop with Ctrl-C."]
     print("\n".join(lines), flush=True)  # noqa: T201 - what `make run` prints is its interface
 
@@ -261,4 +284,5 @@ def _nothing() -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    """For the person at the terminal; what concerns the log goes to stderr as JSON."""
+    print(text, flush=True)  # noqa: T201 - as above

@@ -8,12 +8,13 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from functools import partial
 
 import uvicorn
 import uvloop
 
+from catalog.database import role_arguments
 from catalog.vocabulary.logs import log_json
 from gateway.app import Gateway
 from gateway.http_protocol import CallProtocol
@@ -32,22 +33,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _connect(settings: Settings) -> Any:
-    def connect(role: str) -> Mapping[str, Any]:
-        if settings.database_url is not None:
-            return {"dsn": settings.database_url, "server_settings": {"role": role}}
-        return {
-            "host": str(settings.socket_dir),
-            "user": role,
-            "database": "ordergate",
-            "server_settings": {},
-        }
-
-    return connect
-
-
 async def _serve(settings: Settings, listener: socket.socket) -> int:
-    gateway = Gateway(settings, _connect(settings))
+    connect = partial(role_arguments, url=settings.database_url, socket_dir=settings.socket_dir)
+    gateway = Gateway(settings, connect)
     await gateway.start()
     # What lives as long as the worker is not looked through again with every collection.
     gc.collect()

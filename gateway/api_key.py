@@ -58,6 +58,11 @@ def parse_key(text: bytes) -> PresentedKey:
     return PresentedKey(environment, text[8:20].decode("ascii"), text)
 
 
+def shown_id(environment: Environment, public_id: str) -> str:
+    """A key's id as people see it everywhere: how the key begins."""
+    return f"og_{environment}_{public_id}"
+
+
 def secret_digest(pepper: bytes, key: PresentedKey) -> bytes:
     """What is stored and compared: HMAC-SHA256 of the whole key under the pepper."""
     return hmac.digest(pepper, key.text, "sha256")

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from atomic_services import registry
 from atomic_services.contract import AtomicService
+from billing.inbox import open_inbox
 from billing.journal import Journal
 from billing.record import record
 from catalog.vocabulary.clock import Clock, SystemClock, from_ns
@@ -116,6 +117,7 @@ class Gateway:
                 metrics_dir=settings.metrics_dir,
                 metrics_token=settings.metrics_token,
                 peppers=peppers,
+                inbox=open_inbox(settings.home, clock),
             )
         )
         self._closing.push_async_callback(self.control.close)

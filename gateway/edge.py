@@ -26,6 +26,11 @@ def is_call_path(raw_path: bytes) -> bool:
     return raw_path[:2] == b"/v" and raw_path[2:3].isdigit()
 
 
+def is_json(content_type: bytes) -> bool:
+    """Whether a Content-Type says JSON in UTF-8 and nothing else."""
+    return content_type == b"application/json" or _JSON_TYPE.fullmatch(content_type) is not None
+
+
 def check(request: RawRequest) -> None:
     """Refuse what is not one well-formed POST of JSON to a canonical path."""
     if request.method != "POST":
@@ -60,8 +65,7 @@ def _check_headers(request: RawRequest) -> None:
             "header-repeated",
             "send one Host and one Content-Type, at most one Authorization and Content-Length",
         )
-    content_type = fields.get(b"content-type", b"")
-    if content_type != b"application/json" and not _JSON_TYPE.fullmatch(content_type):
+    if not is_json(fields.get(b"content-type", b"")):
         raise Problem("unsupported-media-type", "Send Content-Type: application/json in UTF-8.")
 
 

@@ -1,57 +1,85 @@
 """Key + input hash -> stored reply: one effect however often a request is sent (draft-ietf-httpapi-idempotency-key).
 
-Same key and same body: the first reply again. Same key and another body: 422. Still running: 409.
+Same key and same body: the first reply again. Same key and another body: 422. Still running: 409. All of it for the
+calls of one transaction at once: they are of one account, environment and operation.
 """
 
 import hmac
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.problem import Problem
 from gateway.proofs import ValidCall
 from gateway.stores import replies
+from gateway.stores.replies import Kept, Place, StoredReply
 from gateway.stores.unit_of_work import UnitOfWork
 from gateway.transport import Reply
 
 
-async def earlier_reply(unit: UnitOfWork, call: ValidCall) -> Reply | None:
-    """The reply that this intent has had already, or None; from here on the key belongs to this transaction."""
+class Replayed(msgspec.Struct, frozen=True, gc=False):
+    """The first reply to an intent, for a call that repeats it."""
+
+    reply: Reply
+
+
+async def earlier_replies(unit: UnitOfWork, calls: Sequence[ValidCall]) -> list[Replayed | Problem | None]:
+    """For each call the reply that its intent has had already, a `Problem`, or None if it is to be run now.
+
+    From here on the keys of those that are run belong to this transaction.
+    """
+    keys = list(dict.fromkeys(call.idempotency_key for call in calls if call.idempotency_key is not None))
+    if not keys:
+        return [None] * len(calls)
+    place, now = _place(calls[0]), from_ns(max(call.admission.occurred_at_ns for call in calls))
+    held = await replies.claim(unit.connection, place, keys)
+    found = await replies.find(unit.connection, place, keys) if held else {}
+    kept = {key: stored for key, stored in found.items() if stored.expires_at > now}
+    if expired := [key for key in held if key in found and key not in kept]:
+        await replies.forget(unit.connection, place, expired)
+    return [_earlier_reply(call, kept, held) for call in calls]
+
+
+def _earlier_reply(
+    call: ValidCall, kept: Mapping[str, StoredReply], free: set[str]
+) -> Replayed | Problem | None:
     key = call.idempotency_key
     if key is None:
         return None
-    caller, operation = call.admission.permit.caller, call.admission.permit.operation
-    place = (caller.account_id, caller.environment, operation.id, key)
-    if not await replies.claim(unit.connection, *place):
-        raise Problem(
+    if key not in free:
+        return Problem(
             "idempotency-in-flight",
             "The first request with this key has not been answered yet.",
             retry_after_s=1,
         )
-    stored = await replies.find(unit.connection, *place, from_ns(call.admission.occurred_at_ns))
+    stored = kept.get(key)
     if stored is None:
+        free.remove(key)  # it is this call's from here on
         return None
     if not hmac.compare_digest(stored.request_hash, call.body_hash):
-        raise Problem("idempotency-key-reused", "The stored reply under this key answers a different body.")
-    return Reply(
-        stored.reply.status,
-        [*stored.reply.headers, (b"idempotent-replayed", b"true"), *call.admission.rate_headers],
-        stored.reply.body,
-    )
+        return Problem("idempotency-key-reused", "The stored reply under this key answers a different body.")
+    headers = [*stored.reply.headers, (b"idempotent-replayed", b"true"), *call.admission.rate_headers]
+    return Replayed(Reply(stored.reply.status, headers, stored.reply.body))
 
 
-async def keep_reply(unit: UnitOfWork, call: ValidCall, reply: Reply) -> None:
-    """Keep the reply in the transaction of its effect."""
-    if call.idempotency_key is None:
-        return
-    admission = call.admission
-    caller, operation = admission.permit.caller, admission.permit.operation
-    await replies.keep(
-        unit.connection,
-        caller.account_id,
-        caller.environment,
-        operation.id,
-        call.idempotency_key,
-        call.body_hash,
-        str(admission.call_id),
-        reply,
-        from_ns(admission.occurred_at_ns),
-    )
+async def keep_replies(unit: UnitOfWork, calls: Sequence[ValidCall], answers: Sequence[Reply]) -> None:
+    """Keep the replies in the transaction of their effects."""
+    kept = [
+        Kept(
+            call.idempotency_key,
+            call.body_hash,
+            call.admission.call_id,
+            reply,
+            from_ns(call.admission.occurred_at_ns),
+        )
+        for call, reply in zip(calls, answers, strict=True)
+        if call.idempotency_key is not None
+    ]
+    if kept:
+        await replies.keep(unit.connection, _place(calls[0]), kept)
+
+
+def _place(call: ValidCall) -> Place:
+    permit = call.admission.permit
+    return Place(permit.caller.account_id, permit.caller.environment, permit.operation.id)

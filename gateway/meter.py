@@ -1,7 +1,7 @@
 """Outcome -> Receipt: the call is recorded durably, in the journal or in the transaction of its effect."""
 
 from asyncio import Future
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -16,7 +16,12 @@ from gateway.proofs import Admission, Outcome, Permit, Receipt
 
 _NOTHING = Decimal(0)
 
-Record = Callable[[Any, UsageEvent], Awaitable[None]]
+
+class Record(Protocol):
+    """`billing.record`: writes usage rows in a caller's transaction."""
+
+    async def __call__(self, transaction: Any, /, *events: UsageEvent) -> None:
+        """One statement for all of them."""
 
 
 class Journal(Protocol):
@@ -41,7 +46,7 @@ class Meter:
     """Records calls."""
 
     def __init__(self, journal: Journal, record: Record, clock: Clock) -> None:
-        """`record` writes a usage row in a caller's transaction (`billing.record`)."""
+        """Calls without an effect go to `journal`, the others to `record`."""
         self._journal = journal
         self._record = record
         self._clock = clock
@@ -63,12 +68,12 @@ class Meter:
         return receipt
 
     async def in_transaction(
-        self, outcome: Outcome, price: AppliedPrice, transaction: Transaction
-    ) -> Receipt:
-        """Write the usage row beside the effect; it becomes durable with the pipeline's commit."""
-        receipt, event = self._receipt(outcome, price)
-        await self._record(transaction, event)
-        return receipt
+        self, outcomes: Sequence[Outcome], prices: Sequence[AppliedPrice], transaction: Transaction
+    ) -> list[Receipt]:
+        """Write the usage rows beside the effects; they become durable with the pipeline's commit."""
+        made = [self._receipt(outcome, price) for outcome, price in zip(outcomes, prices, strict=True)]
+        await self._record(transaction, *(event for _, event in made))
+        return [receipt for receipt, _ in made]
 
     def _receipt(self, outcome: Outcome, price: AppliedPrice) -> tuple[Receipt, UsageEvent]:
         call = outcome.call

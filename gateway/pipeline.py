@@ -5,10 +5,11 @@ none can be skipped, and only a receipt can be answered as a metered call.
 """
 
 import logging
-from collections.abc import Callable, Mapping
-from types import TracebackType
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
+
+import msgspec
 
 from atomic_services.contract import Operation
 from catalog.load import AppliedPrice
@@ -18,16 +19,18 @@ from catalog.vocabulary.problem import Problem
 from gateway import edge
 from gateway.authenticate import Authenticator
 from gateway.authorise import authorise, find_operation
-from gateway.dispatch import dispatch, failed
-from gateway.idempotency import earlier_reply, keep_reply
+from gateway.combine import Combiner, LineFull, WaitedTooLong
+from gateway.dispatch import dispatch, dispatch_together, failed, too_late
+from gateway.idempotency import Replayed, earlier_replies, keep_replies
 from gateway.limit import Limiter, RateLimited
 from gateway.meter import Meter, price_of
+from gateway.observing import observing
 from gateway.proofs import Caller, Outcome, ValidCall
 from gateway.refuse import refuse
 from gateway.respond import respond
 from gateway.stores.directory import Directory
 from gateway.stores.refusals import UNKNOWN_OPERATION, RefusalCounter
-from gateway.stores.unit_of_work import DatabaseAway, UnitsOfWork
+from gateway.stores.unit_of_work import DatabaseAway, UnitOfWork, UnitsOfWork
 from gateway.telemetry import Metrics
 from gateway.transport import RawRequest, Reply
 from gateway.validate import validate
@@ -36,6 +39,21 @@ if TYPE_CHECKING:
     from gateway.tracing import CallTrace, Tracing
 
 log = logging.getLogger(__name__)
+
+# Beyond this a batch gains little more for each call, and its first call waits longer.
+BATCH_MAX = 64
+
+
+class _Work(msgspec.Struct, frozen=True, gc=False):
+    """A call with an effect, on its way into a transaction."""
+
+    call: ValidCall
+    price: AppliedPrice
+    trace: "CallTrace | None"
+
+
+# In a transaction a call is answered, or turned away, or has failed: then nothing of it was done.
+_Ended = Reply | Replayed | Problem | Outcome
 
 
 class Pipeline:
@@ -54,7 +72,9 @@ class Pipeline:
         refusals: RefusalCounter,
         metrics: Metrics,
         tracing: "Tracing | None",
+        batch_max: int = BATCH_MAX,
     ) -> None:
+        """With `batch_max` 1 every call has a transaction of its own, which is what a benchmark compares with."""
         self._clock = clock
         self._directory = directory
         self._authenticate = authenticate
@@ -65,6 +85,8 @@ class Pipeline:
         self._refusals = refusals
         self._metrics = metrics
         self._tracing = tracing
+        self._combiner = Combiner(self._in_one_transaction, batch_max=batch_max)
+        self._batch_max = batch_max
 
     async def handle_call(self, raw: RawRequest) -> Reply:
         """Answer one request to the metered surface; whatever goes wrong becomes a problem document."""
@@ -89,7 +111,7 @@ class Pipeline:
             call = validate(admission, raw, self._operations)
             self._mark(trace, "validate")
             if permit.operation.entry.effect == "none":
-                outcome = await dispatch(call, self._operations, None)
+                outcome = await dispatch(call, self._operations, None, self._left_s(call))
                 self._mark(trace, "dispatch")
                 reply = await self._journaled(outcome, price, trace)
             else:
@@ -101,35 +123,78 @@ class Pipeline:
             ours = Problem("internal-error", "The gateway failed; nothing was changed that is not on record.")
             reply = self._refused(ours, caller, operation, call_id)
         if trace is not None:
-            with _observing:
+            with observing:
                 trace.end(reply.status, {"ordergate.operation": operation})
         return reply
 
     async def _with_effect(self, call: ValidCall, price: AppliedPrice, trace: "CallTrace | None") -> Reply:
+        permit = call.admission.permit
         try:
-            async with self._units.begin(call.admission.permit.caller.account_id) as unit:
-                if (replayed := await earlier_reply(unit, call)) is not None:
-                    caller = call.admission.permit.caller
-                    self._count(caller, call.admission.permit.operation.id, "replayed")
-                    return replayed
-                outcome = await dispatch(call, self._operations, unit.connection)
-                self._mark(trace, "dispatch")
-                if outcome.class_ != "provider_error":
-                    if outcome.class_ != "ok":
-                        await unit.undo_effect()
-                    receipt = await self._meter.in_transaction(outcome, price, unit.connection)
-                    self._mark(trace, "meter")
-                    reply = respond(receipt)
-                    await keep_reply(unit, call, reply)
-                    await unit.commit()
-                    self._measure(outcome)
-                    return reply
-                if not await unit.roll_back():
-                    outcome = failed(call, _away())
+            ended = await self._end_of(_Work(call, price, trace))
+        except WaitedTooLong:
+            ended = too_late(call)
+        except LineFull:
+            ended = failed(call, _shed())
+        if isinstance(ended, Problem):
+            raise ended
+        if isinstance(ended, Replayed):
+            self._count(permit.caller, permit.operation.id, "replayed")
+            return ended.reply
+        if isinstance(ended, Outcome):
+            # Nothing happened, or it is rolled back; that we failed the caller is on record all the same.
+            return await self._journaled(ended, price, trace)
+        return ended
+
+    async def _end_of(self, work: _Work) -> _Ended:
+        """In a transaction of its own, or together with the calls that meet it in its line."""
+        permit = work.call.admission.permit
+        if self._operations[permit.operation.id].run_together is None or self._batch_max == 1:
+            (ended,) = await self._in_one_transaction([work])
+            return ended
+        line = permit.operation.id, permit.caller.account_id, permit.caller.environment
+        return await self._combiner.result_of(work, line, self._left_s(work.call))
+
+    async def _in_one_transaction(self, works: Sequence[_Work]) -> Sequence[_Ended]:
+        """How each of these calls ended. Raises, for several, what would harm one of them; nothing has happened then."""
+        calls = [work.call for work in works]
+        try:
+            async with self._units.begin(calls[0].admission.permit.caller.account_id) as unit:
+                earlier = await earlier_replies(unit, calls)
+                new = [work for work, reply in zip(works, earlier, strict=True) if reply is None]
+                ended = iter(await self._committed(new, unit) if new else ())
+                return [next(ended) if reply is None else reply for reply in earlier]
         except DatabaseAway:
-            outcome = failed(call, _away())
-        # The transaction is rolled back and nothing happened; that we failed the caller is on record all the same.
-        return await self._journaled(outcome, price, trace)
+            if len(calls) > 1:
+                raise
+            return [failed(calls[0], _away())]
+
+    async def _committed(self, works: Sequence[_Work], unit: UnitOfWork) -> Sequence[_Ended]:
+        calls = [work.call for work in works]
+        if len(calls) == 1:
+            outcome = await dispatch(calls[0], self._operations, unit.connection, self._left_s(calls[0]))
+            if outcome.class_ == "provider_error":
+                return [outcome if await unit.roll_back() else failed(calls[0], _away())]
+            if outcome.class_ != "ok":
+                await unit.start_over()
+                if (earlier := await earlier_replies(unit, calls)) != [None]:
+                    return [reply for reply in earlier if reply is not None]
+            outcomes = [outcome]
+        else:
+            # What a batch that hangs leaves of the deadline is for each of its calls to run alone.
+            half_s = calls[0].admission.permit.operation.entry.deadline_ms / 2_000
+            outcomes = await dispatch_together(calls, self._operations, unit.connection, half_s)
+        self._mark_all(works, "dispatch")
+        receipts = await self._meter.in_transaction(outcomes, [work.price for work in works], unit.connection)
+        self._mark_all(works, "meter")
+        replies = [respond(receipt) for receipt in receipts]
+        await keep_replies(unit, calls, replies)
+        try:
+            await unit.commit()
+        except Problem as unknown:
+            return [unknown] * len(calls)
+        for outcome in outcomes:
+            self._measure(outcome)
+        return replies
 
     async def _journaled(self, outcome: Outcome, price: AppliedPrice, trace: "CallTrace | None") -> Reply:
         receipt = await self._meter.in_journal(outcome, price)
@@ -142,7 +207,7 @@ class Pipeline:
     def _measure(self, outcome: Outcome) -> None:
         admission = outcome.call.admission
         seconds = (self._clock.monotonic_ns() - admission.admitted_ns) / 1e9
-        with _observing:
+        with observing:
             self._metrics.metered(admission.permit.operation.id, outcome.class_, seconds)
 
     def _refused(self, problem: Problem, caller: Caller | None, operation: str, call_id: UUID) -> Reply:
@@ -157,29 +222,19 @@ class Pipeline:
         self._metrics.refused(reason)
         self._refusals.count(caller.account_id, caller.environment, operation, reason)
 
+    def _left_s(self, call: ValidCall) -> float:
+        """What is left of the call's deadline, which counts from its admission."""
+        admission = call.admission
+        spent_ns = self._clock.monotonic_ns() - admission.admitted_ns
+        return admission.permit.operation.entry.deadline_ms / 1e3 - spent_ns / 1e9
+
     def _mark(self, trace: "CallTrace | None", stage: str) -> None:
         if trace is not None:
             trace.mark(stage, self._clock.now_ns())
 
-
-class _Observing:
-    """What is observed of a call that is on record must not change its answer. A class, because a generator costs 3 µs."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        log.error("a figure was lost", exc_info=error)
-        return True
-
-
-_observing = _Observing()
+    def _mark_all(self, works: Sequence[_Work], stage: str) -> None:
+        for work in works:
+            self._mark(work.trace, stage)
 
 
 def _away() -> Problem:
@@ -187,4 +242,12 @@ def _away() -> Problem:
         "unavailable",
         "The operation's state cannot be reached just now; nothing was changed.",
         retry_after_s=2,
+    )
+
+
+def _shed() -> Problem:
+    return Problem(
+        "unavailable",
+        "Too many calls of this account wait for this operation already; nothing was changed.",
+        retry_after_s=1,
     )

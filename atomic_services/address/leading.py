@@ -5,6 +5,7 @@ import re
 import msgspec
 
 from atomic_services.address.divisions import COUNTY, FULL, RENAMED, Entry, Unit, divisions
+from atomic_services.address.han import simplify
 
 _LONGEST_NAME = 15
 _SEPARATORS = re.compile(r"[\s,，、·/-]*")
@@ -33,7 +34,8 @@ def recognise(line: str) -> Head | None:
     entries: list[Entry] = []
     best: Head | None = None
     position = 0
-    while found := _name_at(line, position, known.leading):
+    plain = simplify(line)
+    while found := _name_at(plain, position, known.leading):
         name, end = found
         within = [
             entry
@@ -48,7 +50,7 @@ def recognise(line: str) -> Head | None:
         units = [u for u in units if any(u.within(e.unit) for e in within)] or [
             entry.unit for entry in within
         ]
-        names.append(name)
+        names.append(line[end - len(name) : end])
         entries.append(within[0])
         position = end
         if _is_full(name, within):

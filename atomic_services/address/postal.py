@@ -2,8 +2,9 @@
 
 import re
 
+from atomic_services.address import chinese_postal
 from atomic_services.address.findings import finding
-from atomic_services.address.reading import Reading
+from atomic_services.address.reading import LOCALITY, Reading
 from atomic_services.address.reference import CountryRules, pattern, shape_of
 from atomic_services.address.schema import Finding
 from atomic_services.address.text import clean_postal
@@ -42,15 +43,19 @@ def _shaped(rules: CountryRules, code: str) -> str:
 
 
 def check(rules: CountryRules, reading: Reading, code: str) -> list[Finding]:
-    """What is wrong with a standardised code: its form, or its agreement with each region that was resolved."""
+    """What is wrong with a standardised code: its form, or its agreement with each region and city that was resolved."""
     expected = reading.postal_pattern or rules.postal_pattern
     if expected is not None and pattern(expected).fullmatch(code) is None:
         hint = ", ".join(rules.postal_examples[:3]) if reading.postal_pattern is None else expected
         return [finding("postal-code-format", "/postal_code", country=rules.code, value=code, hint=hint)]
     if reading.postal_pattern is not None:
         return []
-    return [
-        finding("postal-code-region", "/postal_code", country=rules.code, value=code, hint=area.name)
-        for area in reading.areas
-        if pattern(area.prefix).match(code) is None
-    ][:1]
+    for area in reading.areas:
+        if pattern(area.prefix).match(code) is None:
+            return [
+                finding("postal-code-region", "/postal_code", country=rules.code, value=code, hint=area.name)
+            ]
+    city = reading.parts.get(LOCALITY)
+    if rules.code != "CN" or city is None or city.code is None or chinese_postal.may_have(city.code, code):
+        return []
+    return [finding("postal-code-city", "/postal_code", value=code, hint=city.value or "")]

@@ -37,9 +37,11 @@ class Region(msgspec.Struct, frozen=True, gc=False, eq=False):
     """A sub-region: its written names, its postal code rules (regular expressions) and its own sub-regions.
 
     `postal_prefix` matches the beginning of the postal codes of the region, `postal_override` replaces the
-    country's whole pattern, `required` replaces the country's required fields, `code` is ISO 3166-2.
+    country's whole pattern, `required` replaces the country's required fields, `code` is ISO 3166-2. `name` is the
+    full name where the address has an abbreviation (California for CA), else the same as `local`.
     """
 
+    name: str
     local: str
     latin: str
     code: str | None
@@ -52,6 +54,14 @@ class Region(msgspec.Struct, frozen=True, gc=False, eq=False):
     def find(self, name: str) -> "tuple[Region, ...]":
         """The sub-regions that go by this name, compared without case, diacritics and punctuation."""
         return tuple(self.children[i] for i in self.index.get(fold(name), ()))
+
+    def names_within(self) -> "tuple[tuple[str, ...], ...]":
+        """All names and codes, folded, that each of the sub-regions goes by."""
+        found: list[list[str]] = [[] for _ in self.children]
+        for name, positions in self.index.items():
+            for position in positions:
+                found[position].append(name)
+        return tuple(map(tuple, found))
 
 
 class CountryRules(msgspec.Struct, frozen=True):
@@ -92,7 +102,7 @@ def rules_of(country: str) -> CountryRules:
     top = _read("zz")["ZZ"] | data[country]
     template = top["fmt"]
     children, index = _subdivide(country, data)
-    regions = Region(top["name"], top["name"], country, None, None, None, children, index)
+    regions = Region(top["name"], top["name"], top["name"], country, None, None, None, children, index)
     letters = frozenset(re.findall("%([A-Z])", template))
     examples = tuple(filter(None, top.get("zipex", "").split(",")))
     prefixes = (top.get("postprefix", "").strip(), f"{country}-")
@@ -178,6 +188,7 @@ def _subdivide(path: str, data: Any) -> tuple[tuple[Region, ...], dict[str, tupl
         children, index = _subdivide(f"{path}/{key}", data)
         regions.append(
             Region(
+                name=names[i] or local,
                 local=local,
                 latin=latin,
                 code=code or None,

@@ -1,6 +1,7 @@
 """Resolves the division fields against the postal metadata's tree of sub-regions."""
 
 from atomic_services.address.findings import finding
+from atomic_services.address.han import simplify
 from atomic_services.address.reading import (
     AREA,
     DIVISIONS,
@@ -148,3 +149,22 @@ class _Walk:
 
 def _shown(region: Region, latin: bool) -> str:
     return region.latin if latin else region.local
+
+
+def find_beginning(parent: Region, text: str) -> tuple[int, Region] | None:
+    """The sub-region whose name a text without separators begins with (東京都千代田区), and the name's length.
+
+    Only for scripts that do not separate words; traditional and simplified characters are the same here.
+    """
+    plain = simplify(text)
+    best: tuple[int, Region] | None = None
+    for region in parent.children:
+        name = simplify(region.local)
+        if (
+            len(name) > 1
+            and not name.isascii()
+            and plain.startswith(name)
+            and (best is None or len(name) > best[0])
+        ):
+            best = len(name), region
+    return best

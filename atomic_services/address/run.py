@@ -47,7 +47,7 @@ async def validate(request: ValidateRequest, _context: CallContext) -> ValidateR
     Raises `CallerFault` unsupported-country for a country that the reference data does not know, and invalid-input
     for a text that is too long in its normal form.
     """
-    return _answer(request, ValidateReply, judging=True)
+    return answer(request, ValidateReply, judging=True)
 
 
 async def normalise(request: NormaliseRequest, _context: CallContext) -> NormaliseReply:
@@ -56,10 +56,14 @@ async def normalise(request: NormaliseRequest, _context: CallContext) -> Normali
     Raises `CallerFault` unsupported-country for a country that the reference data does not know, and invalid-input
     for a text that is too long in its normal form.
     """
-    return _answer(request, NormaliseReply, judging=False)
+    return answer(request, NormaliseReply, judging=False)
 
 
-def _answer(request: Address, reply: type[Reply], *, judging: bool) -> Reply:
+def answer(request: Address, reply: type[Reply], *, judging: bool) -> Reply:
+    """The way through an address that every operation with a judgement shares; `judging` as in `RULES`.
+
+    Raises `CallerFault` unsupported-country and, for a text too long in its normal form, invalid-input.
+    """
     country = request.country.upper()
     if country not in countries():
         detail = f"{country} is not a country code that this service knows."

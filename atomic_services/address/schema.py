@@ -3,70 +3,32 @@
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
 
+# `X as X`: the passport names every type as schema.py:Name, wherever it is defined.
+from atomic_services.address.fields import LINE_LENGTH_MAX as LINE_LENGTH_MAX
+from atomic_services.address.fields import NAME_LENGTH_MAX as NAME_LENGTH_MAX
+from atomic_services.address.fields import POSTAL_CODE_LENGTH_MAX as POSTAL_CODE_LENGTH_MAX
+from atomic_services.address.fields import SORTING_CODE_LENGTH_MAX as SORTING_CODE_LENGTH_MAX
+from atomic_services.address.fields import TEXT_LENGTH_MAX as TEXT_LENGTH_MAX
+from atomic_services.address.fields import (
+    AdministrativeArea,
+    Country,
+    DependentLocality,
+    Language,
+    Lines,
+    Locality,
+    Name,
+    PostalCode,
+    SortingCode,
+)
+from atomic_services.address.fields import Candidate as Candidate
+from atomic_services.address.fields import Source as Source
+from atomic_services.address.format_schema import FormatReply as FormatReply
+from atomic_services.address.format_schema import FormatRequest as FormatRequest
+from atomic_services.address.suggest_schema import SuggestReply as SuggestReply
+from atomic_services.address.suggest_schema import SuggestRequest as SuggestRequest
+from catalog.vocabulary.described import described
 from catalog.vocabulary.problem import Text
-
-LINE_LENGTH_MAX = 200
-LINES_MAX = 8
-NAME_LENGTH_MAX = 120
-POSTAL_CODE_LENGTH_MAX = 20
-SORTING_CODE_LENGTH_MAX = 40
-
-Country = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z]{2}(?![\s\S])",
-        description="ISO 3166-1 alpha-2 code of the destination.",
-        examples=["CN", "DE", "US"],
-    ),
-]
-Line = Annotated[str, Meta(max_length=LINE_LENGTH_MAX)]
-Lines = Annotated[
-    list[Line],
-    Meta(
-        max_length=LINES_MAX,
-        description="Street address, most specific part first, as it is written on a label. For China the first "
-        "line may begin with province, city and district when their own fields are absent.",
-        examples=[["Invalidenstr. 116"], ["广东省深圳市南山区深南大道9988号"]],
-    ),
-]
-Name = Annotated[str, Meta(max_length=NAME_LENGTH_MAX)]
-AdministrativeArea = Annotated[
-    str,
-    Meta(
-        max_length=NAME_LENGTH_MAX,
-        description="Province, state or prefecture: its code or any of its names.",
-        examples=["广东省"],
-    ),
-]
-Locality = Annotated[
-    str, Meta(max_length=NAME_LENGTH_MAX, description="City, post town or district.", examples=["深圳市"])
-]
-DependentLocality = Annotated[
-    str,
-    Meta(
-        max_length=NAME_LENGTH_MAX,
-        description="The part of a locality; in China the district.",
-        examples=["南山区"],
-    ),
-]
-PostalCode = Annotated[
-    str, Meta(max_length=POSTAL_CODE_LENGTH_MAX, description="Postal code, with or without its separators.")
-]
-SortingCode = Annotated[
-    str, Meta(max_length=SORTING_CODE_LENGTH_MAX, description="For example CEDEX in France.")
-]
-Language = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*(?![\s\S])",
-        max_length=35,
-        description="BCP 47 tag of the language to write the address in. A language other than the country's own "
-        "gives Latin names and the international order, where the country has them.",
-        examples=["zh", "en"],
-    ),
-]
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -94,17 +56,22 @@ class NormaliseRequest(Address, frozen=True, kw_only=True, forbid_unknown_fields
 
 Status = Annotated[
     Literal["confirmed", "corrected", "inferred", "missing", "unconfirmed", "unexpected"],
-    Meta(
-        description="confirmed: agrees with reference data. corrected: written differently than given. inferred: not "
-        "given, and follows without doubt. missing: needed, and absent. unconfirmed: no reference data confirms it. "
-        "unexpected: given, and not used by the country."
+    described(
+        "confirmed: agrees with reference data. corrected: written differently than given. "
+        "inferred: not given, and follows without doubt. missing: needed, and absent. "
+        "unconfirmed: no reference data confirms it. unexpected: given, and not used by the "
+        "country.",
+        "confirmed：与参考数据一致；corrected：已改写；inferred：未提供但可确定"
+        "；missing：需要但缺失；unconfirmed：无参考数据可证实；unexpected：已"
+        "提供但该国不使用。",
     ),
 ]
 Verdict = Literal["valid", "corrected", "ambiguous", "incomplete", "invalid"]
 NextAction = Annotated[
     Literal["accept", "confirm", "fix"],
-    Meta(
-        description="accept: use it. confirm: show `address` to the customer. fix: ask for what `findings` name."
+    described(
+        "accept: use it. confirm: show `address` to the customer. fix: ask for what `findings` name.",
+        "accept：可直接使用；confirm：请客户确认 `address`；fix：按 `findings` 补正。",
     ),
 ]
 Severity = Literal["error", "warning", "info"]
@@ -120,31 +87,17 @@ class Component(msgspec.Struct, frozen=True, omit_defaults=True):
     code: str | None = None
 
 
-class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One of several places that the input may mean."""
-
-    administrative_area: str | None = None
-    locality: str | None = None
-    dependent_locality: str | None = None
-    code: str | None = None
-
-
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing that was noticed; `pointer` is a JSON pointer (RFC 6901) into the request."""
 
     rule: str
     severity: Severity
     pointer: str
-    message: Text
-    remedy: Text
-    candidates: tuple[Candidate, ...] = ()
-
-
-class Source(msgspec.Struct, frozen=True):
-    """A reference table that the answer stands on, and the version of it."""
-
-    name: str
-    version: str
+    message: Annotated[Text, described("What was noticed, for people.", "所发现的情况，供人阅读。")]
+    remedy: Annotated[Text, described("What to do about it, for people.", "处理办法，供人阅读。")]
+    candidates: Annotated[
+        tuple[Candidate, ...], described("The places that the input may mean.", "输入可能所指的地点。")
+    ] = ()
 
 
 class ValidateReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,12 +105,100 @@ class ValidateReply(msgspec.Struct, frozen=True, kw_only=True):
 
     verdict: Verdict
     next_action: NextAction
-    address: Address
-    components: tuple[Component, ...]
-    formatted: tuple[str, ...]
-    findings: tuple[Finding, ...]
-    sources: tuple[Source, ...]
+    address: Annotated[Address, described("The address in its canonical form.", "规范化后的地址。")]
+    components: Annotated[
+        tuple[Component, ...],
+        described(
+            "Each field of the answer. `given` is what was sent where that differs; `code` is GB/T 2260 or ISO 3166-2.",
+            "结果的各个字段。`given` 为与结果不同的原始输入；`code` 为 GB/T 2260 或 ISO 3166-2 代码。",
+        ),
+    ]
+    formatted: Annotated[
+        tuple[str, ...], described("The lines of a label, top to bottom.", "面单各行，自上而下。")
+    ]
+    findings: Annotated[
+        tuple[Finding, ...],
+        described(
+            "What was noticed; `pointer` is a JSON pointer (RFC 6901) into the request.",
+            "所发现的问题；`pointer` 为指向请求内容的 JSON 指针（RFC 6901）。",
+        ),
+    ]
+    sources: Annotated[
+        tuple[Source, ...],
+        described("The reference tables that the answer stands on.", "结果所依据的参考数据及其版本。"),
+    ]
 
 
 class NormaliseReply(ValidateReply, frozen=True, kw_only=True):
     """The same shape; verdict and findings speak only of what was changed, assumed or left open."""
+
+
+class ParseRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One pasted text: an address with or without a recipient and telephone numbers, in any order."""
+
+    text: Annotated[
+        str,
+        described(
+            "The text as it was pasted, one line or several.",
+            "粘贴的原文，单行或多行。",
+            min_length=1,
+            max_length=TEXT_LENGTH_MAX,
+            examples=["收货人：张三 13800138000 浙江省杭州市西湖区文三路 90 号"],
+        ),
+    ]
+    country: Country | None = None
+
+
+DivisionLevel = Annotated[
+    Literal["province", "city", "district", "zone", "street"],
+    described(
+        "province, city and district by GB/T 2260 (a county is a district here); zone: development zone; street: town, "
+        "township or sub-district.",
+        "province、city、district 依据 GB/T 2260（县亦为 district）；zone 为开发区；street 为乡、镇、街道。",
+    ),
+]
+
+
+class Division(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A Chinese division of the address by its name of today. `given` is how the text names it, if it does.
+
+    `code` has six digits of GB/T 2260, or for a zone six and for a street nine of the statistics bureau; null where no
+    table has the name. `source` names the table.
+    """
+
+    level: DivisionLevel
+    name: str
+    code: str | None
+    status: Status
+    given: str | None = None
+    source: str | None = None
+
+
+class Phone(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A telephone number: as it is dialled in China (13800138000, 010-88888888), or E.164 for other countries.
+
+    Confirmed where the numbering plan has such a number; whether it is in use is not known.
+    """
+
+    number: str
+    given: str
+    kind: Literal["mobile", "landline", "service", "other"]
+    e164: str
+    status: Status
+    extension: str | None = None
+
+
+class ParseReply(ValidateReply, frozen=True, kw_only=True):
+    """What the text says, with the judgement that `validate` gives the address it contains.
+
+    `address.country` is ZZ (unknown) where neither the request nor the text decides. `candidates` are the places that
+    the text may mean where it does not decide. `rest` is what stands in `lines` without the street.
+    """
+
+    divisions: tuple[Division, ...]
+    candidates: tuple[Candidate, ...]
+    recipient: str | None
+    phone: str | None
+    phones: tuple[Phone, ...]
+    postal_code: str | None
+    rest: str

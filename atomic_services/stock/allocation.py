@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from atomic_services.stock.schema import Line
+from atomic_services.stock.fields import Line
+from atomic_services.stock.sourcing import Choice, Key, Sourcing, choose, fullest_first
 
-# (SKU, warehouse); also the order in which rows are locked.
-Key = tuple[str, str]
+_NAMED = Choice((), "Every line names its warehouse.")
 
 
 class Share(Struct, frozen=True):
@@ -21,10 +21,16 @@ class Share(Struct, frozen=True):
 
 
 class Allotment(Struct, frozen=True):
-    """What the lines get, by position and warehouse, and what is left of each key afterwards."""
+    """What the lines get, by position and warehouse, what is left of each key afterwards, and why those warehouses."""
 
     shares: tuple[Share, ...]
     left: Mapping[Key, int]
+    why: str
+
+    @property
+    def units(self) -> int:
+        """All that the lines get."""
+        return sum(share.quantity for share in self.shares)
 
     def obtainable(self, lines: Sequence[Line]) -> list[int]:
         """For each line, the most it could have: its own shares and what is left in the warehouses it allows."""
@@ -41,6 +47,17 @@ class Allotment(Struct, frozen=True):
             for position, line in enumerate(lines)
         ]
 
+    def at_most(self, units: int) -> "Allotment":
+        """The same for no more than so many units: later lines go without first."""
+        kept, left = [], dict(self.left)
+        for share in self.shares:
+            quantity = min(share.quantity, units)
+            units -= quantity
+            left[share.sku, share.warehouse] += share.quantity - quantity
+            if quantity:
+                kept.append(Share(share.position, share.sku, share.warehouse, quantity))
+        return Allotment(tuple(kept), left, self.why)
+
 
 class Drawn(Struct, frozen=True):
     """How much is taken from each held share, and the index of the first line that asks for more than is held."""
@@ -49,22 +66,23 @@ class Drawn(Struct, frozen=True):
     short: int | None
 
 
-def allot(lines: Sequence[Line], available: Mapping[Key, int]) -> Allotment:
+def allot(lines: Sequence[Line], available: Mapping[Key, int], sourcing: Sourcing) -> Allotment:
     """Give every line as much as there is, never more than it asks for or than a warehouse has.
 
-    Lines that name their warehouse come first, since they have no choice. The others are served by one warehouse if
-    one can serve them all, and otherwise line by line from the fullest one down; ties go by name. Whenever all lines
-    together can be served in full, they are.
+    Lines that name their warehouse come first, since they have no choice; the others are served as the account's
+    rule says. Whenever all lines together can be served in full, they are.
     """
     left = dict(available)
     fixed, open_ = _by_choice(lines)
     shares = [share for position, line in fixed for share in _take(position, line, [line.warehouse], left)]
-    home = _one_for_all([line for _, line in open_], left)
+    choice = choose(sourcing, _wanted(open_), left) if open_ else _NAMED
     for position, line in open_:
-        choice = [home] if home is not None else _fullest_first(line.sku, left)
-        shares.extend(_take(position, line, choice, left))
+        places = fullest_first(sourcing, line.sku, left)
+        if choice.warehouses is not None:
+            places = [name for name in places if name in choice.warehouses]
+        shares.extend(_take(position, line, places, left))
     shares.sort(key=lambda share: (share.position, share.warehouse))
-    return Allotment(tuple(shares), left)
+    return Allotment(tuple(shares), left, choice.why)
 
 
 def draw(lines: Sequence[Line], held: Sequence[Share]) -> Drawn:
@@ -90,6 +108,13 @@ def _by_choice(lines: Sequence[Line]) -> tuple[list[tuple[int, Line]], list[tupl
     return fixed, open_
 
 
+def _wanted(lines: Sequence[tuple[int, Line]]) -> Mapping[str, int]:
+    wanted: Counter[str] = Counter()
+    for _, line in lines:
+        wanted[line.sku] += line.quantity
+    return wanted
+
+
 def _take(
     position: int, line: Line, warehouses: Iterable[str | None], left: dict[Key, int]
 ) -> Iterator[Share]:
@@ -101,19 +126,3 @@ def _take(
             left[line.sku, warehouse] -= taken
             wanted -= taken
             yield Share(position, line.sku, warehouse, taken)
-
-
-def _fullest_first(sku: str, left: Mapping[Key, int]) -> list[str]:
-    return sorted((name for key, name in left if key == sku), key=lambda name: (-left[sku, name], name))
-
-
-def _one_for_all(lines: Sequence[Line], left: Mapping[Key, int]) -> str | None:
-    wanted: Counter[str] = Counter()
-    for line in lines:
-        wanted[line.sku] += line.quantity
-    able = [
-        warehouse
-        for warehouse in {warehouse for _, warehouse in left}
-        if all(left.get((sku, warehouse), 0) >= quantity for sku, quantity in wanted.items())
-    ]
-    return min(able, key=lambda name: (-sum(left[sku, name] for sku in wanted), name), default=None)

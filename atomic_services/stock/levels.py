@@ -1,6 +1,6 @@
 """The levels: locking them in one order, freeing what has expired, changing and reading them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,21 +8,28 @@ from uuid import UUID
 from msgspec import Struct
 
 from atomic_services.contract import CallContext, Transaction
-from atomic_services.stock.allocation import Key
-from atomic_services.stock.schema import Condition, Line
+from atomic_services.stock.sourcing import Key
 from catalog.vocabulary.ids import Environment
 
 
-class Owner(Struct, frozen=True):
+class Owner(Struct, frozen=True, order=True):
     """Whose stock: part of every key, so that neither accounts nor live and test ever meet."""
 
     account_id: str
     environment: Environment
 
     @classmethod
-    def of(cls, context: CallContext) -> "Owner":
-        """The caller's own stock."""
-        return cls(context.account_id, context.environment)
+    def of(cls, context: CallContext, account_id: str | None = None) -> "Owner":
+        """The caller's own stock, or that of the account it names."""
+        return cls(account_id or context.account_id, context.environment)
+
+
+class Place(Struct, frozen=True, order=True):
+    """Levels of an owner: one, or without a warehouse all of a SKU."""
+
+    owner: Owner
+    sku: str
+    warehouse: str | None = None
 
 
 class Level(Struct, frozen=True):
@@ -33,71 +40,85 @@ class Level(Struct, frozen=True):
     on_hand: int
     reserved: int
     quarantined: int
+    safety_stock: int = 0
 
     @property
     def available(self) -> int:
-        """Units that can be reserved."""
+        """Units that are on hand, good, and not reserved."""
         return self.on_hand - self.reserved - self.quarantined
 
 
+Levels = dict[Owner, dict[Key, Level]]
+
 # Sorting comes before locking in PostgreSQL's plans, and keys never change: whoever locks several levels locks them in
-# the same order, so that no two transactions can wait for each other.
+# the same order, so that no two transactions can wait for each other. `due` says whether anything there has expired.
 _LOCK = """
-    SELECT sku, warehouse, on_hand, reserved, quarantined
-    FROM stock.level
-    WHERE account_id = $1 AND environment = $2 AND sku = ANY ($3::text[])
-      AND EXISTS (
-          SELECT FROM unnest($3::text[], $4::text[]) AS wanted (sku, warehouse)
-          WHERE wanted.sku = level.sku AND (wanted.warehouse IS NULL OR wanted.warehouse = level.warehouse))
-    ORDER BY sku, warehouse
+    SELECT level.account_id, level.environment, level.sku, level.warehouse, level.on_hand, level.reserved,
+           level.quarantined, level.safety_stock,
+           EXISTS (SELECT FROM stock.reservation_line AS line
+                   WHERE line.owner_id = level.account_id AND line.environment = level.environment
+                     AND line.sku = level.sku AND line.warehouse = level.warehouse
+                     AND line.state = 'held' AND line.expires_at <= $5) AS due
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS wanted (owner_id, environment, sku, warehouse)
+    JOIN stock.level ON level.account_id = wanted.owner_id AND level.environment = wanted.environment
+     AND level.sku = wanted.sku AND (wanted.warehouse IS NULL OR wanted.warehouse = level.warehouse)
+    ORDER BY level.account_id, level.environment, level.sku, level.warehouse
     FOR NO KEY UPDATE OF level
 """
 
 _FREE_EXPIRED = """
     WITH due AS (
         UPDATE stock.reservation_line AS line SET state = 'expired'
-        FROM unnest($3::text[], $4::text[]) AS key (sku, warehouse)
-        WHERE line.account_id = $1 AND line.environment = $2
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS key (owner_id, environment, sku, warehouse)
+        WHERE line.owner_id = key.owner_id AND line.environment = key.environment
           AND line.sku = key.sku AND line.warehouse = key.warehouse
           AND line.state = 'held' AND line.expires_at <= $5
-        RETURNING line.sku, line.warehouse, line.reservation_id, line.quantity, line.expires_at
+        RETURNING line.*
     ), recorded AS (
-        INSERT INTO stock.movement
-            (account_id, environment, sku, warehouse, kind, reserved_change, reservation_id, occurred_at)
-        SELECT $1, $2, sku, warehouse, 'expire', -quantity, reservation_id, expires_at FROM due
+        INSERT INTO stock.movement (account_id, environment, sku, warehouse, kind, reserved_change, reservation_id,
+                                    party_id, channel, occurred_at)
+        SELECT owner_id, environment, sku, warehouse, 'expire', -quantity, reservation_id,
+               nullif(account_id, owner_id), channel, expires_at
+        FROM due
     )
     UPDATE stock.level SET reserved = level.reserved - freed.quantity
-    FROM (SELECT sku, warehouse, sum(quantity)::bigint AS quantity FROM due GROUP BY sku, warehouse) AS freed
-    WHERE level.account_id = $1 AND level.environment = $2
+    FROM (SELECT owner_id, environment, sku, warehouse, sum(quantity)::bigint AS quantity
+          FROM due GROUP BY owner_id, environment, sku, warehouse) AS freed
+    WHERE level.account_id = freed.owner_id AND level.environment = freed.environment
       AND level.sku = freed.sku AND level.warehouse = freed.warehouse
-    RETURNING level.sku, level.warehouse, level.on_hand, level.reserved, level.quarantined
+    RETURNING level.account_id, level.environment, level.sku, level.warehouse, level.on_hand, level.reserved,
+              level.quarantined, level.safety_stock
 """
 
 _ENSURE = """
-    INSERT INTO stock.level (account_id, environment, sku, warehouse) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+    INSERT INTO stock.level (account_id, environment, sku, warehouse)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+    ON CONFLICT DO NOTHING
 """
 
 _ADJUST = """
-    WITH changed AS (
-        UPDATE stock.level SET on_hand = on_hand + $5, quarantined = quarantined + $6
-        WHERE account_id = $1 AND environment = $2 AND sku = $3 AND warehouse = $4
-          AND available + $5 - $6 >= 0 AND quarantined + $6 >= 0
-        RETURNING sku, warehouse, on_hand, reserved, quarantined
+    WITH change AS (
+        SELECT * FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::uuid[], $8::timestamptz[])
+            WITH ORDINALITY AS change (sku, warehouse, on_hand, quarantined, reason, call_id, occurred_at, n)
     ), recorded AS (
-        INSERT INTO stock.movement
-            (account_id, environment, sku, warehouse, kind, on_hand_change, quarantined_change, reason, call_id, occurred_at)
-        SELECT $1, $2, sku, warehouse, 'adjust', $5, $6, $7, $8, $9 FROM changed
+        INSERT INTO stock.movement (account_id, environment, sku, warehouse, kind, on_hand_change, quarantined_change,
+                                    reason, call_id, occurred_at)
+        SELECT $9, $1, sku, warehouse, 'adjust', on_hand, quarantined, reason, call_id, occurred_at FROM change ORDER BY n
     )
-    SELECT sku, warehouse, on_hand, reserved, quarantined FROM changed
+    UPDATE stock.level SET on_hand = level.on_hand + total.on_hand, quarantined = level.quarantined + total.quarantined
+    FROM (SELECT sku, warehouse, sum(on_hand)::bigint AS on_hand, sum(quarantined)::bigint AS quarantined
+          FROM change GROUP BY sku, warehouse) AS total
+    WHERE level.account_id = $9 AND level.environment = $1
+      AND level.sku = total.sku AND level.warehouse = total.warehouse
 """
 
 _READ = """
-    SELECT level.sku, level.warehouse, level.on_hand, level.quarantined,
-           level.reserved - coalesce(expired.quantity, 0) AS reserved
+    SELECT level.account_id, level.environment, level.sku, level.warehouse, level.on_hand, level.quarantined,
+           level.safety_stock, level.reserved - coalesce(expired.quantity, 0) AS reserved
     FROM stock.level
     LEFT JOIN LATERAL (
         SELECT sum(line.quantity)::bigint AS quantity FROM stock.reservation_line AS line
-        WHERE line.account_id = level.account_id AND line.environment = level.environment
+        WHERE line.owner_id = level.account_id AND line.environment = level.environment
           AND line.sku = level.sku AND line.warehouse = level.warehouse
           AND line.state = 'held' AND line.expires_at <= $4
     ) AS expired ON true
@@ -106,62 +127,63 @@ _READ = """
 """
 
 
-async def lock_levels(transaction: Transaction, owner: Owner, lines: Sequence[Line]) -> dict[Key, Level]:
-    """Lock what the lines may touch, all warehouses where a line names none; answers the levels that exist."""
-    rows = await transaction.fetch(
-        _LOCK,
-        owner.account_id,
-        owner.environment,
-        [line.sku for line in lines],
-        [line.warehouse for line in lines],
-    )
-    return _levels(rows)
+class Change(Struct, frozen=True):
+    """Signed units that a call adds to a level, and how many of them are quarantined."""
+
+    key: Key
+    on_hand: int
+    quarantined: int
+    reason: str
+    call_id: UUID
+    occurred_at: datetime
+
+    def applied_to(self, level: Level) -> Level:
+        """The level afterwards."""
+        return Level(
+            level.sku,
+            level.warehouse,
+            level.on_hand + self.on_hand,
+            level.reserved,
+            level.quarantined + self.quarantined,
+            level.safety_stock,
+        )
 
 
-async def free_expired(
-    transaction: Transaction, owner: Owner, locked: Mapping[Key, Level], moment: datetime
-) -> dict[Key, Level]:
-    """Give back what expired by `moment` in levels that this transaction has locked; answers them as they are now."""
-    rows = await transaction.fetch(
-        _FREE_EXPIRED,
-        owner.account_id,
-        owner.environment,
-        [sku for sku, _ in locked],
-        [warehouse for _, warehouse in locked],
-        moment,
-    )
-    return {**locked, **_levels(rows)}
+async def lock_levels(transaction: Transaction, places: Iterable[Place], moment: datetime | None) -> Levels:
+    """Lock what is at these places and free what has expired there by `moment`; answers the levels that exist.
+
+    Without a moment nothing is freed. Of somebody else's stock only the caller's own reservations are freed: others' are the owner's, or a sweep's.
+    """
+    wanted = sorted(set(places), key=lambda place: (place.owner, place.sku, place.warehouse or ""))
+    rows = await transaction.fetch(_LOCK, *_columns(wanted), moment)
+    levels = _levels(rows)
+    due = [Place(_owner(row), row["sku"], row["warehouse"]) for row in rows if row["due"]]
+    if due:
+        freed = await transaction.fetch(_FREE_EXPIRED, *_columns(due), moment)
+        for owner, changed in _levels(freed).items():
+            levels[owner].update(changed)
+    return levels
 
 
-async def ensure_level(transaction: Transaction, owner: Owner, sku: str, warehouse: str) -> None:
-    """Make the level of a key that is seen for the first time; it starts at 0."""
-    await transaction.execute(_ENSURE, owner.account_id, owner.environment, sku, warehouse)
+async def ensure_levels(transaction: Transaction, places: Iterable[Place]) -> None:
+    """Make the levels of keys that are seen for the first time; they start at 0. Before anything is locked."""
+    await transaction.execute(_ENSURE, *_columns(sorted(set(places))))
 
 
-async def change_on_hand(
-    transaction: Transaction,
-    owner: Owner,
-    key: Key,
-    quantity: int,
-    *,
-    condition: Condition,
-    reason: str,
-    call_id: UUID,
-    moment: datetime,
-) -> Level | None:
-    """Add signed units to the good or to the quarantined stock of a key; None if it has not so many to take out."""
-    row = await transaction.fetchrow(
+async def change_levels(transaction: Transaction, owner: Owner, changes: Sequence[Change]) -> None:
+    """Add signed units to levels that are locked and have what is taken out."""
+    await transaction.execute(
         _ADJUST,
-        owner.account_id,
         owner.environment,
-        *key,
-        quantity,
-        quantity if condition == "quarantined" else 0,
-        reason,
-        call_id,
-        moment,
+        [change.key[0] for change in changes],
+        [change.key[1] for change in changes],
+        [change.on_hand for change in changes],
+        [change.quarantined for change in changes],
+        [change.reason for change in changes],
+        [change.call_id for change in changes],
+        [change.occurred_at for change in changes],
+        owner.account_id,
     )
-    return None if row is None else _level(row)
 
 
 async def read_levels(
@@ -172,9 +194,27 @@ async def read_levels(
     return [_level(row) for row in rows]
 
 
-def _levels(rows: Sequence[Mapping[str, Any]]) -> dict[Key, Level]:
-    return {(row["sku"], row["warehouse"]): _level(row) for row in rows}
+def _columns(places: Sequence[Place]) -> tuple[list[str], list[str], list[str], list[str | None]]:
+    return (
+        [place.owner.account_id for place in places],
+        [place.owner.environment for place in places],
+        [place.sku for place in places],
+        [place.warehouse for place in places],
+    )
+
+
+def _levels(rows: Sequence[Mapping[str, Any]]) -> Levels:
+    levels: Levels = {}
+    for row in rows:
+        levels.setdefault(_owner(row), {})[row["sku"], row["warehouse"]] = _level(row)
+    return levels
+
+
+def _owner(row: Mapping[str, Any]) -> Owner:
+    return Owner(row["account_id"], row["environment"])
 
 
 def _level(row: Mapping[str, Any]) -> Level:
-    return Level(row["sku"], row["warehouse"], row["on_hand"], row["reserved"], row["quarantined"])
+    return Level(
+        row["sku"], row["warehouse"], row["on_hand"], row["reserved"], row["quarantined"], row["safety_stock"]
+    )

@@ -3,14 +3,13 @@
 from datetime import datetime
 
 from atomic_services.contract import Transaction
-from atomic_services.stock.levels import Owner, free_expired, lock_levels
-from atomic_services.stock.schema import Line
+from atomic_services.stock.levels import Owner, Place, lock_levels
 
 # Lines freed by one sweep; what is left over waits for the next one and is available to calls meanwhile.
 BATCH = 500
 
 _DUE = """
-    SELECT account_id, environment, sku, warehouse, expires_at
+    SELECT owner_id, environment, sku, warehouse, expires_at
     FROM stock.reservation_line WHERE state = 'held' AND expires_at <= $1
     ORDER BY expires_at LIMIT $2
 """
@@ -19,14 +18,12 @@ _DUE = """
 async def sweep(transaction: Transaction, now: datetime) -> None:
     """Free the lines that expired first, of all accounts in the transaction's scope; at most a batch and its ties.
 
-    No answer depends on this: every call frees what has expired in the levels it touches before it looks at them.
+    An owner's call frees what has expired in the levels that it touches before it looks at them; the caller of a
+    channel frees what is its own, and sees the rest after the next sweep.
     """
     due = await transaction.fetch(_DUE, now, BATCH)
-    keys: dict[Owner, set[tuple[str, str]]] = {}
-    for row in due:
-        owner = Owner(row["account_id"], row["environment"])
-        keys.setdefault(owner, set()).add((row["sku"], row["warehouse"]))
-    for owner in sorted(keys, key=lambda owner: (owner.account_id, owner.environment)):
-        places = [Line(sku, 1, warehouse) for sku, warehouse in sorted(keys[owner])]
-        locked = await lock_levels(transaction, owner, places)
-        await free_expired(transaction, owner, locked, due[-1]["expires_at"])
+    if due:
+        places = {
+            Place(Owner(row["owner_id"], row["environment"]), row["sku"], row["warehouse"]) for row in due
+        }
+        await lock_levels(transaction, places, due[-1]["expires_at"])

@@ -11,8 +11,20 @@ from billing.transaction import Connection
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.money import round_money
 
-# What a transaction records: usage that was rated, a document that was issued.
-Kind = Literal["rating", "issue"]
+# What a transaction records: usage that was rated, a document that was issued or corrected, what became of its money.
+Kind = Literal[
+    "rating",
+    "credit",
+    "issue",
+    "credit_note",
+    "payment",
+    "refund",
+    "refund_failed",
+    "dispute_opened",
+    "dispute_fee",
+    "dispute_won",
+    "dispute_lost",
+]
 
 
 class Entry(msgspec.Struct, frozen=True):

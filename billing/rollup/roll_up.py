@@ -1,4 +1,4 @@
-"""Usage rows -> hourly sums: each row exactly once, however late its transaction commits.
+"""Usage rows -> hourly sums, and those of the service level: each row exactly once, however late its transaction commits.
 
 The watermark is a transaction id. A transaction that is still running when we look may have stored rows already and
 commit them later, with ids and times below others that we have seen; a watermark of time or of sequence would pass
@@ -9,6 +9,7 @@ horizon up to the present one and not a row beyond. The price: one long writing 
 
 import msgspec
 
+from billing.rollup.service_level import LATENCY_DAY, SERVICE_INTERVAL
 from billing.rollup.usage_hour import GROUPED_USAGE, KEY_LIST, SUM_LIST, SUMS
 from billing.transaction import Connection
 
@@ -83,4 +84,6 @@ async def roll_up(connection: Connection, *, events_max: int = EVENTS_MAX) -> Ro
     if await connection.execute(_ADVANCE, low, high) != "UPDATE 1":
         return RolledUp(0, more=True)
     await connection.execute(_ADD_UP, low, high)
+    for summed in (SERVICE_INTERVAL, LATENCY_DAY):
+        await connection.execute(summed.add_up, low, high)
     return RolledUp(events, more=bound is not None)

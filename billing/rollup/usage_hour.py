@@ -1,5 +1,7 @@
 """The grouping of usage rows into `billing.usage_hour`: stated once, used to add up and to check the sums."""
 
+from billing.rollup.summed import Summed
+
 KEY = (
     "account_id",
     "environment",
@@ -37,3 +39,5 @@ GROUPED_USAGE = """
      WHERE event.stored_xid >= $1::xid8 AND event.stored_xid < $2::xid8
      GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 """
+
+USAGE_HOUR = Summed("usage_hour", KEY, SUMS, GROUPED_USAGE)

@@ -6,7 +6,7 @@ from catalog.vocabulary.problem import FieldError
 
 LENGTH_MAX = 80
 # Commands take a name or an id, so a name must not look like an id.
-_ID_PREFIXES = ("acct_", "app_", "cc_", "sub_")
+_ID_PREFIXES = ("acct_", "app_", "cc_", "sub_", "user_")
 
 
 def rule_broken(name: str, pointer: str = "/name") -> FieldError | None:

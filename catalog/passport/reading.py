@@ -11,7 +11,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from catalog.passport.passport import Passport, PassportRefused
 from catalog.passport.rules import rules_broken
 from catalog.vocabulary.problem import FieldError
-from catalog.vocabulary.strict_json import field_error, forbidden_text
+from catalog.vocabulary.strict_json import forbidden_text
+from catalog.vocabulary.wrong_fields import field_error, wrong_fields
 
 BYTES_MAX = 64 * 1024
 # A passport's own nesting is below ten. The parser's time grows with the square of the depth.
@@ -32,16 +33,20 @@ def check_passport(document: Any) -> Passport:
         raise PassportRefused((FieldError(pointer, "control-character", detail),))
     try:
         passport = msgspec.convert(document, Passport)
-    except msgspec.ValidationError as error:
-        found = field_error(error)
-        if "expected `str`" in found.detail:
-            # YAML reads 1.0 as a number and 2026-01-01 as a date.
-            found = FieldError(found.pointer, found.rule, f"{found.detail.rstrip('.')}; write it in quotes")
-        raise PassportRefused((found,)) from None
+    except msgspec.ValidationError:
+        errors = tuple(map(_in_yaml, wrong_fields(document, Passport).errors))
+        raise PassportRefused(errors) from None
     errors = tuple(rules_broken(passport))
     if errors:
         raise PassportRefused(errors)
     return passport
+
+
+def _in_yaml(found: FieldError) -> FieldError:
+    """YAML reads 1.0 as a number and 2026-01-01 as a date."""
+    if "expected `str`" not in found.detail:
+        return found
+    return FieldError(found.pointer, found.rule, f"{found.detail.rstrip('.')}; write it in quotes")
 
 
 def stored_passport(document: Any) -> Passport:

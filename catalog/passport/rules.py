@@ -47,7 +47,7 @@ def rules_broken(passport: Passport) -> list[FieldError]:
             add(f"/limits/{index}", "unique", "one limit of each kind for an application and for an account")
     found.extend(
         FieldError("/sla" + error.pointer, error.rule, error.detail)
-        for error in sla.rules_broken(passport.sla)
+        for error in sla.rules_broken(passport.sla, [entry.id for entry in passport.operations])
     )
     found.extend(_plans_broken(passport))
     operations = {entry.id for entry in passport.operations}

@@ -33,7 +33,7 @@ from catalog.plan.price import (
 from catalog.plan.rules import broken_rules
 from catalog.terms_error import TermsError
 from catalog.vocabulary.problem import FieldError
-from catalog.vocabulary.strict_json import field_error, pointer_of
+from catalog.vocabulary.wrong_fields import field_error, pointer_of
 
 T = TypeVar("T", bound=msgspec.Struct)
 

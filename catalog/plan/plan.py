@@ -11,7 +11,7 @@ from catalog.plan.price import Price, SlaCredit
 from catalog.terms_error import TermsError
 from catalog.vocabulary.money import is_currency
 from catalog.vocabulary.problem import FieldError
-from catalog.vocabulary.strict_json import field_error
+from catalog.vocabulary.wrong_fields import wrong_fields
 
 Audience = Literal["internal", "external", "both"]
 BillableOn = Literal["success", "accepted", "outcome"]
@@ -63,8 +63,8 @@ def parse_plan(raw: Mapping[str, object]) -> Plan:
     """The plan of a passport's `plans` entry, from YAML or JSON; `TermsError` with pointers relative to it."""
     try:
         fields = msgspec.convert(raw, _PlanFields)
-    except msgspec.ValidationError as error:
-        raise TermsError((field_error(error),)) from None
+    except msgspec.ValidationError:
+        raise TermsError(wrong_fields(raw, _PlanFields).errors) from None
     errors: list[FieldError] = []
     entries: list[PriceEntry] = []
     if not fields.prices:

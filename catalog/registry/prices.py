@@ -41,7 +41,7 @@ class _Newest(msgspec.Struct, frozen=True):
     terms: tuple[Audience, BillableOn, str, Price]
 
 
-def rules_broken(passport: Passport) -> list[FieldError]:
+def unmetered(plans: Iterable[Plan]) -> list[FieldError]:
     """Prices that could be read but never be charged, because calls do not carry what they measure."""
     return [
         FieldError(
@@ -49,7 +49,7 @@ def rules_broken(passport: Passport) -> list[FieldError]:
             "not-metered",
             f"a call carries one quantity, {entry.model} needs more; use a model that prices one quantity",
         )
-        for index, plan in enumerate(passport.parsed_plans)
+        for index, plan in enumerate(plans)
         for place, entry in enumerate(plan.prices)
         if isinstance(entry.price, _NOT_METERED)
     ]

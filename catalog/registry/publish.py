@@ -59,7 +59,7 @@ async def examine(
         raise PassportRefused((FieldError("/service", "reference", detail),))
     await _lock(transaction)
     active = (await current(transaction)).get(passport.service)
-    errors = interface_changes(built_in, passport) + prices.rules_broken(passport)
+    errors = interface_changes(built_in, passport) + prices.unmetered(passport.parsed_plans)
     if broken := lifecycle.rule_broken(
         active.passport if active else None, passport, now.astimezone(UTC).date()
     ):
@@ -90,7 +90,7 @@ async def publish_built_in(
             offered = check_passport(document_of(with_terms(passport, active.passport)))
         else:
             continue
-        if errors := prices.rules_broken(offered):
+        if errors := prices.unmetered(offered.parsed_plans):
             raise PassportRefused(tuple(errors))
         done.append(await _store(transaction, offered, active, actor, now))
     return tuple(done)

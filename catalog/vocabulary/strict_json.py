@@ -8,22 +8,20 @@ unpaired surrogates. Numbers with a fraction become `Decimal`. See RFC 8259 and 
 import json
 import math
 import re
-from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
 from catalog.vocabulary.problem import FieldError, Problem
+from catalog.vocabulary.wrong_fields import WrongFields, pointer_of, wrong_fields
 
 DEPTH_MAX = 32
 _INTEGER_MAX = 2**63 - 1
 _NUMBER_CHARACTERS_MAX = 40
+_TOLD_MAX = 3
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _FORBIDDEN_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
-# msgspec says where in the form `Expected … - at `$.lines[0].sku``.
-_MSGSPEC_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
-_PATH_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 T = TypeVar("T")
 
@@ -151,37 +149,21 @@ def decode_json(body: bytes) -> Any:
     raise Problem("malformed-json", f"{detail}.", errors=(FieldError("", rule, detail),))
 
 
-def pointer_of(steps: Iterable[str]) -> str:
-    """A JSON pointer (RFC 6901) of unescaped steps."""
-    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
-
-
-def _pointer_of_path(path: str) -> str:
-    return pointer_of(key or index for key, index in _PATH_STEP.findall(path))
-
-
-def field_error(error: msgspec.ValidationError) -> FieldError:
-    """Where and why msgspec refused a value, as an entry of a problem's `errors`."""
-    match = _MSGSPEC_PLACE.match(str(error))
-    assert match is not None
-    what = match["what"]
-    pointer = _pointer_of_path(match["path"] or "")
-    # The caller chose the name of an unknown field: it may hold backticks, or the words of another message.
-    kind, _, named = what.partition(" `")
-    at_name = pointer + pointer_of([named.removesuffix("`")])
-    if kind == "Object missing required field":
-        return FieldError(at_name, "required", "this field is required")
-    if kind == "Object contains unknown field":
-        return FieldError(at_name, "unknown-field", "no such field exists here; remove it")
-    rule = "type" if what.startswith("Expected") and ", got" in what else "constraint"
-    return FieldError(pointer, rule, what[0].lower() + what[1:])
-
-
 def convert(value: Any, type_: type[T]) -> T:
-    """Check decoded JSON against a struct; raises `Problem` invalid-input with the field, rule and remedy."""
+    """Check decoded JSON against a struct; raises `Problem` invalid-input with every field that is wrong, each with rule
+    and remedy. Where more than twenty are, the document's `errors_omitted` says how many more."""
     try:
         return msgspec.convert(value, type_)
-    except msgspec.ValidationError as error:
-        found = field_error(error)
-        where = found.pointer or "the body"
-        raise Problem("invalid-input", f"{where}: {found.detail}.", errors=(found,)) from None
+    except msgspec.ValidationError:
+        found = wrong_fields(value, type_)
+    extra = {"errors_omitted": found.more} if found.more else None
+    raise Problem("invalid-input", _sentence(found), errors=found.errors, extra=extra)
+
+
+def _sentence(found: WrongFields) -> str:
+    """The first faults in one line, for logs and terminals; all of them stand in `errors`."""
+    told = found.errors[:_TOLD_MAX]
+    parts = [f"{error.pointer or 'the body'}: {error.detail}" for error in told]
+    if more := len(found.errors) + found.more - len(told):
+        parts.append(f"and {more} more")
+    return "; ".join(parts) + "."

@@ -11,7 +11,7 @@ from billing.audit.journals import journaled_events
 from billing.rebuild import verify as verify_rebuild
 from billing.reconcile import Report
 from billing.reconcile import reconcile as compare
-from deploy.cli.flow import catch_up
+from deploy.cli.flow import catch_up, driver
 from deploy.cli.output import json_option, print_json, working
 from deploy.cli.session import session
 from deploy.journal_audit import AuditError
@@ -28,23 +28,25 @@ from deploy.served import served_by_journals
 )
 @json_option
 def reconcile(books: tuple[Path, ...], as_json: bool) -> None:
-    """Compare the books with each other. The last line is that of the live ones; exit status 1 if any differ."""
+    """Compare the books with each other, while calls go on. The last line is that of the live ones; exit status 1 if any differ."""
     current = session()
     journals = current.settings.home.journals
 
-    async def work(pool: asyncpg.Pool) -> tuple[Report, ...]:
-        return await compare(
-            pool,
-            lambda: served_by_journals(journals),
-            journals,
-            books,
-            clock=current.clock,
-            sleep=asyncio.sleep,
-            drive=lambda: catch_up(current, pool),
-        )
-
     try:
-        with working("comparing the books"):
+        with working("comparing the books") as notice:
+
+            async def work(pool: asyncpg.Pool) -> tuple[Report, ...]:
+                return await compare(
+                    pool,
+                    lambda until: served_by_journals(journals, until),
+                    journals,
+                    books,
+                    clock=current.clock,
+                    sleep=asyncio.sleep,
+                    drive=driver(current, pool),
+                    notice=notice,
+                )
+
             reports = current.keep_books(work)
     except AuditError as error:
         raise click.ClickException(
@@ -53,6 +55,8 @@ def reconcile(books: tuple[Path, ...], as_json: bool) -> None:
     if as_json:
         print_json(reports)
     else:
+        if reports[0].lag:
+            click.echo(f"not in the books after a minute: {reports[0].lag}; `ordergate doctor` says why")
         for report in reports:
             for difference in report.differences:
                 click.echo(f"{report.environment}: {difference}")

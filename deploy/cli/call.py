@@ -24,13 +24,16 @@ _VISIBLE = re.compile(r"[!-~]+")
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came back: the status, what the call cost and the reply or the problem document."""
+    """What came back: the status, what the call cost and the reply or the problem document. `idempotency_key` is the one
+    that was sent, null where none was: sent again with the same body it gives this reply again."""
 
     status: int
     call_id: str | None
     units: str | None
     charge: str | None
     reply: Any
+    idempotency_key: str | None = None
+    replayed: bool = False
 
 
 @click.command()
@@ -50,7 +53,7 @@ def call(
     idempotency_key: str | None,
     as_json: bool,
 ) -> None:
-    """One call, pretty-printed with its charge. `-` reads the JSON from stdin; exit status 1 if it was refused."""
+    """One call, pretty-printed with its charge and the Idempotency-Key it used. `-` reads the JSON from stdin; exit status 1 if it was refused."""
     if not _OPERATION.fullmatch(operation):
         raise click.UsageError("write SERVICE/OPERATION, such as address/validate")
     service, _, name = operation.partition("/")
@@ -136,6 +139,8 @@ def _post(address: str, path: str, body: bytes, headers: dict[str, str]) -> Answ
         response.getheader("Ordergate-Units"),
         response.getheader("Ordergate-Charge"),
         reply,
+        headers.get("Idempotency-Key"),
+        response.getheader("Idempotent-Replayed") == "true",
     )
 
 
@@ -146,6 +151,9 @@ def _print(answer: Answer) -> None:
         click.echo(f"Error: {_problem(answer)}", err=True)
     if answer.charge is not None:
         click.echo(f"charge {answer.charge}, units {answer.units}, {answer.call_id}", err=True)
+    if answer.idempotency_key is not None:
+        replayed = "; this is the reply that was kept under it" if answer.replayed else ""
+        click.echo(f"Idempotency-Key {answer.idempotency_key}{replayed}", err=True)
 
 
 def _problem(answer: Answer) -> str:
@@ -154,5 +162,11 @@ def _problem(answer: Answer) -> str:
         return f"status {answer.status}: {answer.reply}"
     title, detail = answer.reply.get("title", ""), answer.reply.get("detail", "")
     # Where fields are named, each says what to do about it.
-    remedy = "" if answer.reply.get("errors") else f" {answer.reply.get('remedy', '')}"
+    errors = answer.reply.get("errors") or ()
+    if len(errors) > 1:
+        omitted = answer.reply.get("errors_omitted", 0)
+        lines = [f"  {one['pointer'] or 'the body'}: {one['detail']}" for one in errors]
+        lines += [f"  and {omitted} more"] if omitted else []
+        return "\n".join([f"{answer.status} {title}:", *lines])
+    remedy = "" if errors else f" {answer.reply.get('remedy', '')}"
     return f"{answer.status} {title}: {detail}{remedy}"

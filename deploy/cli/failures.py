@@ -2,12 +2,14 @@
 
 import asyncpg
 
+from billing.cut import LagStays
 from billing.journal import JournalDamaged
 from catalog.passport import PassportRefused
 from catalog.vocabulary.problem import Problem
 from deploy.embedded_postgres import EmbeddedPostgresError
 from deploy.home import AlreadyRunning
 from deploy.installation import NotInstalled
+from deploy.peppers import PeppersMissing
 from deploy.settings import InvalidSetting
 
 _NO_SCHEMA = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedColumnError)
@@ -21,7 +23,15 @@ def explanation(error: Exception) -> str | None:
             return error.detail
         case EmbeddedPostgresError():
             return f"{error.message} {error.remedy}"
-        case PassportRefused() | NotInstalled() | AlreadyRunning() | InvalidSetting() | JournalDamaged():
+        case (
+            PassportRefused()
+            | NotInstalled()
+            | AlreadyRunning()
+            | InvalidSetting()
+            | JournalDamaged()
+            | LagStays()
+            | PeppersMissing()
+        ):
             return str(error)
         case asyncpg.PostgresError() if isinstance(error, _NO_SCHEMA):
             return f"The database has no schema of this version ({error}). Start it once with `ordergate up`."

@@ -1,5 +1,7 @@
 """The flow's steps taken by a command, where no billing process runs to take them."""
 
+from collections.abc import Awaitable, Callable
+
 import asyncpg
 
 from billing.flow import Flow
@@ -12,16 +14,33 @@ async def catch_up(current: Session, pool: asyncpg.Pool) -> None:
     Where the product runs, its billing process ships and rolls up all the time; rating, which it does in longer rounds,
     is done here at once: two raters never collide.
     """
-    home = current.settings.home
-    flow = Flow(pool, home.journals, None, current.clock)
+    flow = Flow(pool, current.settings.home.journals, None, current.clock)
     try:
-        if home.running() is None:
-            await flow.prepare_days()
-            while (await flow.ship()).more:
-                pass
-            while (await flow.roll_up()).more:
-                pass
+        if current.settings.home.running() is None:
+            await _ship_and_roll_up(flow)
         while (await flow.rate()).more:
             pass
     finally:
         flow.close()
+
+
+def driver(current: Session, pool: asyncpg.Pool) -> Callable[[], Awaitable[None]]:
+    """What ships and rolls up all there is whenever it is called, and leaves that to the product where it runs."""
+
+    async def drive() -> None:
+        if current.settings.home.running() is None:
+            flow = Flow(pool, current.settings.home.journals, None, current.clock)
+            try:
+                await _ship_and_roll_up(flow)
+            finally:
+                flow.close()
+
+    return drive
+
+
+async def _ship_and_roll_up(flow: Flow) -> None:
+    await flow.prepare_days()
+    while (await flow.ship()).more:
+        pass
+    while (await flow.roll_up()).more:
+        pass

@@ -1,6 +1,7 @@
 """`ordergate key …`: credentials."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -21,11 +22,24 @@ from gateway.stores.keys import ALL_SCOPES, KeyEntry, create_key, list_keys, rev
 from gateway.stores.peppers import load_peppers, pepper_file
 
 
+class KeyView(msgspec.Struct, frozen=True):
+    """A key without its secret, under the id by which commands and the API know it."""
+
+    id: str
+    account_id: str
+    application_id: str
+    environment: Environment
+    scopes: tuple[str, ...]
+    label: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
 class NewKey(msgspec.Struct, frozen=True):
     """A key with its secret, as it is shown once."""
 
     key: str
-    entry: KeyEntry
+    entry: KeyView
 
 
 @click.group()
@@ -65,7 +79,7 @@ def create(
             now=by.now,
             label=label,
         )
-        return NewKey(secret, entry)
+        return NewKey(secret, _view(entry))
 
     made = current.act(work)
     if as_json:
@@ -73,7 +87,7 @@ def create(
         return
     # The key alone on stdout, so that a script can keep it without cutting it out of a sentence.
     click.echo(made.key)
-    click.echo(f"Keep it now: it cannot be shown again. Its id is {made.entry.public_id}.", err=True)
+    click.echo(f"Keep it now: it cannot be shown again. Its id is {made.entry.id}.", err=True)
 
 
 async def _application(transaction: Transaction, owner: Account, named: str | None) -> Application:
@@ -104,7 +118,7 @@ async def _peppers(transaction: Transaction, home: Path) -> Mapping[int, bytes]:
 @key.command()
 @click.argument("key_id", metavar="ID")
 def revoke(key_id: str) -> None:
-    """Revoke a key for ever. ID is its id or the key itself; it is refused within a second."""
+    """Revoke a key for ever. ID is its id, with or without og_live_, or the key itself; it is refused within a second."""
 
     async def work(transaction: Transaction, by: By) -> KeyEntry:
         return await revoke_key(transaction, key_id, actor=by.actor, now=by.now)
@@ -124,13 +138,12 @@ def list_(account: str, as_json: bool) -> None:
 
     keys = session().read(work)
     if as_json:
-        print_json(keys)
+        print_json([_view(one) for one in keys])
         return
     print_table(
-        ("id", "begins", "application", "scopes", "label", "made", "revoked"),
+        ("id", "application", "scopes", "label", "made", "revoked"),
         [
             (
-                one.public_id,
                 one.shown,
                 one.application_id,
                 ", ".join(one.scopes),
@@ -140,4 +153,17 @@ def list_(account: str, as_json: bool) -> None:
             )
             for one in keys
         ],
+    )
+
+
+def _view(entry: KeyEntry) -> KeyView:
+    return KeyView(
+        entry.shown,
+        entry.account_id,
+        entry.application_id,
+        entry.environment,
+        entry.scopes,
+        entry.label,
+        entry.created_at,
+        entry.revoked_at,
     )

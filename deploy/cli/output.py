@@ -1,7 +1,7 @@
 """What commands print: JSON for programs, tables for people, progress on a terminal only."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -58,13 +58,17 @@ def cell_text(value: object) -> str:
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """A moving bar beside `what` on a terminal, nothing elsewhere."""
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """A moving bar beside `what` on a terminal, nothing elsewhere. What is yielded tells what is waited for."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield
+        yield _unheard
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        progress.add_task(what, total=None)
-        yield
+        task = progress.add_task(what, total=None)
+        yield lambda detail: progress.update(task, description=f"{what} ({detail})")
+
+
+def _unheard(_detail: str) -> None:
+    """Nobody watches."""

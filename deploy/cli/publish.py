@@ -6,12 +6,13 @@ from pathlib import Path
 import click
 
 from atomic_services.registry import built_in_passport, example_errors
-from catalog.passport import BYTES_MAX, Passport, PassportRefused, read_passport
+from catalog.passport import Passport, PassportRefused
 from catalog.registry.publish import Publication
 from catalog.registry.publish import publish as publish_passport
 from catalog.registry.review import Submission, submit
 from catalog.transaction import Transaction
 from deploy.cli.output import json_option, print_json
+from deploy.cli.passport_file import read_passport_file, refusal_lines
 from deploy.cli.session import By, session
 
 # A publication, a submission for review, or None where the registry has just that already and nothing was submitted.
@@ -45,7 +46,7 @@ def publish(paths: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
                 built_in = built_in_passport(passport.service)
                 done.append((passport, await one_by_one(transaction, passport, built_in, by.actor, by.now)))
             except PassportRefused as refused:
-                problems += _lines(path, refused)
+                problems += refusal_lines(path, refused)
         if problems:
             raise click.ClickException("\n".join(problems))
         await (trial.rollback() if dry_run else trial.commit())
@@ -81,13 +82,12 @@ def _read_all(paths: tuple[Path, ...]) -> list[tuple[Path, Passport]]:
     problems: list[str] = []
     for path in _files(paths):
         try:
-            with path.open("rb") as file:
-                passport = read_passport(file.read(BYTES_MAX + 1).decode("utf-8", "replace"))
+            passport = read_passport_file(path)
             if errors := example_errors(passport):
                 raise PassportRefused(errors)
             passports.append((path, passport))
         except PassportRefused as refused:
-            problems += _lines(path, refused)
+            problems += refusal_lines(path, refused)
     if problems:
         raise click.ClickException("\n".join(problems))
     return passports
@@ -102,7 +102,3 @@ def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
             yield from found
         else:
             yield path
-
-
-def _lines(path: Path, refused: PassportRefused) -> Iterator[str]:
-    return (f"{path}: {error.pointer or '/'}: {error.detail} [{error.rule}]" for error in refused.errors)

@@ -5,6 +5,7 @@ import sys
 import click
 
 from deploy.cli.session import session
+from deploy.connections import WORKERS
 
 # Other machines reach the gateway through a proxy that ends TLS.
 HOST = "127.0.0.1"
@@ -15,7 +16,7 @@ HOST = "127.0.0.1"
     "--port", type=click.IntRange(1, 65_535), default=8080, show_default=True, help="Where to serve."
 )
 @click.option(
-    "--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Gateway processes."
+    "--workers", type=click.IntRange(1, 64), default=WORKERS, show_default=True, help="Gateway processes."
 )
 def up(port: int, workers: int) -> None:
     """Start everything and serve until Ctrl-C."""

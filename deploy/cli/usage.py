@@ -1,13 +1,16 @@
 """`ordergate usage`."""
 
+from pathlib import Path
+
 import click
 
-from billing.view import UsageView
+from billing.view import UsageView, usage_csv
 from billing.view import usage as usage_of
 from catalog.accounts.account import find_account
 from catalog.transaction import Transaction
 from catalog.vocabulary.ids import ENVIRONMENTS, Environment
 from catalog.vocabulary.period import Period
+from catalog.vocabulary.spreadsheet import csv_file
 from deploy.cli.output import json_option, print_json, print_table
 from deploy.cli.period import PERIOD
 from deploy.cli.session import session
@@ -17,8 +20,13 @@ from deploy.cli.session import session
 @click.argument("account")
 @click.option("--period", type=PERIOD, help="A month such as 2026-11; the running one by default.")
 @click.option("--env", "environment", type=click.Choice(ENVIRONMENTS), default="live", show_default=True)
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="A CSV file for spreadsheets."
+)
 @json_option
-def usage(account: str, period: Period | None, environment: Environment, as_json: bool) -> None:
+def usage(
+    account: str, period: Period | None, environment: Environment, output: Path | None, as_json: bool
+) -> None:
     """Calls, units and money of a month so far. ACCOUNT is a name or an id."""
     current = session()
 
@@ -28,6 +36,9 @@ def usage(account: str, period: Period | None, environment: Environment, as_json
         return await usage_of(transaction, payer.id, environment, month)
 
     view = current.read(work)
+    if output is not None:
+        output.write_bytes(csv_file(usage_csv(view)))
+        return
     if as_json:
         print_json(view)
         return

@@ -7,8 +7,7 @@ from graphlib import TopologicalSorter
 
 import asyncpg
 
-from billing.rollup.recompute import recompute
-from billing.rollup.usage_hour import KEY_LIST, SUM_LIST
+from billing.rollup.recompute import SUMMED, recompute
 
 # Every table with an account's rows, so that tables of later versions are found too.
 _TABLES = """
@@ -23,12 +22,8 @@ _REFERENCES = """
 _ACCOUNTS = "catalog.account"
 _TRANSACTIONS = "billing.ledger_transaction"
 # A document's rows refer to it, and a transaction's postings to the transaction.
-_BOOKS = ("billing.unrated", "billing.rated_line", "billing.invoice_line", "billing.invoice")
+_BOOKS = ("billing.unrated", "billing.credit_line", "billing.rated_line", "billing.invoice_line", "billing.invoice")
 _POSTED = "CREATE TEMPORARY TABLE erased ON COMMIT DROP AS SELECT DISTINCT transaction_id AS id FROM billing.posting WHERE account_id = ANY($1)"
-_HOURS = f"""
-    INSERT INTO billing.usage_hour ({KEY_LIST}, {SUM_LIST})
-    SELECT {KEY_LIST}, {SUM_LIST} FROM pg_temp.recomputed_usage_hour WHERE account_id = ANY($1)
-"""  # noqa: S608 - constants of billing
 _MARK = """
     INSERT INTO billing.unrated SELECT DISTINCT account_id, environment, period FROM billing.usage_hour
      WHERE account_id = ANY($1)
@@ -79,7 +74,7 @@ async def erase_books(owner: asyncpg.Connection, accounts: Sequence[str]) -> Non
 
 
 async def erase_usage(owner: asyncpg.Connection, accounts: Sequence[str], until: datetime) -> Sequence[str]:
-    """The calls of these accounts up to a moment, and their hours; returns the accounts that still stand in later calls.
+    """The calls of these accounts up to a moment, and their sums; returns the accounts that still stand in later calls.
 
     What they pay for is added up again and marked for rating. The transaction is REPEATABLE READ.
     """
@@ -87,8 +82,14 @@ async def erase_usage(owner: asyncpg.Connection, accounts: Sequence[str], until:
         "DELETE FROM billing.usage_event WHERE payer = ANY($1) AND occurred_at <= $2", accounts, until
     )
     await recompute(owner)
-    await owner.execute("DELETE FROM billing.usage_hour WHERE account_id = ANY($1)", accounts)
-    await owner.execute(_HOURS, accounts)
+    for summed in SUMMED:
+        columns = f"{summed.key_list}, {summed.sum_list}"
+        await owner.execute(f"DELETE FROM {summed.table} WHERE account_id = ANY($1)", accounts)  # noqa: S608
+        await owner.execute(
+            f"INSERT INTO {summed.table} ({columns}) "  # noqa: S608 - constants of billing
+            f"SELECT {columns} FROM {summed.recomputed} WHERE account_id = ANY($1)",
+            accounts,
+        )
     await owner.execute(_MARK, accounts)
     rows = await owner.fetch(_STILL_USED, accounts)
     return [row["candidate"] for row in rows]

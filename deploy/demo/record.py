@@ -1,5 +1,6 @@
 """The demo group's calls as a journal of their own, complete or not there at all."""
 
+import asyncio
 import os
 import shutil
 from collections.abc import Iterable
@@ -29,10 +30,7 @@ async def record(home: Home, events: Iterable[UsageEvent], clock: Clock) -> None
     try:
         payloads = (encode_record(event) for event in events)
         while chunk := list(islice(payloads, _CHUNK)):
-            *others, last = chunk
-            for payload in others:
-                journal.append_nowait(USAGE_EVENT_KIND, payload)
-            await journal.append(USAGE_EVENT_KIND, last)
+            await asyncio.gather(*[journal.append(USAGE_EVENT_KIND, payload) for payload in chunk])
     finally:
         await journal.close()
     _rename(unfinished, demo_journal(home))

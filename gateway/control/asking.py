@@ -1,8 +1,7 @@
 """What a request to /api asks, read as strictly as a call: credential, query parameters, JSON body."""
 
-import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -10,9 +9,11 @@ from litestar import Request
 from litestar.di import NamedDependency
 
 from catalog.vocabulary.problem import FieldError, Problem
-from catalog.vocabulary.strict_json import convert, decode_json, pointer_of
+from catalog.vocabulary.strict_json import convert, decode_json
+from catalog.vocabulary.wrong_fields import pointer_of
 from gateway.control.context import ControlContext
 from gateway.control.endpoint import LIMIT_DEFAULT, LIMIT_MAX
+from gateway.edge import is_json
 from gateway.proofs import Caller
 from gateway.transport import RawRequest
 
@@ -20,7 +21,6 @@ ControlRequest = Request[Any, Any, Any]
 T = TypeVar("T")
 
 _PARAMETERS_MAX = 10
-_JSON_TYPE = re.compile(r"application/json *(; *charset=\"?utf-8\"? *)?", re.IGNORECASE)
 
 
 def provide_caller(request: ControlRequest, context: NamedDependency[ControlContext]) -> Caller:
@@ -66,6 +66,15 @@ def read_limit(query: Mapping[str, str]) -> int:
     return int(text)
 
 
+def read_form(query: Mapping[str, str]) -> Literal["json", "csv"]:
+    """The `format` asked for; `Problem` invalid-input for one that there is not."""
+    match query.get("format", "json"):
+        case "json" | "csv" as form:
+            return form
+        case _:
+            raise refused_parameter("format", "enum", "json or csv is needed")
+
+
 def refused_parameter(name: str, rule: str, detail: str) -> Problem:
     """`Problem` invalid-input about one field; a query parameter has a pointer as if the query were an object."""
     pointer = pointer_of([name]) if name else ""
@@ -76,7 +85,7 @@ def refused_parameter(name: str, rule: str, detail: str) -> Problem:
 
 async def read_body(request: ControlRequest, type_: type[T]) -> T:
     """The JSON body as a value, under the product's one JSON policy."""
-    if not _JSON_TYPE.fullmatch(request.headers.get("content-type", "")):
+    if not is_json(request.headers.get("content-type", "").encode("latin-1")):
         raise Problem("unsupported-media-type", "Send Content-Type: application/json in UTF-8.")
     if "content-encoding" in request.headers:
         raise Problem("unsupported-media-type", "Send the body without Content-Encoding.")

@@ -17,22 +17,24 @@ from litestar.types import (
 )
 
 from atomic_services import registry
-from gateway.control import api, documents, health
+from gateway.control import api, documents, health, webhooks
 from gateway.control.asking import provide_caller
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
 from gateway.control.failures import Failures
 from gateway.control.pages import routes as pages
+from gateway.control.pages.visit import provide_visit
 from gateway.control.published import PublishedContracts
+from gateway.control.sign_in import routes as sign_in
 
 BODY_BYTES_MAX = 16 * 1024
 
-# Pages have no script, no form and nothing from elsewhere, so nothing of that may run in them.
+# Pages have no script and nothing from elsewhere, so nothing of that may run in them; their forms stay here.
 _SECURITY_HEADERS = (
     (
         b"content-security-policy",
         b"default-src 'none'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
-        b"base-uri 'none'; form-action 'none'",
+        b"base-uri 'none'; form-action 'self'",
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -74,8 +76,10 @@ def build_control(context: ControlContext) -> ControlPlane:
             health.readyz,
             health.metrics,
             *api.HANDLERS,
+            *webhooks.HANDLERS,
             *documents.HANDLERS,
             *pages.HANDLERS,
+            *sign_in.HANDLERS,
         ],
         dependencies={
             "context": Provide(lambda: context, sync_to_thread=False, use_cache=True),
@@ -83,7 +87,7 @@ def build_control(context: ControlContext) -> ControlPlane:
             "contracts": Provide(lambda: contracts, sync_to_thread=False, use_cache=True),
             "caller": Provide(provide_caller, sync_to_thread=False),
             "pages": Provide(lambda: public_pages, sync_to_thread=False, use_cache=True),
-            "visit": Provide(pages.provide_visit, sync_to_thread=False),
+            "visit": Provide(provide_visit, sync_to_thread=False),
         },
         exception_handlers={Exception: Failures(context)},
         before_send=[_add_security_headers],

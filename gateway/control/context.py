@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from billing.inbox import StripeInbox
 from billing.journal import Journal
 from catalog.vocabulary.clock import Clock
 from gateway.authenticate import Authenticator
@@ -31,3 +32,4 @@ class ControlContext(msgspec.Struct, frozen=True):
     metrics_dir: Path | None
     metrics_token: str | None
     peppers: Mapping[int, bytes]
+    inbox: StripeInbox | None = None

@@ -1,5 +1,6 @@
 """One route of the control plane as its contract describes it; declared beside the handler that answers it."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -17,7 +18,8 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """Method and path (`/api/calls/{id}`), what is sent, what is answered, and which problems can come instead."""
+    """Method and path (`/api/calls/{id}`), what is sent, what is answered, and which problems can come instead. `scopes`
+    are those that the key needs; `example` is a body that is accepted."""
 
     id: str
     method: Literal["GET", "POST", "DELETE"]
@@ -25,6 +27,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     summary: Text
     reply: type[msgspec.Struct]
     request: type[msgspec.Struct] | None = None
+    example: Mapping[str, Any] | None = None
+    scopes: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     problems: tuple[str, ...] = ()
     status: int = 200
@@ -39,6 +43,13 @@ LIMIT = Parameter(
     "query",
     Text("How many entries a page has at most.", "每页最多条数。"),
     {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
+)
+
+FORMAT = Parameter(
+    "format",
+    "query",
+    Text("`csv` is one table for a spreadsheet.", "csv 为可用电子表格打开的单表。"),
+    {"type": "string", "enum": ["json", "csv"], "default": "json"},
 )
 
 

@@ -1,4 +1,4 @@
-"""Every exception of the control plane -> a problem document; no framework's body and no stack trace gets out."""
+"""Every exception of the control plane -> a problem document, or a page for people; no framework's body and no stack trace gets out."""
 
 import logging
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException
 from catalog.vocabulary.ids import new_event_id
 from catalog.vocabulary.problem import Problem
 from gateway.control.context import ControlContext
+from gateway.control.pages.refused import refused_page, wants_page
 from gateway.refuse import problem_body, retry_headers
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,10 @@ class Failures:
             headers["www-authenticate"] = 'Bearer realm="ordergate"'
         headers |= {name.decode(): value.decode() for name, value in retry_headers(problem)}
         headers["cache-control"] = "no-store"
+        headers["vary"] = "Accept, Accept-Language"
+        if wants_page(request):
+            page, headers["content-language"] = refused_page(request, problem, instance)
+            return Response(page, status_code=problem.type.status, media_type="text/html", headers=headers)
         return Response(
             problem_body(problem, instance),
             status_code=problem.type.status,

@@ -13,7 +13,7 @@ from catalog.registry import audit
 from catalog.transaction import Transaction, require_transaction
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.problem import FieldError, Problem
-from gateway.api_key import generate_key, secret_digest
+from gateway.api_key import generate_key, secret_digest, shown_id
 
 ALL_SCOPES = ("*",)
 LABEL_LENGTH_MAX = 80
@@ -36,8 +36,8 @@ class KeyEntry(msgspec.Struct, frozen=True):
 
     @property
     def shown(self) -> str:
-        """How the key begins, as lists and logs show it."""
-        return f"og_{self.environment}_{self.public_id}"
+        """The key's id as people see it: how the key begins."""
+        return shown_id(self.environment, self.public_id)
 
 
 _COLUMNS = "public_id, account_id, application_id, environment, scopes, label, created_at, revoked_at"
@@ -107,18 +107,24 @@ async def create_key(
     return _entry(row), key.text.decode()
 
 
+def public_id_of(key_id: str) -> str | None:
+    """The public id in what people give as a key's id: itself, `og_live_<public id>` or the whole key; None in anything else."""
+    match = _ID.fullmatch(key_id)
+    return None if match is None else match[1]
+
+
 async def revoke_key(transaction: Transaction, key_id: str, *, actor: str, now: datetime) -> KeyEntry:
     """Revoke a key for ever; workers refuse it within a second. Revoking it again changes nothing.
 
     `key_id` is the public id, `og_live_<public id>` or the whole key. `Problem` not-found outside the scope.
     """
     require_transaction(transaction)
-    match = _ID.fullmatch(key_id)
+    public_id = public_id_of(key_id)
     row = None
-    if match is not None:
+    if public_id is not None:
         row = await transaction.fetchrow(
             f"SELECT {_COLUMNS} FROM gateway.api_key WHERE public_id = $1 FOR UPDATE",  # noqa: S608 - a constant
-            match[1],
+            public_id,
         )
     if row is None:
         raise Problem(

@@ -1,5 +1,6 @@
-"""One transaction for one call: the effect, its usage row, its stored reply and its announcements, all or nothing."""
+"""One transaction for a call, or for several of one account: effect, usage row and stored reply of each, all or nothing."""
 
+import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -21,14 +22,19 @@ class DatabaseAway(Exception):
 class UnitOfWork:
     """An open transaction in the scope of one account. Services see only `connection`; only the pipeline commits."""
 
-    __slots__ = ("connection",)
+    __slots__ = ("_begin", "connection")
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, begin: str) -> None:
+        """`begin` is the statement that has opened the transaction."""
         self.connection = connection
+        self._begin = begin
 
-    async def undo_effect(self) -> None:
-        """Take back what the service did; what follows still commits."""
-        await self.connection.execute("ROLLBACK TO SAVEPOINT effect")
+    async def start_over(self) -> None:
+        """Take everything back, and begin anew: nothing is locked any more, and what others have committed is seen.
+
+        No savepoint, to which one could return: it would cost every call a transaction id, for the few refusals.
+        """
+        await self.connection.execute(f"ROLLBACK; {self._begin}")
 
     async def commit(self) -> None:
         """Make all of it durable. If the connection is lost here the outcome is unknown: `Problem` unavailable."""
@@ -65,9 +71,14 @@ class UnitsOfWork:
 
         `DatabaseAway` if there is none to be had, or if a statement of the block meets a connection that is lost.
         """
-        connection = await self._open(account_id)
+        assert _ACCOUNT_ID.fullmatch(account_id), (
+            "account ids are made by us, of letters that need no quoting"
+        )
+        # One round trip with the scope of row-level security.
+        begin = f"BEGIN; SET LOCAL ordergate.account = '{account_id}'"
+        connection = await self._open(begin)
         try:
-            yield UnitOfWork(connection)
+            yield UnitOfWork(connection, begin)
         except DATABASE_FAILURES as error:
             if not is_away(connection, error):
                 raise
@@ -75,18 +86,15 @@ class UnitsOfWork:
         finally:
             await _give_back(self._pool, connection)
 
-    async def _open(self, account_id: str) -> Any:
+    async def _open(self, begin: str) -> Any:
         """A connection in a transaction; `DatabaseAway`."""
-        assert _ACCOUNT_ID.fullmatch(account_id), (
-            "account ids are made by us, of letters that need no quoting"
-        )
-        # One round trip: the scope of row-level security, and the point to which a refusal returns.
-        begin = f"BEGIN; SET LOCAL ordergate.account = '{account_id}'; SAVEPOINT effect"
         failure: Exception | None = None
         # Connections may have been lost while they lay idle: at most all of them.
         for _ in range(self._pool.get_max_size() + 1):
             try:
-                connection = await self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S)
+                # Its own `timeout` would make a task of every call.
+                async with asyncio.timeout(_ACQUIRE_TIMEOUT_S):
+                    connection = await self._pool.acquire()
             except DATABASE_FAILURES as error:
                 raise DatabaseAway from error
             try:
@@ -119,11 +127,13 @@ async def open_pool(connect: Mapping[str, Any], size: int) -> asyncpg.Pool:
 
 
 async def _give_back(pool: asyncpg.Pool, connection: Any) -> None:
-    """Leave nothing open for the next call."""
+    """Leave nothing open for the next call. Never fails for the connection: what was committed has happened."""
     try:
         await _roll_back(connection)
     finally:
-        await pool.release(connection)
+        # A connection that cannot be given back is closed by the pool.
+        with contextlib.suppress(*DATABASE_FAILURES):
+            await pool.release(connection)
 
 
 async def _roll_back(connection: Any) -> bool:

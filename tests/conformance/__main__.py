@@ -10,33 +10,40 @@ from decimal import Decimal
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
-from rich.progress import track
 
 from billing.rate.cases import answer
+from tests.conformance import address_cases, chinese_variants
+from tests.conformance.progress import shown
 
 
 def pricing(folder: Path) -> tuple[int, int]:
     """Worked cases of other billing systems: right are those answered with the expected amount."""
     cases = msgspec.json.decode((folder / "worked.json").read_bytes())
     right = 0
-    for case in track(cases, "pricing", console=Console(stderr=True), disable=not sys.stderr.isatty()):
+    for case in shown("pricing", cases):
         found = answer(case)
         right += "amount" in found and Decimal(str(found["amount"])) == Decimal(case["expected_amount"])
     return right, len(cases)
 
 
-SUITES: dict[str, Callable[[Path], tuple[int, int]]] = {"pricing": pricing}
+# Name of the suite -> folder of its cases, and what runs them.
+SUITES: dict[str, tuple[str, Callable[[Path], tuple[int, int]]]] = {
+    "pricing": ("pricing", pricing),
+    "opencage": ("opencage-address-formatting", address_cases.opencage),
+    "libaddressinput-postcodes": ("libaddressinput", address_cases.postcodes),
+    "libaddressinput-regions": ("libaddressinput", address_cases.regions),
+    "chinese-parse": (".", chinese_variants.run),
+}
 
 
 def main(root: Path) -> int:
     """Run every suite whose cases are there."""
     failed = False
-    for name, run in SUITES.items():
-        if not (root / name).is_dir():
-            print(f"{name} SKIPPED: no folder {name} under the cases")
+    for name, (folder, run) in SUITES.items():
+        if not (root / folder).is_dir():
+            print(f"{name} SKIPPED: no folder {folder} under the cases")
             continue
-        right, total = run(root / name)
+        right, total = run(root / folder)
         print(f"{name} {right}/{total}", flush=True)
         failed |= right != total
     return 1 if failed else 0

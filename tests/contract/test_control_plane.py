@@ -249,6 +249,8 @@ async def test_usage_and_documents_are_money_of_one_month(
     assert table.headers["content-type"].startswith("text/csv; charset=utf-8")
     assert table.headers["content-disposition"].endswith('.csv"')
     assert "0.17" in table.text.splitlines()[-1]
+    # A byte order mark, without which Excel reads Chinese in the computer's old code page.
+    assert table.content.startswith(b"\xef\xbb\xbf")
     assert (await plane.get("/api/invoices", owner.test)).json() == {"data": [], "next": None}
 
 
@@ -358,3 +360,53 @@ async def test_a_contract_follows_the_catalogue_and_is_sent_only_when_it_has_cha
     assert "0.0815" in page
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+
+
+async def test_usage_is_a_table_for_spreadsheets_too(
+    plane: Installation, owner: Owner, billing_pool: asyncpg.Pool
+) -> None:
+    await use(billing_pool, [call(owner.id, OCTOBER, price_version=PRICE) for _ in range(3)])
+    reply = await plane.get("/api/usage?period=2026-10&format=csv", owner.live)
+    assert reply.headers["content-type"].startswith("text/csv")
+    assert 'filename="usage-live-2026-10.csv"' in reply.headers["content-disposition"]
+    head, *rows = reply.content.decode("utf-8-sig").splitlines()
+    assert head == "row,account,environment,period,service,operation,calls,units,amount,currency"
+    assert [row.split(",")[0] for row in rows] == ["operation", "total"]
+    assert rows[-1].endswith(",3,3,0.17,CNY")
+    refused = await plane.get("/api/usage?format=xml", owner.live)
+    assert refused.json()["errors"][0]["pointer"] == "/format"
+
+
+async def test_a_key_has_one_id_and_is_found_by_either_form_of_it(plane: Installation, owner: Owner) -> None:
+    made = [await plane.send("POST", "/api/keys", owner.live, {"scopes": ["*"]}) for _ in range(2)]
+    ids = [reply.json()["key"]["id"] for reply in made]
+    assert all(one.startswith("og_live_") for one in ids)
+    short = ids[0].removeprefix("og_live_")
+    pages = [
+        (await plane.get(f"/api/keys?after={after}", owner.live)).json()["data"]
+        for after in (ids[0], short, made[0].json()["secret"])
+    ]
+    assert pages[0] == pages[1] == pages[2]
+    assert ids[0] not in [one["id"] for one in pages[0]]
+    assert (await plane.get("/api/keys?after=og_live_nothing", owner.live)).status_code == 400
+    for form in (short, ids[0]):
+        gone = await plane.send("DELETE", f"/api/keys/{form}", owner.live)
+        assert (gone.json()["id"], gone.json()["state"]) == (ids[0], "revoked")
+
+
+async def test_every_wrong_field_of_a_body_is_named_at_once(plane: Installation, owner: Owner) -> None:
+    reply = await plane.send(
+        "POST",
+        "/api/keys",
+        owner.live,
+        {"scope": ["*"], "application": "", "environment": "prod", "label": 7},
+    )
+    assert (reply.status_code, reply.json()["type"]) == (400, "/problems/invalid-input")
+    assert [(one["pointer"], one["rule"]) for one in reply.json()["errors"]] == [
+        ("/scope", "unknown-field"),
+        ("/application", "constraint"),
+        ("/environment", "constraint"),
+        ("/label", "type"),
+        ("/scopes", "required"),
+    ]
+    assert "did you mean `scopes`?" in reply.json()["errors"][0]["detail"]

@@ -1,5 +1,6 @@
 """Pages: every link leads somewhere, nothing is loaded from elsewhere, and a reader finds it in English and Chinese."""
 
+import re
 from collections.abc import AsyncIterator
 from html import unescape
 from html.parser import HTMLParser
@@ -9,11 +10,13 @@ from urllib.parse import urljoin, urlsplit
 import asyncpg
 import pytest
 
+from atomic_services.address import fields
 from catalog.vocabulary.problem import PROBLEMS
 from deploy.database import Database
+from gateway.control.api import ENDPOINTS
 from tests.control_plane import Installation, control_plane
 
-_VOID = {"meta", "link", "path", "rect", "br"}
+_VOID = {"meta", "link", "path", "rect", "br", "input"}
 
 
 class Page(HTMLParser):
@@ -162,3 +165,79 @@ async def test_a_problem_page_says_what_it_means_and_what_to_do(plane: Installat
     assert kind.title.chinese() in chinese
     assert "处理办法" in chinese
     assert ("stock/reserve" in english) == (name == "insufficient-stock")
+
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/services/nothing", "/problems/none", "/docs/<b>", "/api-keys"]
+)
+async def test_a_browser_gets_a_page_for_what_is_not_there_and_a_program_a_problem(
+    plane: Installation, path: str
+) -> None:
+    reply = await plane.get(path, accept=BROWSER, accept_language="zh-CN")
+    assert (reply.status_code, reply.headers["content-language"]) == (404, "zh-CN")
+    assert reply.headers["content-type"].startswith("text/html")
+    page = Page(reply.text)
+    assert page.forbidden == []
+    assert page.links >= {"/", "/docs", "/problems"}
+    assert "没有这个页面" in reply.text
+    assert "<b>" not in reply.text.partition("<main")[2].partition("<ul")[0]
+    assert "There is no such page" in (await plane.get(path + "?lang=en", accept=BROWSER)).text
+    for accept in (
+        "",
+        "*/*",
+        "application/json",
+        "text/html;q=0.5, application/json",
+        "text/html;q=0",
+        "x/y;q",
+    ):
+        program = await plane.get(path, accept=accept)
+        assert program.status_code == 404
+        assert program.headers["content-type"] == "application/problem+json"
+        assert program.json()["type"] == "/problems/not-found"
+        assert {"Accept", "Accept-Language"} <= set(program.headers["vary"].split(", "))
+    assert {"Accept", "Accept-Language"} <= set(reply.headers["vary"].split(", "))
+
+
+@pytest.mark.parametrize("path", ["/api/nothing", "/api", "/openapi/none.json", "/metrics/x"])
+async def test_interfaces_answer_problems_even_to_browsers(plane: Installation, path: str) -> None:
+    reply = await plane.get(path, accept=BROWSER)
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
+async def test_the_documentation_covers_every_route_of_the_control_plane_in_both_languages(
+    plane: Installation,
+) -> None:
+    english = unescape((await plane.get("/docs?lang=en")).text)
+    chinese = unescape((await plane.get("/docs?lang=zh-CN")).text)
+    for endpoint in ENDPOINTS:
+        anchor = f'id="api-{endpoint.id.replace("_", "-")}"'
+        assert anchor in english
+        assert anchor in chinese
+        assert endpoint.path in english
+        assert endpoint.summary.chinese() in chinese
+        for parameter in endpoint.parameters:
+            assert parameter.description.chinese().replace("`", "") in re.sub("</?code>|`", "", chinese)
+    for told in ("A key with the scope", "What the key is for", "curl -X POST", "Any key of the account."):
+        assert told in english, told
+    assert "密钥用途，供人阅读。" in chinese
+
+
+async def test_chinese_pages_describe_fields_in_chinese_and_mark_what_is_left_in_english(
+    plane: Installation,
+) -> None:
+    chinese = unescape((await plane.get("/services/address?lang=zh-CN")).text)
+    english = unescape((await plane.get("/services/address?lang=en")).text)
+    for name in ("Country", "Lines", "PostalCode"):
+        (meta,) = getattr(fields, name).__metadata__
+        told = meta.extra_json_schema["x-ordergate"]["description"]["zh-CN"]
+        assert told in chinese
+        assert told not in english
+        assert meta.description in english
+        assert meta.description not in chinese
+    contract = (await plane.get("/openapi/address.json")).json()
+    country = contract["components"]["schemas"]["AddressAddress"]["properties"]["country"]
+    assert country["description"].startswith("ISO 3166-1")
+    assert "国家代码" in country["x-ordergate"]["description"]["zh-CN"]

@@ -19,6 +19,7 @@ from deploy.roles import BILLING
 from tests.contract.account_tables import AccountTable, account_tables
 from tests.databases import DatabaseServer
 from tests.gateways import RunningGateway, running_gateway
+from tests.sla_books import miss
 from tests.usage_books import call, use
 
 OCTOBER = datetime(2026, 10, 12, 4, tzinfo=UTC)
@@ -68,6 +69,8 @@ async def two_accounts(server: DatabaseServer, folder: Path) -> AsyncIterator[In
         a = await _owner(gateway, "unit-a", {})
         sold = [call(b.id, OCTOBER, application_id=b.application_id, price_version=PRICE) for _ in range(3)]
         await use(billing, sold)
+        # Five hours away on one day, so that the document has a credit too.
+        await miss(admin, "address/validate", OCTOBER, 300)
         await close(billing, Period(2026, 10), ManualClock(NOVEMBER_22))
         for owner in (a, b):
             await _rows_of_background_work(admin, owner)
@@ -104,12 +107,23 @@ async def _rows_of_background_work(admin: asyncpg.Connection, owner: Owner) -> N
     own = (owner.id,)
     await admin.execute("INSERT INTO catalog.cost_centre VALUES ('cc_' || $1, $1, 'centre')", *own)
     await admin.execute(
+        "INSERT INTO catalog.person VALUES ('user_' || $1, $1 || '@example.com', 'member', now())", *own
+    )
+    await admin.execute("INSERT INTO catalog.membership VALUES ($1, 'user_' || $1)", *own)
+    await admin.execute(
         "INSERT INTO catalog.outbox (id, account_id, environment, kind, payload) "
         "VALUES (gen_random_uuid(), $1, 'live', 'note', '{}')",
         *own,
     )
     await admin.execute(
         "INSERT INTO billing.refusal_count VALUES ($1, 'live', 'address/validate', '2026-10-12', 'malformed-json', 1)",
+        *own,
+    )
+    await admin.execute(
+        "WITH report AS (INSERT INTO billing.outcome_report SELECT id, account_id, environment, operation, 'wrong', "
+        "'came back', occurred_at, now(), 'key/x' FROM billing.usage_event WHERE account_id = $1 AND environment = 'live' "
+        "RETURNING call_id, account_id) "
+        "INSERT INTO billing.outcome_ruling SELECT call_id, account_id, 'contested', 'no', now(), 'operator' FROM report",
         *own,
     )
     await admin.execute("INSERT INTO billing.unrated VALUES ($1, 'live', '2026-09-01')", *own)

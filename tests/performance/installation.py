@@ -31,11 +31,11 @@ from tests.performance.servers import running
 _ACTOR = "benchmark"
 # A rate that is counted like any other and never reached.
 _RATE = {"kind": "rate", "per": "application", "q": 1_000_000, "w": 1}
-SUBSCRIPTIONS = {"bench": "bench", "address": "internal-2026"}
+SUBSCRIPTIONS = {"bench": "bench", "address": "internal-2026", "stock": "internal-2026"}
 
 
 class Installation(msgspec.Struct, frozen=True):
-    """A home with its database, and the key of an account that may call `bench/echo` and `address/validate`."""
+    """A home with its database, and the key of an account that may call the services of `SUBSCRIPTIONS`."""
 
     home: Home
     database: Database
@@ -55,16 +55,21 @@ def installed(folder: Path) -> Iterator[Installation]:
         yield Installation(home, database, account, key)
 
 
-@contextmanager
-def worker(installation: Installation, log: Path) -> Iterator[tuple[int, int]]:
-    """One gateway worker as `ordergate up` starts it, on the measured core; yields its process id and port."""
+def environment_of(installation: Installation) -> dict[str, str]:
+    """What `ordergate up` gives its workers."""
     home = installation.home
-    environment = {
+    return {
         **os.environ,
         "ORDERGATE_HOME": str(home.path),
         "ORDERGATE_SOCKET_DIR": str(installation.database.socket_dir),
         "PROMETHEUS_MULTIPROC_DIR": str(home.run / "metrics"),
     }
+
+
+@contextmanager
+def worker(installation: Installation, log: Path) -> Iterator[tuple[int, int]]:
+    """One gateway worker as `ordergate up` starts it, on the measured core; yields its process id and port."""
+    environment = environment_of(installation)
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         port = listener.getsockname()[1]
         command = [sys.executable, "-m", "gateway", "--fd", str(listener.fileno())]
@@ -74,7 +79,7 @@ def worker(installation: Installation, log: Path) -> Iterator[tuple[int, int]]:
             log=log,
             environment=environment,
             descriptors=(listener.fileno(),),
-            is_ready=_answers,
+            is_ready=answers,
         ) as pid:
             yield pid, port
 
@@ -128,7 +133,8 @@ async def _prepare(home: Home, database: Database, clock: Clock) -> tuple[Opened
     return account, key
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether a worker is ready to be called."""
     try:
         with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as reply:
             return bool(reply.status == 200)

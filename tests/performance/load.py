@@ -58,29 +58,50 @@ def read_summary(output: str) -> Load:
 
 def call_again_and_again(address: str, key: str, seconds: int) -> Load:
     """Load a server for `seconds` with one key; `LoadFailed` unless every call succeeded."""
-    return _run({"BENCH_KEY": key}, address, seconds)
+    return _clean(run_wrk("call.lua", {"BENCH_KEY": key}, address, seconds), address)
 
 
 def call_with_each(address: str, keys: Path, seconds: int) -> Load:
     """The same with the keys of a file in turn, one a line."""
-    return _run({"BENCH_KEYS": str(keys)}, address, seconds)
+    return _clean(run_wrk("call.lua", {"BENCH_KEYS": str(keys)}, address, seconds), address)
 
 
 def call_once(port: int, path: str, key: str) -> tuple[int, bytes]:
     """Status and body of one call."""
+    return call_once_with(port, path, key, BODY)
+
+
+def call_once_with(
+    port: int, path: str, key: str, body: bytes, idempotency_key: str | None = None
+) -> tuple[int, bytes]:
+    """Status and reply of one call with a body of one's own."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-        connection.request("POST", path, BODY, headers)
+        if idempotency_key is not None:
+            headers["Idempotency-Key"] = idempotency_key
+        connection.request("POST", path, body, headers)
         reply = connection.getresponse()
         return reply.status, reply.read()
     finally:
         connection.close()
 
 
-def _run(environment: Mapping[str, str], address: str, seconds: int) -> Load:
+def run_wrk(
+    script: str, environment: Mapping[str, str], address: str, seconds: int, connections: int = CONNECTIONS
+) -> Load:
+    """One run of a script of `peers/`, whatever was answered; `LoadFailed` if wrk itself failed."""
     finished = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(PEERS / "call.lua"), address],
+        [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{seconds}s",
+            "--timeout=15s",
+            "-s",
+            str(PEERS / script),
+            address,
+        ],
         env={**environment, "PATH": "/usr/bin:/bin"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -89,7 +110,10 @@ def _run(environment: Mapping[str, str], address: str, seconds: int) -> Load:
         check=False,
         preexec_fn=on_core(LOAD_CORE),
     )
-    load = read_summary(finished.stdout)
+    return read_summary(finished.stdout)
+
+
+def _clean(load: Load, address: str) -> Load:
     if not load.is_clean:
         raise LoadFailed(f"{address}: {load.refused} refused, {load.broken} broken of {load.calls} calls")
     return load

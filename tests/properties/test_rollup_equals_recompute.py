@@ -189,7 +189,8 @@ async def _prepare(database: Database) -> None:
 async def _empty(database: Database) -> None:
     connection = await asyncpg.connect(**database.admin())
     await connection.execute(
-        "DELETE FROM billing.usage_event; DELETE FROM billing.usage_hour; DELETE FROM billing.unrated"
+        "DELETE FROM billing.usage_event; DELETE FROM billing.usage_hour; DELETE FROM billing.unrated; "
+        "DELETE FROM billing.service_interval; DELETE FROM billing.latency_day"
     )
     await connection.close()
 

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -291,7 +292,7 @@ def test_an_empty_month_can_be_looked_at_closed_and_reconciled(published: Run) -
     )
     assert "has no document for 2026-01" in run("statement", "bu-01", "2026-01", fails=1).stderr
     not_over = run("close", "2999-01", fails=1).output
-    assert "bu-01: 2999-01 ends on 2999-01-31T16:00:00Z (Asia/Shanghai)" in not_over
+    assert "skipped, 2999-01 ends on 2999-01-31T16:00:00Z (Asia/Shanghai): bu-01; 0 drafts so far" in not_over
     last = run("reconcile").output.splitlines()[-1]
     assert last == "served=0 metered=0 stored=0 rated=0 posted=0 invoiced=0 diff=0 money_diff=0"
     assert run("rebuild", "--verify").output == "equal\n"
@@ -319,7 +320,9 @@ def test_the_doctor_finds_nothing_wrong_with_a_good_installation_and_names_what_
     secrets = tmp_path / "home" / "secrets"
     secrets.mkdir(parents=True)
     (secrets / "pepper.json").touch(0o644)
-    assert "WRONG secrets: 1 files that others can read" in run("doctor", fails=1).output
+    output = run("doctor", fails=1).output
+    assert "WRONG secrets: 1 files that others can read" in output
+    assert "pepper.json cannot be read (Input data was truncated)" in output
 
 
 def test_without_an_installation_a_command_says_where_it_looked(tmp_path: Path) -> None:
@@ -362,3 +365,51 @@ def test_a_database_address_that_cannot_be_read_names_its_variable(run: Run) -> 
     result = CliRunner().invoke(main, ["services"], env={"ORDERGATE_DATABASE_URL": "orders"})
     assert result.exit_code == 1
     assert "ORDERGATE_DATABASE_URL cannot be used" in result.stderr
+
+
+def test_a_price_simulation_says_when_nobody_called_and_what_is_wrong_with_a_draft(
+    run: Run, tmp_path: Path
+) -> None:
+    assert (
+        "Nobody called bench in 2026-10"
+        in run("simulate-price", passport_file(tmp_path), "--period", "2026-10").output
+    )
+    assert json.loads(run("simulate-price", passport_file(tmp_path), "--json").output)["lines"] == []
+    wrong = passport_file(tmp_path, plans=[{"id": "bench"}])
+    assert "/plans/0" in run("simulate-price", wrong, fails=1).output
+
+
+def test_a_person_is_made_listed_given_a_new_link_and_signed_out(run: Run) -> None:
+    run("account", "create", "bu-01")
+    made = run("user", "create", "Li.Wei@example.com", "--role", "member", "--account", "bu-01")
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/sign-in/[A-Za-z0-9_-]{43}\n", made.stdout)
+    assert "li.wei@example.com (member): works once, within 24 hours" in made.stderr
+    (person,) = json.loads(run("user", "list", "--json").stdout)
+    assert (person["email"], person["role"], len(person["account_ids"])) == (
+        "li.wei@example.com",
+        "member",
+        1,
+    )
+    assert "li.wei@example.com" in run("user", "list").stdout
+    again = json.loads(run("user", "link", "li.wei@example.com", "--json").stdout)
+    assert again["user"]["id"] == person["id"]
+    assert again["link"] != made.stdout.strip()
+    assert run("user", "sign-out", person["id"]).stdout == f"{person['id']}: 0 sessions ended.\n"
+    assert (
+        "is known already" in run("user", "create", "li.wei@EXAMPLE.com", "--role", "finance", fails=1).stderr
+    )
+    assert "name at least one" in run("user", "create", "a@b.c", "--role", "member", fails=1).stderr
+    assert "There is nobody 'x'" in run("user", "link", "x", fails=1).stderr
+
+
+def test_a_key_is_shown_under_one_id_which_revoke_takes_in_either_form(run: Run) -> None:
+    run("account", "create", "bu-01")
+    made = json.loads(run("key", "create", "bu-01", "--json").stdout)
+    id_ = made["entry"]["id"]
+    assert made["key"].startswith(f"{id_}_")
+    assert "public_id" not in made["entry"]
+    assert run("key", "list", "bu-01").stdout.split()[0] == "id"
+    for form in (id_, id_.removeprefix("og_live_"), made["key"]):
+        assert run("key", "revoke", form).stdout == f"{id_} is revoked.\n"
+    (listed,) = json.loads(run("key", "list", "bu-01", "--json").stdout)
+    assert listed["id"] == id_

@@ -64,7 +64,7 @@ class Installation:
     async def reports(self) -> tuple[Report, Report]:
         test, live = await reconcile(
             self.pool,
-            lambda: served_by_journals(self.home.journals),
+            lambda until: served_by_journals(self.home.journals, until),
             self.home.journals,
             (),
             clock=self.clock,

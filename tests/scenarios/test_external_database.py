@@ -68,6 +68,10 @@ def test_calls_books_and_backups_work_on_a_server_of_ones_own(server: ExternalSe
         )
         assert last_line(run(here, "reconcile")) == AGREED
         run(here, "doctor")
+        greedy = {**here, "ORDERGATE_DATABASE_CONNECTIONS": "40"}
+        assert "WRONG connections: 1 workers and what runs beside them use 70 at most" in (
+            run(greedy, "doctor", fails=1).output
+        )
         run(here, "backup", str(folder / "backup"))
     finally:
         product.end()
@@ -94,6 +98,12 @@ def test_a_backup_of_one_server_stands_up_in_the_embedded_one(server: ExternalSe
     run(here, "key", "create", "bu-01")
     assert "set ORDERGATE_HOME as for `ordergate up`" in run(astray, "key", "create", "bu-01", fails=1).stderr
     assert "has no secrets" in run(astray, "backup", str(folder / "backup"), fails=1).stderr
+    lost = "no pepper for 1 keys of the database: they were made with another ORDERGATE_HOME"
+    assert lost in run(astray, "doctor", fails=1).output
+    stranger = Product(folder, 1, {**astray})
+    assert stranger.spawn_and_wait() == 1
+    assert lost in stranger.said()
+    assert not (folder / "astray" / "secrets" / "pepper.json").exists(), "no second pepper is made"
     run(here, "backup", str(folder / "backup"))
     folder.chmod(0o711)
     moved = {"ORDERGATE_HOME": str(folder / "embedded"), "ORDERGATE_DATABASE_URL": None}

@@ -8,6 +8,7 @@ from alembic.script import ScriptDirectory
 
 from deploy.database import Database
 from deploy.migrate import migrate, newest_revision
+from deploy.roles import MIGRATION_LOCK
 from tests.databases import DatabaseServer
 
 
@@ -33,4 +34,28 @@ async def test_three_starts_at_once_on_an_empty_database_migrate_it_once(
         await migrate(empty)
     finally:
         await admin.execute("DROP DATABASE migrating WITH (FORCE)")
+        await admin.close()
+
+
+async def test_a_second_start_waits_for_the_first_and_says_so(database_server: DatabaseServer) -> None:
+    empty = Database(socket_dir=database_server.database("x").socket_dir, name="waiting")
+    admin = await asyncpg.connect(**database_server.database("postgres").admin())
+    await admin.execute("CREATE DATABASE waiting")
+    try:
+        first = await asyncpg.connect(**empty.admin())
+        await first.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+        said: list[str] = []
+        second = asyncio.create_task(migrate(empty, said.append))
+        # Longer than a revision's statement waits for a lock.
+        await asyncio.sleep(2.3)
+        assert said == ["Another process is preparing the database; waiting for it …"]
+        assert not second.done()
+        await first.close()
+        async with asyncio.timeout(30):
+            await second
+        connection = await asyncpg.connect(**empty.admin())
+        assert await connection.fetchval("SELECT version_num FROM public.schema_version") == newest_revision()
+        await connection.close()
+    finally:
+        await admin.execute("DROP DATABASE waiting WITH (FORCE)")
         await admin.close()

@@ -44,15 +44,18 @@ class Installation:
         await self.flow.roll_up()
         await self.flow.rate()
 
-    def served(self) -> Mapping[Environment, int]:
+    def served(self, until: Mapping[Path, int]) -> Mapping[Environment, int]:
         found: Counter[Environment] = Counter()
         for directory in self.root.iterdir():
-            for _, _, payload in iter_payloads(directory, USAGE_EVENT_KIND):
+            for _, _, payload in iter_payloads(directory, USAGE_EVENT_KIND, until[directory]):
                 found[msgspec.msgpack.decode(payload)[2]] += 1
         return found
 
     async def reconcile(
-        self, *books: Path, served: Callable[[], Mapping[Environment, int]] | None = None, drive: bool = True
+        self,
+        *books: Path,
+        served: Callable[[Mapping[Path, int]], Mapping[Environment, int]] | None = None,
+        drive: bool = True,
     ) -> tuple[Report, Report]:
         test, live = await reconcile(
             self.pool,
@@ -129,7 +132,7 @@ async def test_a_call_that_the_second_reader_counts_and_the_product_does_not_is_
     installation: Installation,
 ) -> None:
     await write_journal(installation.root / "worker-0", _calls(3))
-    _, live = await installation.reconcile(served=lambda: {"live": 4})
+    _, live = await installation.reconcile(served=lambda _until: {"live": 4})
     assert (live.served, live.metered, live.diff) == (4, 3, 1)
 
 
@@ -214,6 +217,33 @@ async def test_receipts_without_a_call_and_calls_without_a_receipt_are_named(
         ]
     )
     assert (live.served, live.stored) == (29, 29)
+
+
+async def test_a_receipt_that_is_on_its_way_is_waited_for_and_one_that_never_comes_is_named(
+    installation: Installation, tmp_path: Path
+) -> None:
+    events = _calls(10, start=datetime(2026, 11, 1, 23, 59, 50, tzinfo=UTC))
+    slow, never = events[3], events[6]
+    await write_journal(installation.root / "worker-0", events)
+    book = _book(tmp_path / "book.jsonl", [one for one in events if one not in (slow, never)])
+    line = _book(tmp_path / "line.jsonl", [slow]).read_text()
+    # The client is at its next line.
+    with book.open("a") as growing:
+        growing.write(line[:20])
+    pause = installation.sleep
+
+    async def sleep_while_the_client_writes(seconds: float) -> None:
+        await pause(seconds)
+        if line not in book.read_text():
+            with book.open("a") as growing:
+                growing.write(line[20:])
+
+    installation.sleep = sleep_while_the_client_writes  # type: ignore[method-assign]
+    started_ns = installation.clock.now_ns()
+    _, live = await installation.reconcile(book)
+    assert live.differences == (f"call_{never.id} address/validate: is stored and has no receipt",)
+    assert (live.served, live.stored) == (9, 10)
+    assert installation.clock.now_ns() - started_ns < 35_000_000_000
 
 
 async def test_a_time_out_resolves_to_metered_or_to_nothing(

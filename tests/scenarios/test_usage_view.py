@@ -99,12 +99,12 @@ async def test_recent_calls_are_paged_latest_first_with_their_charge(
     assert [one.occurred_at for one in entries] == [
         f"2026-10-05T00:00:0{second}Z" for second in (4, 3, 2, 1, 0)
     ]
-    assert [one.charge for one in entries] == [
-        "0.055 CNY; estimate",
-        "0.065 CNY",
-        "0.055 CNY; estimate",
-        "0",
-        "0.055 CNY; estimate",
+    assert [(one.charge.amount, one.charge.currency, one.estimate) for one in entries] == [
+        ("0.055", "CNY", True),
+        ("0.065", "CNY", False),
+        ("0.055", "CNY", True),
+        ("0", "CNY", False),
+        ("0.055", "CNY", True),
     ]
     assert rest.next is None
 

@@ -9,8 +9,9 @@ import pytest
 
 from billing.invoice.document import Document, DocumentLine, DocumentShare, ServiceTotal, quantity
 from billing.invoice.number import series_of
-from billing.invoice.render import COLUMNS, harmless, to_csv, to_json
+from billing.invoice.render import COLUMNS, to_csv, to_json
 from billing.rate import TierTrace
+from catalog.vocabulary.spreadsheet import csv_file, harmless
 
 
 def _document(recipient: str = "Qinyuan", cost_centre: str = "电商平台", amount: str = "-3.49") -> Document:
@@ -96,6 +97,15 @@ def test_only_whole_numbers_and_decimals_keep_a_leading_minus() -> None:
         "'-1e5",
         "",
     ]
+
+
+def test_a_csv_file_begins_with_a_mark_that_makes_excel_read_its_chinese() -> None:
+    content = csv_file(to_csv(_document()))
+    assert content.startswith(b"\xef\xbb\xbfrow,number,")
+    assert "电商平台" in content.decode("utf-8-sig")
+    assert content.count(b"\xef\xbb\xbf") == 1
+    assert content.endswith(b"\r\n")
+    assert b"\n" not in content.replace(b"\r\n", b"")
 
 
 def test_every_row_of_a_csv_has_every_column() -> None:

@@ -13,6 +13,7 @@ from gateway.control.pages.phrases import PHRASES, Phrases
 from gateway.control.pages.prices import price_text
 from gateway.control.pages.problems import problem_view
 from gateway.control.pages.render import render
+from gateway.control.pages.visit import Visit
 
 ENGLISH = Phrases("en")
 TIERS = [
@@ -89,7 +90,7 @@ def test_every_problem_of_the_table_has_a_whole_page() -> None:
     for kind in PROBLEMS.values():
         for language in LANGUAGES:
             view = problem_view(kind, nothing_on_sale, Phrases(language))
-            page = render("problem.html", "/", language, explicit=False, problem=view).decode()
+            page = render("problem.html", Visit("/", language, False, "http://h"), problem=view).decode()
             for told in (view.title, view.meaning, view.remedy, view.repeat, view.billing):
                 assert told
             assert f"/problems/{kind.name}" in page

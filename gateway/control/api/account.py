@@ -12,6 +12,7 @@ from catalog.accounts.subscription import list_subscriptions
 from catalog.vocabulary.clock import rfc3339
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.problem import Text
+from gateway.api_key import shown_id
 from gateway.control.answer import answer
 from gateway.control.asking import ControlRequest, read_query
 from gateway.control.books import Books
@@ -89,7 +90,7 @@ async def read_account(
             timezone=account.timezone,
             billing_profile=account.billing_profile,
             key=CredentialView(
-                f"og_{caller.environment}_{caller.key_id}",
+                shown_id(caller.environment, caller.key_id),
                 caller.environment,
                 caller.application_id,
                 tuple(sorted(caller.scopes)),

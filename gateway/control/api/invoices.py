@@ -8,11 +8,11 @@ from billing import view
 from billing.view import Document, DocumentPage, Month
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem, Text
-from gateway.control.answer import answer
+from gateway.control.answer import answer, csv_answer
 from gateway.control.api.usage import PERIOD_SCHEMA
-from gateway.control.asking import ControlRequest, read_limit, read_query, refused_parameter
+from gateway.control.asking import ControlRequest, read_form, read_limit, read_query, refused_parameter
 from gateway.control.books import Books
-from gateway.control.endpoint import LIMIT, Endpoint, Parameter, after
+from gateway.control.endpoint import FORMAT, LIMIT, Endpoint, Parameter, after
 from gateway.proofs import Caller
 
 
@@ -38,9 +38,7 @@ async def read_invoice(
     period: FromPath[str],
 ) -> Response[bytes]:
     """The document of a month, as JSON or as a table for spreadsheets."""
-    form = read_query(request, "format").get("format", "json")
-    if form not in ("json", "csv"):
-        raise refused_parameter("format", "enum", "json or csv is needed")
+    form = read_form(read_query(request, "format"))
     month = _period(period)
     if month is None:
         raise Problem("not-found", "A document is named by its month, such as 2026-10.")
@@ -49,11 +47,7 @@ async def read_invoice(
     if form == "json":
         return answer(document)
     name = f"{document.kind}-{document.number or document.state}-{month}.csv".replace("/", "-")
-    return Response(
-        view.to_csv(document).encode(),
-        media_type="text/csv",
-        headers={"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"},
-    )
+    return csv_answer(view.to_csv(document), name)
 
 
 def _period(text: str) -> Period | None:
@@ -82,12 +76,7 @@ ENDPOINTS = (
         Document,
         parameters=(
             Parameter("period", "path", Text("The month.", "月份。"), PERIOD_SCHEMA),
-            Parameter(
-                "format",
-                "query",
-                Text("`csv` is one table for a spreadsheet.", "csv 为可用电子表格打开的单表。"),
-                {"type": "string", "enum": ["json", "csv"], "default": "json"},
-            ),
+            FORMAT,
         ),
         problems=("invalid-input", "not-found"),
         also_csv=True,

@@ -11,6 +11,7 @@ from catalog.accounts.account import Account, find_account
 from catalog.accounts.application import Application, list_applications
 from catalog.transaction import Transaction
 from catalog.vocabulary.clock import from_ns, rfc3339
+from catalog.vocabulary.described import described
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.problem import Problem, Text
 from gateway.control.answer import answer
@@ -19,7 +20,7 @@ from gateway.control.books import Books
 from gateway.control.context import ControlContext
 from gateway.control.endpoint import LIMIT, Endpoint, Parameter, after
 from gateway.proofs import Caller
-from gateway.stores.keys import KeyEntry, create_key, list_keys, revoke_key
+from gateway.stores.keys import ALL_SCOPES, KeyEntry, create_key, list_keys, public_id_of, revoke_key
 
 _SHOWN = "og_test_3kTz8WqLr5Xb"
 
@@ -49,17 +50,23 @@ class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     scopes: Annotated[
         tuple[str, ...],
-        msgspec.Meta(
+        described(
+            "Operations (`stock/reserve`), services (`stock/*`), or `*` for everything.",
+            "操作（`stock/reserve`）、服务（`stock/*`），或 `*` 表示全部。",
             min_length=1,
             max_length=100,
-            description="Operations (`stock/reserve`), services (`stock/*`), or `*` for everything.",
         ),
     ]
     application: (
-        Annotated[str, msgspec.Meta(min_length=1, max_length=80, description="Id or name.")] | None
+        Annotated[str, described("Id or name.", "编号或名称。", min_length=1, max_length=80)] | None
     ) = None
-    environment: Environment | None = None
-    label: str = ""
+    environment: (
+        Annotated[
+            Environment, described("`live`, or `test` for the sandbox.", "`live`，或用于沙箱的 `test`。")
+        ]
+        | None
+    ) = None
+    label: Annotated[str, described("What the key is for, for people.", "密钥用途，供人阅读。")] = ""
 
 
 class CreatedKey(msgspec.Struct, frozen=True):
@@ -79,9 +86,11 @@ async def list_account_keys(
     async with books.read(caller.account_id) as transaction:
         account = await find_account(transaction, caller.account_id)
         keys = await list_keys(transaction, account)
-    shown = [_view(key) for key in keys if _manages(caller, key.environment)]
-    page = page_of([key.id for key in shown], query)
-    data = tuple(shown[page.start : page.end])
+    managed = [key for key in keys if _manages(caller, key.environment)]
+    if (last := query.get("after")) is not None:
+        query = {**query, "after": public_id_of(last) or last}
+    page = page_of([key.public_id for key in managed], query)
+    data = tuple(_view(key) for key in managed[page.start : page.end])
     return answer(KeyList(data, data[-1].id if page.more else None))
 
 
@@ -178,6 +187,7 @@ ENDPOINTS = (
         "/api/keys",
         Text("Your account's keys, without their secrets.", "您账户的密钥（不含密文）。"),
         KeyList,
+        scopes=ALL_SCOPES,
         parameters=(LIMIT, after(_SHOWN)),
         problems=("invalid-input", "forbidden"),
     ),
@@ -190,6 +200,8 @@ ENDPOINTS = (
         ),
         CreatedKey,
         request=NewKey,
+        example={"scopes": ["address/*", "stock/reserve"], "label": "web shop"},
+        scopes=ALL_SCOPES,
         problems=(
             "malformed-json",
             "invalid-input",
@@ -205,6 +217,7 @@ ENDPOINTS = (
         "/api/keys/{key_id}",
         Text("Revoke a key for ever.", "永久吊销密钥。"),
         KeyView,
+        scopes=ALL_SCOPES,
         parameters=(
             Parameter(
                 "key_id",

@@ -8,49 +8,22 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from billing import view
-from billing.view import CallEntry, UsageView
+from billing.view import CallList, CallView, UsageView
 from catalog.accounts.account import find_account
-from catalog.usage_event import CallClass, Fault, Outcome
 from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.ids import parse_call_id
-from catalog.vocabulary.money import Money
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem, Text
-from gateway.control.answer import answer
-from gateway.control.asking import ControlRequest, read_limit, read_query, refused_parameter
+from gateway.api_key import shown_id
+from gateway.control.answer import answer, csv_answer
+from gateway.control.asking import ControlRequest, read_form, read_limit, read_query, refused_parameter
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
-from gateway.control.endpoint import LIMIT, Endpoint, Parameter, after
+from gateway.control.endpoint import FORMAT, LIMIT, Endpoint, Parameter, after
 from gateway.proofs import Caller
 
 _CALL_ID = "call_019a9d3c5a7e7c03a1f2b3c4d5e6f708"
 _UUID_VERSION = 7
-
-
-class CallView(msgspec.Struct, frozen=True, rename={"class_": "class"}):
-    """One call. `charge` is the list price that its reply told; `estimate` says that the period decides the real one."""
-
-    id: str
-    occurred_at: str
-    operation: str
-    application_id: str
-    key_id: str
-    class_: CallClass
-    outcome: Outcome
-    fault: Fault
-    status: int
-    latency_us: int
-    units: str
-    billable: bool
-    charge: Money
-    estimate: bool
-
-
-class CallList(msgspec.Struct, frozen=True):
-    """Calls, latest first; `next` is the `after` of the following page, null on the last."""
-
-    data: tuple[CallView, ...]
-    next: str | None
 
 
 @get("/api/usage", name="read_usage")
@@ -61,14 +34,18 @@ async def read_usage(
     books: NamedDependency[Books],
 ) -> Response[bytes]:
     """A month's usage and money so far, in the environment of the key."""
-    query = read_query(request, "period")
+    query = read_query(request, "period", "format")
+    form = read_form(query)
     async with books.read(caller.account_id) as transaction:
         account = await find_account(transaction, caller.account_id)
         if (text := query.get("period")) is None:
             period = Period.of(from_ns(context.clock.now_ns()), account.timezone)
         else:
             period = read_period(text)
-        return answer(await view.usage(transaction, caller.account_id, caller.environment, period))
+        used = await view.usage(transaction, caller.account_id, caller.environment, period)
+    if form == "json":
+        return answer(used)
+    return csv_answer(view.usage_csv(used), f"usage-{used.environment}-{used.period}.csv")
 
 
 @get("/api/calls", name="list_calls")
@@ -83,7 +60,7 @@ async def list_calls(
         raise refused_parameter("after", "reference", "use the `next` of the page before")
     async with books.read(caller.account_id) as transaction:
         page = await view.calls(transaction, caller.account_id, caller.environment, limit, last)
-    return answer(CallList(tuple(_call(entry, caller.currency) for entry in page.data), page.next))
+    return answer(CallList(tuple(_shown(call, caller) for call in page.data), page.next))
 
 
 @get("/api/calls/{call_id:str}", name="read_call")
@@ -102,7 +79,7 @@ async def read_call(
             behind = UUID(int=event_id.int + 1)
             page = await view.calls(transaction, caller.account_id, caller.environment, 1, behind)
         if page.data and page.data[0].id == call_id:
-            return answer(_call(page.data[0], caller.currency))
+            return answer(_shown(page.data[0], caller))
     raise Problem(
         "not-found", "The account has no such call on its books; a new one takes a second or two to appear."
     )
@@ -124,25 +101,8 @@ def _event_id(text: str) -> UUID | None:
     return event_id if event_id.version == _UUID_VERSION else None
 
 
-def _call(entry: CallEntry, currency: str) -> CallView:
-    price, _, estimate = entry.charge.partition("; ")
-    amount, _, told = price.partition(" ")
-    return CallView(
-        entry.id,
-        entry.occurred_at,
-        entry.operation,
-        entry.application_id,
-        entry.key_id,
-        entry.class_,
-        entry.outcome,
-        entry.fault,
-        entry.status,
-        entry.latency_us,
-        entry.units,
-        entry.billable,
-        Money(amount, told or currency),
-        bool(estimate),
-    )
+def _shown(call: CallView, caller: Caller) -> CallView:
+    return msgspec.structs.replace(call, key_id=shown_id(caller.environment, call.key_id))
 
 
 PERIOD_SCHEMA = {"type": "string", "pattern": r"^\d{4}-(0[1-9]|1[0-2])$", "examples": ["2026-10"]}
@@ -167,8 +127,10 @@ ENDPOINTS = (
                 ),
                 PERIOD_SCHEMA,
             ),
+            FORMAT,
         ),
         problems=("invalid-input",),
+        also_csv=True,
     ),
     Endpoint(
         "list_calls",

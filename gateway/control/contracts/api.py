@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from catalog.vocabulary.described import in_chinese
 from catalog.vocabulary.problem import PROBLEMS
 from gateway.control.contracts.refusals import Refusals
 from gateway.control.contracts.schemas import schemas_of
@@ -27,7 +28,7 @@ def api_paths(endpoints: Iterable[Endpoint], refusals: Refusals) -> tuple[dict[s
             "operationId": one.id,
             "tags": [TAG],
             "summary": one.summary.en,
-            "security": [{"key": []}],
+            "security": [{"key": list(one.scopes)}],
             "responses": {
                 str(one.status): {"description": "The answer.", "content": content},
                 **refusals.refer((name for name in PROBLEMS if name in names), of_call=False),
@@ -39,7 +40,12 @@ def api_paths(endpoints: Iterable[Endpoint], refusals: Refusals) -> tuple[dict[s
         if one.request is not None:
             operation["requestBody"] = {
                 "required": True,
-                "content": {"application/json": {"schema": references[one.request]}},
+                "content": {
+                    "application/json": {
+                        "schema": references[one.request],
+                        **({} if one.example is None else {"example": one.example}),
+                    }
+                },
             }
         paths.setdefault(one.path, {})[one.method.lower()] = operation
     return paths, schemas
@@ -52,5 +58,5 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         "required": parameter.place == "path",
         "description": parameter.description.en,
         "schema": parameter.schema,
-        "x-ordergate": {"description": {"zh-CN": parameter.description.chinese()}},
+        **in_chinese(parameter.description.chinese()),
     }

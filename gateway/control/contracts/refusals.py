@@ -41,7 +41,16 @@ PROBLEM_SCHEMAS: Mapping[str, dict[str, Any]] = {
             "detail": {"type": "string", "description": "What was wrong with this request."},
             "instance": {"type": "string", "description": "The id of this call, to quote in a question."},
             "remedy": {"type": "string", "description": "What to do about it."},
-            "errors": {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}},
+            "errors": {
+                "type": "array",
+                "description": "Every field that is wrong, in the order of the document; the first twenty.",
+                "items": {"$ref": "#/components/schemas/FieldError"},
+            },
+            "errors_omitted": {
+                "type": "integer",
+                "minimum": 1,
+                "description": "How many more were found, where there are more than twenty.",
+            },
         },
     },
     "FieldError": {

@@ -1,9 +1,12 @@
 """A JSON Schema of the contract as rows of a table: one for each field, nested ones indented."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
+
+from gateway.control.pages.language import Language
+from gateway.control.pages.phrases import Phrases
 
 _DEPTH_MAX = 4
 _REFERENCE = "#/components/schemas/"
@@ -21,34 +24,58 @@ class FieldRow(msgspec.Struct, frozen=True):
     rules: tuple[str, ...]
     default: str | None
     description: str
+    language: Language
 
 
-def field_rows(document: Mapping[str, Any], schema: Schema) -> tuple[FieldRow, ...]:
-    """The fields of an object's schema within its document, depth first."""
-    return tuple(_fields(document["components"]["schemas"], schema, 0, ()))
+def field_rows(document: Mapping[str, Any], schema: Schema, phrases: Phrases) -> tuple[FieldRow, ...]:
+    """The fields of an object's schema within its document, depth first, in the reader's language where the contract has
+    it; `language` of a row is that of its description."""
+    return tuple(_fields(document["components"]["schemas"], schema, phrases, 0, ()))
+
+
+def parameter_rows(parameters: Iterable[Schema], phrases: Phrases) -> tuple[FieldRow, ...]:
+    """The parameters of a path and its query."""
+    return tuple(
+        _row({}, one["name"], 0, one["schema"], one, phrases, required=one["required"]) for one in parameters
+    )
 
 
 def _fields(
-    schemas: Mapping[str, Schema], schema: Schema, depth: int, seen: tuple[str, ...]
+    schemas: Mapping[str, Schema], schema: Schema, phrases: Phrases, depth: int, seen: tuple[str, ...]
 ) -> Iterator[FieldRow]:
     name, target = _resolve(schemas, schema)
     if name in seen or depth > _DEPTH_MAX:
         return
     required = target.get("required", ())
     for field, declared in target.get("properties", {}).items():
-        options = _options(declared)
-        main = options[0]
-        yield FieldRow(
-            field,
-            depth,
-            " | ".join(_type(schemas, option) for option in options),
-            field in required,
-            tuple(str(value) for value in main.get("enum", ())),
-            tuple(_rules(main)),
-            _default(declared),
-            _description(schemas, declared, main),
-        )
-        yield from _fields(schemas, _inner(main), depth + 1, (*seen, name))
+        yield _row(schemas, field, depth, declared, declared, phrases, required=field in required)
+        yield from _fields(schemas, _inner(_options(declared)[0]), phrases, depth + 1, (*seen, name))
+
+
+def _row(
+    schemas: Mapping[str, Schema],
+    name: str,
+    depth: int,
+    declared: Schema,
+    describing: Schema,
+    phrases: Phrases,
+    *,
+    required: bool,
+) -> FieldRow:
+    options = _options(declared)
+    main = options[0]
+    description, language = _description(schemas, describing, main, phrases)
+    return FieldRow(
+        name,
+        depth,
+        " | ".join(_type(schemas, option) for option in options),
+        required,
+        tuple(str(value) for value in main.get("enum", ())),
+        tuple(_rules(main, phrases)),
+        _default(declared),
+        description,
+        language,
+    )
 
 
 def _resolve(schemas: Mapping[str, Schema], schema: Schema) -> tuple[str, Schema]:
@@ -82,17 +109,19 @@ def _type(schemas: Mapping[str, Schema], schema: Schema) -> str:
     return str(schema.get("format") or schema.get("type") or "any")
 
 
-def _rules(schema: Schema) -> Iterator[str]:
-    for name, shown in (
-        ("minimum", "≥ {}"),
-        ("maximum", "≤ {}"),
-        ("minLength", "length ≥ {}"),
-        ("maxLength", "length ≤ {}"),
-        ("minItems", "entries ≥ {}"),
-        ("maxItems", "entries ≤ {}"),
+def _rules(schema: Schema, phrases: Phrases) -> Iterator[str]:
+    for name, phrase, sign in (
+        ("minimum", "", "≥"),
+        ("maximum", "", "≤"),
+        ("minLength", "rule_length", "≥"),
+        ("maxLength", "rule_length", "≤"),
+        ("minItems", "rule_entries", "≥"),
+        ("maxItems", "rule_entries", "≤"),
     ):
         if name in schema:
-            yield shown.format(schema[name])
+            yield (
+                f"{phrases(phrase)} {sign} {schema[name]:,}".strip() if phrase else f"{sign} {schema[name]:,}"
+            )
 
 
 def _default(schema: Schema) -> str | None:
@@ -100,8 +129,13 @@ def _default(schema: Schema) -> str | None:
     return None if default in (None, [], {}) else msgspec.json.encode(default).decode()
 
 
-def _description(schemas: Mapping[str, Schema], declared: Schema, main: Schema) -> str:
+def _description(
+    schemas: Mapping[str, Schema], declared: Schema, main: Schema, phrases: Phrases
+) -> tuple[str, Language]:
     for schema in (declared, main, _resolve(schemas, main)[1], _resolve(schemas, _inner(main))[1]):
         if description := schema.get("description"):
-            return str(description)
-    return ""
+            chinese = schema.get("x-ordergate", {}).get("description", {}).get("zh-CN")
+            if phrases.language == "zh-CN" and chinese:
+                return str(chinese), "zh-CN"
+            return str(description), "en"
+    return "", phrases.language

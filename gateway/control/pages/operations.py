@@ -8,7 +8,7 @@ import msgspec
 
 from catalog.vocabulary.problem import PROBLEMS
 from gateway.control.contracts.refusals import ALWAYS, PROBLEM_MEDIA_TYPE
-from gateway.control.pages.fields import FieldRow, field_rows
+from gateway.control.pages.fields import FieldRow, field_rows, parameter_rows
 from gateway.control.pages.phrases import Phrases
 
 _KEY = "$ORDERGATE_KEY"
@@ -49,9 +49,16 @@ class OperationView(msgspec.Struct, frozen=True):
 class EndpointView(msgspec.Struct, frozen=True):
     """One route of the control plane."""
 
+    anchor: str
     method: str
     path: str
     summary: str
+    facts: tuple[str, ...]
+    parameters: tuple[FieldRow, ...]
+    request: tuple[FieldRow, ...]
+    reply: tuple[FieldRow, ...]
+    curl: str
+    problems: tuple[ProblemLink, ...]
 
 
 def operation_views(document: Document, phrases: Phrases, base_url: str) -> tuple[OperationView, ...]:
@@ -63,10 +70,10 @@ def operation_views(document: Document, phrases: Phrases, base_url: str) -> tupl
     )
 
 
-def endpoint_views(document: Document, phrases: Phrases) -> tuple[EndpointView, ...]:
-    """The control plane's routes of a contract."""
+def endpoint_views(document: Document, phrases: Phrases, base_url: str) -> tuple[EndpointView, ...]:
+    """The control plane's routes of a contract, in its order."""
     return tuple(
-        EndpointView(method.upper(), path, _summary(operation, phrases))
+        _endpoint(document, method.upper(), path, operation, phrases, base_url)
         for path, methods in document["paths"].items()
         if not _is_metered(path)
         for method, operation in methods.items()
@@ -119,8 +126,8 @@ def _operation(
         path=path,
         summary=_summary(operation, phrases),
         facts=tuple(_facts(terms, phrases)),
-        request=field_rows(document, request),
-        reply=field_rows(document, reply),
+        request=field_rows(document, request, phrases),
+        reply=field_rows(document, reply, phrases),
         examples=tuple(
             ExampleView(
                 example["name"][phrases.language],
@@ -130,6 +137,38 @@ def _operation(
             for example in terms["examples"]
         ),
         problems=problem_links(tuple(own), phrases),
+    )
+
+
+def _endpoint(
+    document: Document,
+    method: str,
+    path: str,
+    operation: Mapping[str, Any],
+    phrases: Phrases,
+    base_url: str,
+) -> EndpointView:
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    (reply,) = (one["content"] for one in operation["responses"].values() if "content" in one)
+    (scopes,) = operation["security"][0].values()
+    facts = (
+        [phrases("credential_scopes", scopes=", ".join(f"`{one}`" for one in scopes))]
+        if scopes
+        else [phrases("credential_any")]
+    )
+    if "text/csv" in reply:
+        facts.append(phrases("also_csv"))
+    return EndpointView(
+        anchor=f"api-{operation['operationId'].replace('_', '-')}",
+        method=method,
+        path=path,
+        summary=_summary(operation, phrases),
+        facts=tuple(facts),
+        parameters=parameter_rows(operation.get("parameters", ()), phrases),
+        request=field_rows(document, body["schema"], phrases) if body else (),
+        reply=field_rows(document, reply["application/json"]["schema"], phrases),
+        curl=api_command(method, base_url + path, body.get("example")),
+        problems=problem_links(tuple(_problem_names(document, operation)), phrases),
     )
 
 
@@ -151,6 +190,18 @@ def _facts(terms: Mapping[str, Any], phrases: Phrases) -> Iterator[str]:
     yield phrases("body_max", bytes=f"{terms['max_body_bytes']:,}")
     if terms["personal_data"]:
         yield phrases("personal_data", fields=", ".join(terms["personal_data"]))
+
+
+def api_command(method: str, url: str, body: Mapping[str, Any] | None) -> str:
+    """A request to the control plane for a POSIX shell; what stands in braces in the address is the reader's to fill in."""
+    lines = [f"curl {'' if method == 'GET' else f'-X {method} '}{shlex.quote(url)}"]
+    lines.append(f'-H "Authorization: Bearer {_KEY}"')
+    if body is not None:
+        lines += [
+            "-H 'Content-Type: application/json'",
+            f"-d {shlex.quote(msgspec.json.encode(body).decode())}",
+        ]
+    return " \\\n  ".join(lines)
 
 
 def curl_command(url: str, body: Mapping[str, Any], *, keyed: bool) -> str:

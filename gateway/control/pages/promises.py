@@ -73,6 +73,11 @@ def _limit(limit: Limit, phrases: Phrases) -> str:
 
 
 def _label(objective: Objective, phrases: Phrases) -> str:
+    what = _measure(objective, phrases)
+    return what if objective.operation is None else f"{what} · {objective.operation}"
+
+
+def _measure(objective: Objective, phrases: Phrases) -> str:
     if objective.measure == "latency_ms":
         assert objective.quantile is not None, "the passport's rules give a latency its quantile"
         return phrases("latency_ms", quantile=_percent(objective.quantile))

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from gateway.control.pages.language import LANGUAGES, NAMES, Language
-from gateway.control.pages.phrases import Phrases
+from gateway.control.pages.visit import Visit
 
 STYLE = resources.files("gateway.control.pages").joinpath("style.css").read_bytes()
 # The address changes with the content, so browsers may keep it for ever.
@@ -34,26 +34,26 @@ def _with_code(text: str) -> Markup:
     )
 
 
+def _grouped(number: str) -> str:
+    """A decimal number with its thousands apart: `1234.50` is `1,234.50`."""
+    whole, point, fraction = number.partition(".")
+    return f"{int(whole):,}{point}{fraction}" if whole not in ("-0", "") else number
+
+
+_environment.filters["grouped"] = _grouped
 _environment.filters["code"] = _with_code
 
 
-def render(template: str, path: str, language: Language, *, explicit: bool, **values: Any) -> bytes:
-    """The page at `path` in a language. Links keep a language that was asked for by `?lang=` (`explicit`)."""
-
-    def href(target: str) -> str:
-        if not explicit:
-            return target
-        page, mark, fragment = target.partition("#")
-        return f"{page}?{urlencode({'lang': language})}{mark}{fragment}"
-
+def render(template: str, visit: Visit, **values: Any) -> bytes:
+    """The page that is visited, in the reader's language."""
     switches: Mapping[Language, str] = {one: f"?{urlencode({'lang': one})}" for one in LANGUAGES}
     page = _environment.get_template(template).render(
-        t=Phrases(language),
-        language=language,
+        t=visit.phrases,
+        language=visit.language,
         switches=switches,
         language_names=NAMES,
-        path=path,
-        href=href,
+        path=visit.path,
+        href=visit.href,
         style_path=STYLE_PATH,
         **values,
     )

@@ -1,20 +1,22 @@
 """The routes of the pages: catalogue, passports, documentation, problems."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from billing import view
+from billing.view import ServiceLevel
 from catalog.load import Catalogue
+from catalog.vocabulary.clock import from_ns
+from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import PROBLEMS, Problem
-from gateway.control.asking import ControlRequest
+from gateway.control.books import Books
 from gateway.control.context import ControlContext
+from gateway.control.pages.attained import attained_views, burning
 from gateway.control.pages.kept import KeptPages
-from gateway.control.pages.language import Language, choose_language
 from gateway.control.pages.operations import (
     ExampleView,
     OperationView,
@@ -23,31 +25,18 @@ from gateway.control.pages.operations import (
     header_views,
     operation_views,
 )
-from gateway.control.pages.phrases import Phrases
 from gateway.control.pages.problems import problem_groups, problem_view
 from gateway.control.pages.promises import Tone
 from gateway.control.pages.render import STYLE, STYLE_PATH, render
 from gateway.control.pages.services import service_view
+from gateway.control.pages.visit import Visit
 from gateway.control.published import Contracts, PublishedContracts
+from gateway.stores.failures import DATABASE_FAILURES
 
-_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
-_DEFAULT_HOST = "127.0.0.1:8080"
 _FRESH_S = 5.0
+# No account is in scope: what is read is the same for everybody.
+_NOBODY = ""
 _LASTING = "public, max-age=31536000, immutable"
-
-
-class Visit(msgspec.Struct, frozen=True):
-    """Who reads: in which language, whether it was asked for in the address, and how this server is reached."""
-
-    path: str
-    language: Language
-    explicit: bool
-    base_url: str
-
-    @property
-    def phrases(self) -> Phrases:
-        """The pages' words in the reader's language."""
-        return Phrases(self.language)
 
 
 class PublicPages:
@@ -71,7 +60,7 @@ class PublicPages:
 
         def make() -> bytes:
             filled = values(catalogue, self._contracts.of(catalogue))
-            return render(template, visit.path, visit.language, explicit=visit.explicit, **filled)
+            return render(template, visit, **filled)
 
         return Response(
             self._kept.get(catalogue, (visit, template, depends_on), make),
@@ -82,15 +71,6 @@ class PublicPages:
                 "cache-control": "no-cache",
             },
         )
-
-
-def provide_visit(request: ControlRequest) -> Visit:
-    """What the request says about its reader. An unknown `?lang=` is none."""
-    asked = request.query_params.get("lang")
-    language = choose_language(asked, request.headers.get("accept-language", ""))
-    host = request.headers.get("host", "")
-    base_url = f"{request.scope['scheme']}://{host if _HOST.fullmatch(host) else _DEFAULT_HOST}"
-    return Visit(request.url.path, language, asked is not None, base_url)
 
 
 @get("/", name="home", sync_to_thread=False)
@@ -116,23 +96,47 @@ def home(
     return pages.page(visit, "home.html", values, depends_on=status)
 
 
-@get("/services/{service:str}", name="service_page", sync_to_thread=False)
-def service_page(
-    visit: NamedDependency[Visit], pages: NamedDependency[PublicPages], service: FromPath[str]
+@get("/services/{service:str}", name="service_page")
+async def service_page(
+    visit: NamedDependency[Visit],
+    context: NamedDependency[ControlContext],
+    books: NamedDependency[Books],
+    pages: NamedDependency[PublicPages],
+    service: FromPath[str],
 ) -> Response[bytes]:
-    """A passport."""
+    """A passport, and what the service attained."""
+    level = await _level(context, books, service)
 
     def values(catalogue: Catalogue, contracts: Contracts) -> Mapping[str, Any]:
         if service not in contracts.services:
             raise Problem("not-found", "The catalogue has no public service of this name.")
         document = contracts.services[service].document
+        passport = catalogue.passports[service]
+        shown = service_view(passport, visit.phrases)
+        objectives = [objective.id for objective in passport.sla.objectives]
+        badges = dict(zip(objectives, shown.promise.badges, strict=True))
         return {
-            "service": service_view(catalogue.passports[service], visit.phrases),
+            "service": shown,
+            "attained": attained_views(level, badges, visit.phrases) if level else (),
+            "burning": burning(level, badges, visit.phrases) if level else (),
             "operations": operation_views(document, visit.phrases, visit.base_url),
             "common": common_problems(visit.phrases),
         }
 
-    return pages.page(visit, "service.html", values)
+    return pages.page(visit, "service.html", values, depends_on=level)
+
+
+async def _level(context: ControlContext, books: Books, service: str) -> ServiceLevel | None:
+    """What everybody may know of a service's running month; None while the database is away: the passport is known."""
+    passport = context.directory.current().catalogue.passports.get(service)
+    if passport is None:
+        return None
+    period = Period.of(from_ns(context.clock.now_ns()), "UTC")
+    try:
+        async with books.read(_NOBODY) as transaction:
+            return await view.service_level(transaction, passport, period, None, "UTC")
+    except (*DATABASE_FAILURES, TimeoutError):
+        return None
 
 
 @get("/docs", name="docs", sync_to_thread=False)
@@ -144,7 +148,7 @@ def docs(visit: NamedDependency[Visit], pages: NamedDependency[PublicPages]) -> 
         operations = operation_views(document, visit.phrases, visit.base_url)
         return {
             "operations": operations,
-            "endpoints": endpoint_views(document, visit.phrases),
+            "endpoints": endpoint_views(document, visit.phrases, visit.base_url),
             "first": _first_example(operations),
             "headers": header_views(document, visit.phrases),
             "common": common_problems(visit.phrases),

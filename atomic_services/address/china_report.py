@@ -1,0 +1,189 @@
+"""Explains what became of the divisions of a pasted Chinese text: fields, levels, candidates and findings."""
+
+import msgspec
+
+from atomic_services.address.divisions import (
+    ABOLISHED,
+    CITY,
+    PROVINCE,
+    RENAMED,
+    SOURCE,
+    Unit,
+)
+from atomic_services.address.findings import finding
+from atomic_services.address.locate import Use
+from atomic_services.address.parse_china import ChineseText
+from atomic_services.address.reading import AREA, DEPENDENT, DIVISIONS, LOCALITY
+from atomic_services.address.schema import Candidate, Division, DivisionLevel, Finding, Status
+from atomic_services.address.streets import SOURCE as STREETS
+
+_LEVELS: dict[int, DivisionLevel] = {1: "province", 2: "city", 3: "district"}
+
+
+class Report(msgspec.Struct, frozen=True):
+    """`fields` for the address, `given` status and given text of each; `doubtful` where the place is not decided."""
+
+    fields: dict[str, str]
+    divisions: tuple[Division, ...]
+    candidates: tuple[Candidate, ...]
+    findings: list[Finding]
+    given: dict[str, tuple[Status, str | None]]
+    doubtful: bool
+    in_zone: bool = False
+
+
+def report(found: ChineseText) -> Report:
+    """What `parse` says about the divisions that were found."""
+    if found.unit is not None:
+        return _settled(found, found.unit)
+    if not found.location.best and not found.candidates:
+        return Report({}, _town(found), (), [finding("division-not-found", "/text")], {}, doubtful=False)
+    return _doubtful(found)
+
+
+def _settled(found: ChineseText, unit: Unit) -> Report:
+    uses = {use.unit: use for e in found.location.best for use in e.uses if unit.within(use.unit)}
+    findings: list[Finding] = []
+    fields: dict[str, str] = {}
+    given: dict[str, tuple[Status, str | None]] = {}
+    levels: list[Division] = []
+    for field, slot in zip(DIVISIONS, unit.slots(), strict=True):
+        if slot is None:
+            continue
+        fields[field] = slot.name
+        status, text = _status(uses.get(slot), slot)
+        given[field] = status, text
+        if levels and levels[-1].name == slot.name:
+            continue  # a municipality is its own city
+        levels.append(
+            Division(
+                level=_LEVELS[slot.level], name=slot.name, code=slot.code, status=status, given=text, source=SOURCE.name,
+            )
+        )  # fmt: skip
+        findings += _findings(uses.get(slot), slot, found)
+    if found.by_town and found.town is not None:
+        findings.append(finding("division-by-town", "/text", given=found.town.name, value=unit.name))
+    for use in found.location.former:
+        holder = unit.slots()[1]
+        findings.append(
+            finding("division-moved-away", "/text", given=use.mention.text, value=unit.name, hint=holder.name if holder else "")
+        )  # fmt: skip
+    if found.zone is not None:
+        findings.append(finding("development-zone", "/text", value=found.zone.name))
+    if found.town is not None and found.elsewhere:
+        candidates = tuple(other.candidate() for other in found.elsewhere)
+        findings.append(
+            finding("town-elsewhere", "/text", value=found.town.name, hint=unit.name, candidates=candidates)
+        )
+    elif found.town is not None and found.town.code is None:
+        findings.append(finding("town-unconfirmed", "/text", value=found.town.name, hint=unit.name))
+    return Report(
+        fields, (*levels, *_town(found)), (), findings, given, doubtful=False, in_zone=found.zone is not None
+    )
+
+
+def _status(use: Use | None, slot: Unit) -> tuple[Status, str | None]:
+    if use is None:
+        return "inferred", None
+    return ("confirmed", None) if use.mention.text == slot.name else ("corrected", use.mention.text)
+
+
+def _findings(use: Use | None, slot: Unit, found: ChineseText) -> list[Finding]:
+    if use is None:
+        return [finding("division-inferred", "/text", value=slot.name)]
+    text = use.mention.text
+    if use.entry.grade >= RENAMED and use.entry.retired is not None:
+        return [
+            finding(
+                "division-renamed", "/text", given=text, value=slot.name, hint=use.entry.retired.last_year
+            )
+        ]
+    if found.by_postal_code and slot is found.unit:
+        return [finding("division-inferred-from-postal-code", "/text", value=slot.name)]
+    return [] if text == slot.name else [finding("name-standardised", "/text", given=text, value=slot.name)]
+
+
+def _town(found: ChineseText) -> tuple[Division, ...]:
+    levels = []
+    if found.zone is not None:
+        levels.append(
+            Division(
+                level="zone",
+                name=found.zone.name,
+                code=found.zone.code,
+                status="confirmed",
+                source=STREETS.name,
+            )
+        )
+    if (town := found.town) is not None:
+        known = town.code is not None
+        levels.append(
+            Division(
+                level="street", name=town.name, code=town.code, status="confirmed" if known else "unconfirmed",
+                given=town.given if town.given != town.name else None, source=STREETS.name if known else None,
+            )
+        )  # fmt: skip
+    return tuple(levels)
+
+
+def _doubtful(found: ChineseText) -> Report:
+    """Nothing is chosen: what all candidates share is stated, the rest is listed."""
+    units = [unit for unit, _ in found.candidates] or [e.unit for e in found.location.best]
+    candidates = tuple(
+        Candidate(c.administrative_area, c.locality, c.dependent_locality, c.code, street)
+        for unit, street in found.candidates
+        for c in (unit.candidate(),)
+    )
+    uses = [use for e in found.location.best for use in e.uses]
+    deepest = max(uses, key=lambda use: use.mention.start, default=None)
+    text = deepest.mention.text if deepest is not None else (found.town.name if found.town else "")
+    fields = _texts(found)
+    levels: list[Division] = []
+    given: dict[str, tuple[Status, str | None]] = {}
+    if found.location.contradicting:
+        against = found.location.contradicting[0].text
+        told = finding("divisions-contradict", "/text", given=against, value=text, candidates=candidates)
+        return Report(fields, (), candidates, [told], given, doubtful=True)
+    for field, slot in _shared(units):
+        fields[field] = slot.name
+        use = next((u for u in uses if u.unit is slot), None)
+        status, written = _status(use, slot)
+        given[field] = status, written
+        if not levels or levels[-1].name != slot.name:
+            levels.append(
+                Division(level=_LEVELS[slot.level], name=slot.name, code=slot.code, status=status, given=written, source=SOURCE.name)
+            )  # fmt: skip
+    if deepest is not None and deepest.entry.grade == ABOLISHED and deepest.entry.retired is not None:
+        told = finding(
+            "division-abolished",
+            "/text",
+            given=text,
+            hint=deepest.entry.retired.last_year,
+            candidates=candidates,
+        )
+    else:
+        told = finding("division-ambiguous", "/text", given=text, candidates=candidates)
+    return Report(fields, (*levels, *_town(found)), candidates, [told], given, doubtful=True)
+
+
+def _shared(units: list[Unit]) -> list[tuple[str, Unit]]:
+    """The province, and the city, that all candidates lie in."""
+    shared = []
+    for position, field in ((0, AREA), (1, LOCALITY)):
+        holders = {unit.slots()[position] for unit in units}
+        holder = next(iter(holders))
+        if len(holders) != 1 or holder is None or (len(units) == 1 and holder is units[0]):
+            break
+        shared.append((field, holder))
+    return shared
+
+
+def _texts(found: ChineseText) -> dict[str, str]:
+    """The doubtful names as they were given, each in the field of its level."""
+    texts: dict[str, str] = {}
+    mentions = [use.mention for e in found.location.best for use in e.uses]
+    for mention in (*mentions, *found.location.contradicting):
+        levels = {entry.level for entry in mention.entries}
+        field = AREA if PROVINCE in levels else LOCALITY if CITY in levels else DEPENDENT
+        texts.setdefault(field, mention.text[:120])
+    return texts

@@ -1,0 +1,251 @@
+"""Decides which division a free text means: the unit that explains most of its mentions, or several, or none.
+
+Every unit that is mentioned is tried as the answer. It is worth what is said for each level of its path, each
+place in the text used once: a name with its kind counts more than a bare one, a former name less than today's.
+Equal worth is an ambiguity and never a choice. The text is bounded, and so are the mentions and the trials.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from atomic_services.address.divisions import (
+    ABOLISHED,
+    CITY,
+    COUNTY,
+    LOOSE,
+    PROVINCE,
+    RENAMED,
+    Entry,
+    Unit,
+    divisions,
+)
+from atomic_services.address.han import simplify
+from atomic_services.address.mentions import SEPARATORS, Mention, targets
+
+_OPTIONS_MAX = 4
+_FORMER_WORTH = 5
+_TYPED = (10, 10, 9, 9, 8)  # by grade: full, short, loose, renamed, abolished
+_BARE = (10, 6, 5, 3, 3)
+# 伊犁 is above two prefectures that the codes place beside it.
+_ABOVE = {"654200": "654000", "654300": "654000"}
+
+
+class Use(msgspec.Struct, frozen=True, gc=False):
+    """A mention as the name of one unit of a path."""
+
+    mention: Mention
+    entry: Entry
+    unit: Unit
+    worth: int
+
+
+class Explanation(msgspec.Struct, frozen=True, gc=False):
+    """One unit as the meaning of the text: what is said for it, the highest level first."""
+
+    unit: Unit
+    uses: tuple[Use, ...]
+    worth: int
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Worth, and then how much of the text it uses: 岳阳楼 is more than 岳阳."""
+        return self.worth, sum(end - start for start, end in self.spans)
+
+    @property
+    def spans(self) -> frozenset[tuple[int, int]]:
+        """The places in the text that it uses."""
+        return frozenset((use.mention.start, use.mention.end) for use in self.uses)
+
+
+class Location(msgspec.Struct, frozen=True):
+    """The best explanations, one if the text is clear; `weak` where one is left that is too little said for.
+
+    `contradicting` are mentions beside those of the best explanation that it cannot explain; `repeated` those that
+    say again what it says; `former` a city that the unit belonged to before.
+    """
+
+    best: tuple[Explanation, ...]
+    weak: bool
+    contradicting: tuple[Mention, ...]
+    repeated: tuple[Mention, ...]
+    former: tuple[Use, ...]
+
+
+def locate(plain: str, found: Sequence[Mention]) -> Location:
+    """The location that the mentions of a text (in simplified characters) say together."""
+    best = _best(plain, found)
+    if not best:
+        return Location((), False, (), (), ())
+    if len({explanation.spans for explanation in best}) > 1:
+        # Equal worth in different places of the text: 浙江省朝阳区, which lie in different provinces.
+        apart = min(
+            (use for e in best for use in e.uses), key=lambda use: (use.unit.level, use.mention.start)
+        )
+        rest = tuple(e for e in best if apart.mention not in {use.mention for use in e.uses})
+        return Location(rest or best, False, (apart.mention,), (), ())
+    taken = {span for explanation in best for span in explanation.spans}
+    rest = [m for m in found if not any(m.start < end and start < m.end for start, end in taken)]
+    former = [use for e in best for use in e.uses if not e.unit.within(use.unit)]
+    repeated: list[Mention] = []
+    contradicting: list[Mention] = []
+    for mention in _longest(rest):
+        if any(_uses(mention, explanation.unit) for explanation in best):
+            repeated.append(mention)
+        elif _contradicts(plain, mention, found, taken):
+            contradicting.append(mention)
+    return Location(best, _is_weak(best), tuple(contradicting), tuple(repeated), tuple(former))
+
+
+def adjacent(plain: str, left: Mention, right: Mention) -> bool:
+    """Whether only separators stand between two mentions."""
+    return left.end <= right.start and SEPARATORS.fullmatch(plain, left.end, right.start) is not None
+
+
+def _best(plain: str, found: Sequence[Mention]) -> tuple[Explanation, ...]:
+    units = dict.fromkeys(unit for m in found for entry in m.entries for unit in targets(entry))
+    tried = sorted(((_bound(options), unit.code, unit, options) for unit, options in _options(units, found)),
+                   key=lambda row: (-row[0], row[1]))  # fmt: skip
+    explanations: list[Explanation] = []
+    rank = (0, 0)
+    for bound, _, unit, options in tried:
+        if bound < rank[0]:
+            break
+        explanation = _explain(plain, unit, options)
+        if explanation is not None:
+            explanations.append(explanation)
+            rank = max(rank, explanation.rank)
+    equal = [e for e in explanations if e.rank == rank]
+    equal = [e for e in equal if not any(e.unit is not o.unit and e.unit.within(o.unit) for o in equal)]
+    if len(equal) == 1:
+        equal += _homonyms_of_the_past(plain, equal[0], tried)
+    return tuple(equal)
+
+
+def _homonyms_of_the_past(
+    plain: str, best: Explanation, tried: Iterable[tuple[int, str, Unit, list[list[Use]]]]
+) -> list[Explanation]:
+    """江北区 alone is one district today, and until 2025 there were two: people still mean either."""
+    found = []
+    for _, _, unit, options in tried:
+        if unit.within(best.unit) or best.unit.within(unit) or len(best.uses) > 1:
+            continue
+        past = _explain(plain, unit, options)
+        if past is not None and past.spans == best.spans and past.uses[-1].entry.grade >= RENAMED:
+            found.append(past)
+    return found
+
+
+def _options(units: Iterable[Unit], found: Sequence[Mention]) -> Iterator[tuple[Unit, list[list[Use]]]]:
+    for unit in units:
+        levels: dict[int, list[Use]] = {}
+        for mention in found:
+            for level, use in _uses(mention, unit).items():
+                levels.setdefault(level, []).append(use)
+        options = [sorted(uses, key=lambda u: (-u.worth, u.mention.start))[:_OPTIONS_MAX]
+                   for _, uses in sorted(levels.items())]  # fmt: skip
+        yield unit, options
+
+
+def _bound(options: list[list[Use]]) -> int:
+    return sum(uses[0].worth for uses in options)
+
+
+def _uses(mention: Mention, unit: Unit) -> dict[int, Use]:
+    """The levels of the unit's path that the mention may name, each with its best meaning."""
+    best: dict[int, Use] = {}
+    for entry in mention.entries:
+        for target in targets(entry):
+            level, worth = target.level, _FORMER_WORTH
+            if unit.within(target):
+                worth = _worth(mention, entry, target)
+            elif _is_former_city(mention, target, unit):
+                level = CITY
+            else:
+                continue
+            if level not in best or best[level].worth < worth:
+                best[level] = Use(mention, entry, target, worth)
+    return best
+
+
+def _is_former_city(mention: Mention, target: Unit, unit: Unit) -> bool:
+    """Whether the unit belonged to a city of that name before, or the city above it stands under another one."""
+    if simplify(mention.text) in divisions().former_cities.get(unit.code, ()):
+        return True
+    return unit.parent is not None and _ABOVE.get(unit.parent.code) == target.code
+
+
+def _worth(mention: Mention, entry: Entry, target: Unit) -> int:
+    if entry.typed or (mention.latin and mention.typed):
+        return _TYPED[entry.grade]
+    # A province or its capital goes by its bare name more than any district of that name.
+    known = entry.grade <= LOOSE and (target.level == PROVINCE or target.code.endswith("0100"))
+    return _BARE[entry.grade] + known
+
+
+def _explain(plain: str, unit: Unit, options: list[list[Use]]) -> Explanation | None:
+    """The best use of the mentions for a unit that is itself mentioned."""
+    if not options or not any(use.unit is unit for use in options[-1]):
+        return None
+    choices = [[*uses, None] for uses in options[:-1]] + [[use for use in options[-1] if use.unit is unit]]
+    best: tuple[tuple[int, int, int], tuple[Use, ...]] | None = None
+    for choice in itertools.product(*choices):
+        uses = tuple(use for use in choice if use is not None)
+        if not _is_sound(plain, uses):
+            continue
+        beside = sum(_beside(plain, a.mention, b.mention) for a, b in itertools.pairwise(uses))
+        rank = (sum(use.worth for use in uses), beside, -sum(use.mention.start for use in uses))
+        if best is None or rank > best[0]:
+            best = rank, uses
+    return Explanation(unit, best[1], best[0][0]) if best is not None else None
+
+
+def _is_sound(plain: str, uses: tuple[Use, ...]) -> bool:
+    """No place is used twice, and a bare or common name stands alone, at an edge or beside another one."""
+    for a, b in itertools.combinations(uses, 2):
+        if a.mention.start < b.mention.end and b.mention.start < a.mention.end:
+            return False
+    for use in uses:
+        mention = use.mention
+        needs_company = mention.common or not (use.entry.typed or (mention.latin and mention.typed))
+        if not needs_company or mention.isolated:
+            continue
+        others = [other.mention for other in uses if other is not use]
+        if any(_beside(plain, mention, other) for other in others):
+            continue
+        if mention.latin or not mention.leading or (mention.common and len(uses) > 1):
+            return False
+    return True
+
+
+def _beside(plain: str, a: Mention, b: Mention) -> bool:
+    return adjacent(plain, a, b) or adjacent(plain, b, a)
+
+
+def _longest(found: Iterable[Mention]) -> Iterator[Mention]:
+    """From the left, the longest of the mentions that overlap."""
+    end = 0
+    for mention in sorted(found, key=lambda m: (m.start, -m.end)):
+        if mention.start >= end:
+            end = mention.end
+            yield mention
+
+
+def _contradicts(plain: str, mention: Mention, found: Sequence[Mention], taken: set[tuple[int, int]]) -> bool:
+    if mention.common:
+        return False
+    used = [m for m in found if (m.start, m.end) in taken]
+    if mention.typed and not mention.latin:
+        return any(_beside(plain, mention, m) for m in used) or mention.isolated
+    before = any(adjacent(plain, mention, m) for m in used)
+    return before and mention.leading
+
+
+def _is_weak(best: tuple[Explanation, ...]) -> bool:
+    """A county by its bare name, or by a common noun, without any other level."""
+    if len(best) != 1 or len(best[0].uses) > 1:
+        return False
+    use = best[0].uses[0]
+    bare = not (use.entry.typed or (use.mention.latin and use.mention.typed))
+    return use.unit.level == COUNTY and (use.mention.common or bare or use.entry.grade == ABOLISHED)

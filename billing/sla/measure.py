@@ -1,0 +1,176 @@
+"""An objective over a month: the share that was good, and the figures that prove it."""
+
+from collections.abc import Mapping
+from datetime import date
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+
+from billing.rollup.service_level import INTERVAL_MINUTES
+from billing.sla import store
+from billing.sla.attainment import Share, shown_pct
+from billing.sla.availability import Window, availability
+from billing.sla.latency import quantile_us, within
+from billing.transaction import Connection
+from catalog.passport import Passport
+from catalog.sla import Objective
+from catalog.vocabulary.clock import rfc3339
+from catalog.vocabulary.period import Period
+
+_TRAILING_MONTHS = 12
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """The good share, what it was measured as in words for people (`p95 142 ms`), and the evidence as JSON values."""
+
+    share: Share
+    words: str
+    evidence: Mapping[str, Any]
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """Which calls: the operations that an objective is about (`customs/check`), of one account or of all (None)."""
+
+    service: str
+    operations: tuple[str, ...]
+    operation: str | None
+    account_id: str | None = None
+
+
+def scope_of(passport: Passport, objective: Objective, account_id: str | None = None) -> Scope:
+    """The calls that an objective of a passport is about."""
+    every = tuple(f"{passport.service}/{entry.id}" for entry in passport.operations)
+    if objective.operation is None:
+        return Scope(passport.service, every, None, account_id)
+    one = f"{passport.service}/{objective.operation}"
+    return Scope(passport.service, (one,), one, account_id)
+
+
+async def measure_month(
+    connection: Connection, scope: Scope, objective: Objective, period: Period, timezone: str
+) -> Measured:
+    """A calendar month. Calls belong to the month on their payer's own clock; the intervals of availability, which have no
+    payer, to the month on the clock of `timezone`."""
+    if objective.measure == "availability":
+        return await measure_availability(connection, scope, Window(*period.bounds(timezone)))
+    if objective.measure == "latency_ms":
+        counts = await store.latencies(connection, scope.operations, scope.account_id, month=period)
+        return _latency(objective, counts)
+    if objective.measure == "error_rate":
+        return errors(
+            await store.counts(connection, scope.operations, scope.account_id, months=(period, period))
+        )
+    return await _outcomes(connection, scope, objective, period)
+
+
+async def measure_day(
+    connection: Connection, scope: Scope, objective: Objective, day: date, window: Window
+) -> Measured | None:
+    """One day, whose UTC bounds are `window`; None for outcomes, which are too few to be told by the day."""
+    if objective.measure == "availability":
+        return await measure_availability(connection, scope, window)
+    if objective.measure == "latency_ms":
+        return _latency(
+            objective, await store.latencies(connection, scope.operations, scope.account_id, day=day)
+        )
+    if objective.measure == "error_rate":
+        return errors(await store.counts(connection, scope.operations, scope.account_id, window=window))
+    return None
+
+
+async def measure_availability(connection: Connection, scope: Scope, window: Window) -> Measured:
+    """The intervals between two instants; the probe's misses are everybody's, requests those in scope."""
+    ended = await store.failed_intervals(connection, scope.operations, window, scope.account_id)
+    missed = await store.missed_minutes(connection, scope.operations, window)
+    excluded = await store.announced(connection, scope.service, scope.operation, window)
+    share = availability(window, ended, missed, [one.window for one in excluded])
+    evidence = {
+        "window": {"starts_at": rfc3339(window.starts_at), "ends_at": rfc3339(window.ends_at)},
+        "rule": "each interval counts by the worse of its requests and its probe minutes; without either it is good",
+        "interval_minutes": INTERVAL_MINUTES,
+        "intervals": share.total,
+        "intervals_lost": str(share.total - share.good),
+        "failed_requests": sum(one.failures for one in ended.values()),
+        "probe": {
+            "minutes_probed": await store.probed_minutes(connection, window),
+            "minutes_missed": len(missed),
+            "first_missed": rfc3339(min(missed)) if missed else None,
+            "last_missed": rfc3339(max(missed)) if missed else None,
+        },
+        "maintenance": [
+            {
+                "id": one.id,
+                "starts_at": rfc3339(one.window.starts_at),
+                "ends_at": rfc3339(one.window.ends_at),
+                "announced_at": rfc3339(one.announced_at),
+            }
+            for one in excluded
+        ],
+    }
+    return Measured(share, _percent(share), evidence)
+
+
+def errors(ended: store.Counts) -> Measured:
+    """The share of judged calls that were no error of ours."""
+    share = Share(Fraction(ended.judged - ended.failures), ended.judged)
+    evidence = {
+        "calls": ended.calls,
+        "caller_faults": ended.caller_faults,
+        "in_maintenance": ended.in_maintenance,
+        "judged": ended.judged,
+        "failures": ended.failures,
+    }
+    return Measured(share, f"{ended.failures} / {ended.judged}", evidence)
+
+
+def _latency(objective: Objective, counts: Mapping[int, int]) -> Measured:
+    share = within(counts, objective.latency_us_max)
+    quantile = quantile_us(counts, Fraction(str(objective.quantile)))
+    evidence = {
+        "calls": share.total,
+        "within": int(share.good),
+        "latency_us_max": objective.latency_us_max,
+        "quantile_us": quantile,
+        "calls_by_latency_us_max": {str(bound): counts[bound] for bound in sorted(counts)},
+    }
+    return Measured(share, "–" if quantile is None else f"{_milliseconds(quantile)} ms", evidence)
+
+
+async def _outcomes(connection: Connection, scope: Scope, objective: Objective, period: Period) -> Measured:
+    assert objective.outcome is not None, "the passport's rules give the objective its outcome"
+    first = period
+    answered = await _answered(connection, scope, (first, period))
+    if widened := answered < objective.sample_min:
+        for _ in range(_TRAILING_MONTHS - 1):
+            first = first.previous()
+        answered = await _answered(connection, scope, (first, period))
+    found = await store.verdicts(
+        connection, scope.operations, objective.outcome, scope.account_id, (first, period)
+    )
+    share = Share(Fraction(max(answered - found.counted, 0)), answered)
+    evidence = {
+        "window": {"first_month": str(first), "last_month": str(period), "widened": widened},
+        "rule": "the rate stays below the bound; a smaller sample widens the window to the trailing twelve months",
+        "outcome": objective.outcome,
+        "sample_min": objective.sample_min,
+        "answered": answered,
+        "outcomes": found.counted,
+        "contested": found.contested,
+        "dismissed": found.dismissed,
+    }
+    return Measured(share, f"{found.counted} / {answered}", evidence)
+
+
+async def _answered(connection: Connection, scope: Scope, months: tuple[Period, Period]) -> int:
+    ended = await store.counts(connection, scope.operations, scope.account_id, months=months)
+    return ended.judged - ended.failures
+
+
+def _percent(share: Share) -> str:
+    shown = shown_pct(share.pct)
+    return "–" if shown is None else f"{shown:f} %"
+
+
+def _milliseconds(latency_us: int) -> str:
+    return f"{latency_us // 1000}.{latency_us % 1000:03d}".rstrip("0").rstrip(".")

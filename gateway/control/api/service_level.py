@@ -1,0 +1,80 @@
+"""/api/services/{service}/sla: what a service promised, what it attained and what it gave back."""
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from billing import view
+from billing.view import ServiceLevel
+from catalog.accounts.account import find_account
+from catalog.accounts.offer import is_shown
+from catalog.vocabulary.clock import from_ns
+from catalog.vocabulary.period import Period
+from catalog.vocabulary.problem import Problem, Text
+from gateway.control.answer import answer
+from gateway.control.api.usage import PERIOD_SCHEMA, read_period
+from gateway.control.asking import ControlRequest, read_query
+from gateway.control.books import Books
+from gateway.control.context import ControlContext
+from gateway.control.endpoint import Endpoint, Parameter
+from gateway.proofs import Caller
+
+
+@get("/api/services/{service:str}/sla", name="read_service_level")
+async def read_service_level(
+    request: ControlRequest,
+    context: NamedDependency[ControlContext],
+    caller: NamedDependency[Caller],
+    books: NamedDependency[Books],
+    service: FromPath[str],
+) -> Response[bytes]:
+    """A month of a service that the account can find in its catalogue, with the account's own figures and credits."""
+    query = read_query(request, "period")
+    passport = context.directory.current().catalogue.passports.get(service)
+    async with books.read(caller.account_id) as transaction:
+        account = await find_account(transaction, caller.account_id)
+        seen = passport is not None and (
+            is_shown(passport, account) or (passport.callable and service in caller.subscriptions)
+        )
+        if passport is None or not seen:
+            raise Problem("not-found", "The account's catalogue has no service of this name.")
+        if (text := query.get("period")) is None:
+            period = Period.of(from_ns(context.clock.now_ns()), account.timezone)
+        else:
+            period = read_period(text)
+        return answer(
+            await view.service_level(transaction, passport, period, caller.account_id, account.timezone)
+        )
+
+
+HANDLERS = (read_service_level,)
+ENDPOINTS = (
+    Endpoint(
+        "read_service_level",
+        "GET",
+        "/api/services/{service}/sla",
+        Text(
+            "What a service promised and attained in a month, for all and for your account, and what it gave back.",
+            "某服务当月的承诺与达成情况（全体与您的账户），以及已赔付金额。",
+        ),
+        ServiceLevel,
+        parameters=(
+            Parameter(
+                "service",
+                "path",
+                Text("Name of the service.", "服务名称。"),
+                {"type": "string", "examples": ["address"]},
+            ),
+            Parameter(
+                "period",
+                "query",
+                Text(
+                    "A month on the account's calendar; the running one if absent.",
+                    "账户时区的月份；不传则为当月。",
+                ),
+                PERIOD_SCHEMA,
+            ),
+        ),
+        problems=("invalid-input", "not-found"),
+    ),
+)

@@ -1,0 +1,184 @@
+"""/sign-in/{token}, /sign-out and /me: one-time links, sessions, and what a person sees of their accounts.
+
+A link is used by a button, not by opening it: mail scanners and previews open links.
+"""
+
+from typing import Any
+
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from billing import view
+from billing.view import Month
+from catalog.accounts.account import Account, find_account, list_accounts
+from catalog.accounts.role import NAMES, sees_every_account
+from catalog.accounts.user import User
+from catalog.vocabulary.clock import from_ns
+from catalog.vocabulary.ids import Environment
+from catalog.vocabulary.period import Period
+from catalog.vocabulary.problem import Problem
+from gateway.control.answer import csv_answer
+from gateway.control.asking import ControlRequest
+from gateway.control.books import Books
+from gateway.control.context import ControlContext
+from gateway.control.pages.render import render
+from gateway.control.pages.visit import Visit
+from gateway.control.sign_in import cookie
+from gateway.control.sign_in.picture import picture
+from gateway.stores.sign_in import end_session, find_session, link_works, use_link
+
+_ALL_ACCOUNTS = "*"
+_ENVIRONMENT: Environment = "live"
+_DOCUMENTS_MAX = 24
+
+
+@get("/sign-in/{token:str}", name="sign_in_page")
+async def sign_in_page(
+    visit: NamedDependency[Visit],
+    context: NamedDependency[ControlContext],
+    books: NamedDependency[Books],
+    token: FromPath[str],
+) -> Response[bytes]:
+    """What a link opens: a button that uses it, or what to do about a link that does not work."""
+    now = from_ns(context.clock.now_ns())
+    async with books.write(_ALL_ACCOUNTS) as transaction:
+        works = await link_works(transaction, token, now)
+    return _page(visit, "sign_in.html", 200 if works else 410, works=works)
+
+
+@post("/sign-in/{token:str}", name="sign_in", status_code=303)
+async def sign_in(
+    request: ControlRequest,
+    visit: NamedDependency[Visit],
+    context: NamedDependency[ControlContext],
+    books: NamedDependency[Books],
+    token: FromPath[str],
+) -> Response[bytes]:
+    """Use the link up and begin a session."""
+    cookie.check_origin(request)
+    now = from_ns(context.clock.now_ns())
+    async with books.write(_ALL_ACCOUNTS) as transaction:
+        session = await use_link(transaction, token, now)
+    if session is None:
+        return _page(visit, "sign_in.html", 410, works=False)
+    return _elsewhere(visit.href("/me"), cookie.session_cookie(request, session))
+
+
+@post("/sign-out", name="sign_out", status_code=303)
+async def sign_out(
+    request: ControlRequest,
+    visit: NamedDependency[Visit],
+    context: NamedDependency[ControlContext],
+    books: NamedDependency[Books],
+) -> Response[bytes]:
+    """End the session, here and for whoever else has the cookie."""
+    session = cookie.read_session(request)
+    if session is not None:
+        await cookie.check_form(request, session)
+        async with books.write(_ALL_ACCOUNTS) as transaction:
+            await end_session(transaction, session, from_ns(context.clock.now_ns()))
+    return _elsewhere(visit.href("/me"), cookie.no_cookie(request))
+
+
+@get("/me", name="me")
+async def me(
+    request: ControlRequest,
+    visit: NamedDependency[Visit],
+    context: NamedDependency[ControlContext],
+    books: NamedDependency[Books],
+) -> Response[bytes]:
+    """Who has signed in, and an account's month so far with its documents; how to sign in for everybody else."""
+    user = await _user(request, context, books)
+    if user is None:
+        return _page(visit, "signed_out.html", 200)
+    accounts = await _accounts(user, books)
+    asked = request.query_params.get("account")
+    account = next((one for one in accounts if asked in (None, one.id, one.name)), None)
+    if asked is not None and account is None:
+        raise Problem("not-found", "There is no such account among yours.")
+    session = cookie.read_session(request)
+    assert session is not None, "who has a session sent it"
+    shown: dict[str, Any] = {"account": account}
+    if account is not None:
+        period = Period.of(from_ns(context.clock.now_ns()), account.timezone)
+        month = Month(account.id, _ENVIRONMENT, period)
+        async with books.read(account.id) as transaction:
+            used = await view.usage(transaction, account.id, _ENVIRONMENT, period)
+            days = await view.usage_days(transaction, month)
+            documents = await view.documents(transaction, account.id, _ENVIRONMENT, _DOCUMENTS_MAX)
+        shown |= {"used": used, "picture": picture(period, days), "documents": documents.data}
+    return _page(
+        visit,
+        "me.html",
+        200,
+        user=user,
+        role=visit.phrases.of(NAMES[user.role]),
+        accounts=accounts,
+        form_token=cookie.form_token(session),
+        **shown,
+    )
+
+
+@get("/me/{account:str}/{period:str}", name="my_document")
+async def my_document(
+    request: ControlRequest,
+    context: NamedDependency[ControlContext],
+    books: NamedDependency[Books],
+    account: FromPath[str],
+    period: FromPath[str],
+) -> Response[bytes]:
+    """A month's statement or invoice as a table for spreadsheets."""
+    user = await _user(request, context, books)
+    mine = () if user is None else await _accounts(user, books)
+    try:
+        month = Period.parse(period)
+    except ValueError:
+        month = None
+    if month is None or account not in [one.id for one in mine]:
+        raise Problem("not-found", "There is no such document among yours; sign in and open it from /me.")
+    async with books.read(account) as transaction:
+        document = await view.document(transaction, Month(account, _ENVIRONMENT, month))
+    return csv_answer(view.to_csv(document), f"{document.number or document.state}-{month}.csv")
+
+
+async def _user(request: ControlRequest, context: ControlContext, books: Books) -> User | None:
+    session = cookie.read_session(request)
+    if session is None:
+        return None
+    async with books.write(_ALL_ACCOUNTS) as transaction:
+        return await find_session(transaction, session, from_ns(context.clock.now_ns()))
+
+
+async def _accounts(user: User, books: Books) -> tuple[Account, ...]:
+    """What a person may look into, by name; the platform's own accounts are nobody's customers."""
+    if sees_every_account(user.role):
+        async with books.read(_ALL_ACCOUNTS) as transaction:
+            return tuple(one for one in await list_accounts(transaction) if one.kind != "platform")
+    found = []
+    for account_id in user.account_ids:
+        async with books.read(account_id) as transaction:
+            found.append(await find_account(transaction, account_id))
+    return tuple(sorted(found, key=lambda one: one.name))
+
+
+def _page(visit: Visit, template: str, status: int, **values: Any) -> Response[bytes]:
+    """A page that is for one reader: nobody on the way may keep it."""
+    return Response(
+        render(template, visit, **values),
+        status_code=status,
+        media_type="text/html",
+        headers={
+            "content-language": visit.language,
+            "vary": "Accept-Language, Cookie",
+            "cache-control": "no-store",
+        },
+    )
+
+
+def _elsewhere(path: str, set_cookie: str) -> Response[bytes]:
+    headers = {"location": path, "set-cookie": set_cookie, "cache-control": "no-store"}
+    return Response(b"", status_code=303, media_type="text/plain", headers=headers)
+
+
+HANDLERS = (sign_in_page, sign_in, sign_out, me, my_document)

@@ -1,0 +1,153 @@
+"""An installation that collects through the fake Stripe, for tests of what becomes of invoices."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime
+from decimal import Decimal
+from random import Random
+
+import asyncpg
+
+from billing.desk import close
+from billing.inbox import StripeInbox
+from billing.payment.account import collect_from
+from billing.payment.collector import Collector
+from billing.payment.settlement import Settlement, collected, settlement
+from billing.payment.stripe_provider import StripeProvider
+from billing.transaction import all_accounts
+from catalog.vocabulary.clock import ManualClock, from_ns
+from catalog.vocabulary.period import Period
+from catalog.vocabulary.problem import Problem
+from tests.fakes.stripe_server import API_KEY, WEBHOOK_SECRET, FakeStripe, running_stripe
+from tests.fakes.stripe_server.store import Object
+from tests.usage_books import PROFILE, add_account, add_price, call, use
+
+OCTOBER = Period(2026, 10)
+OCTOBER_5 = datetime(2026, 10, 5, tzinfo=UTC)
+ISSUED_AT = datetime(2026, 11, 2, tzinfo=UTC)
+
+
+class Installation:
+    """Billing, the gateway's door for webhooks, and Stripe, on one clock."""
+
+    def __init__(
+        self,
+        admin: asyncpg.Connection,
+        billing: asyncpg.Pool,
+        gateway: asyncpg.Pool,
+        stripe: FakeStripe,
+        provider: StripeProvider,
+        clock: ManualClock,
+    ) -> None:
+        self.admin = admin
+        self.billing = billing
+        self.gateway = gateway
+        self.stripe = stripe
+        self.provider = provider
+        self.clock = clock
+        self.inbox = StripeInbox(WEBHOOK_SECRET, clock)
+        self.collector = Collector(billing, provider, clock)
+
+    async def invoiced(
+        self,
+        account_id: str = "acct_x",
+        amounts: Mapping[str, str] | None = None,
+        currency: str = "EUR",
+        *,
+        collect: bool = True,
+    ) -> str:
+        """An external account with an issued invoice over October; amount by service, one call each. Its id."""
+        await add_account(self.admin, account_id, kind="external", profile=PROFILE, currency=currency)
+        if collect:
+            async with all_accounts(self.billing) as connection:
+                await collect_from(connection, account_id, from_ns(self.clock.now_ns()))
+        calls = []
+        for service, amount in (amounts or {"address": "10.50"}).items():
+            price = f"price_{account_id}_{service}"
+            await add_price(
+                self.admin,
+                price,
+                f"{service}/run",
+                "flat",
+                {"amount": amount},
+                currency=currency,
+            )
+            calls.append(call(account_id, OCTOBER_5, price_version=price, operation=f"{service}/run"))
+        await use(self.billing, calls)
+        await close(self.billing, OCTOBER, self.clock)
+        return f"inv_live_{account_id}_2026-10"
+
+    async def collect(self, rounds: int = 12) -> None:
+        """Let the collector work until nothing is left that could be done by waiting."""
+        for _ in range(rounds):
+            while await self.collector.turn():
+                pass
+            waiting = await self.admin.fetchval(
+                "SELECT (SELECT count(*) FROM billing.payment_task WHERE state = 'waiting') "
+                "+ (SELECT count(*) FROM billing.webhook_event WHERE state = 'waiting')"
+            )
+            if not waiting:
+                return
+            self.clock.advance(4000)
+
+    async def news(self, *, disorder: Random | None = None, copies: int = 1, lost: bool = False) -> int:
+        """Stripe tells what is new."""
+        return await self.stripe.webhooks.deliver(self.receive, disorder=disorder, copies=copies, lost=lost)
+
+    async def receive(self, body: bytes, signature: str) -> int:
+        """The gateway's route, without its HTTP."""
+        try:
+            async with self.gateway.acquire() as connection, connection.transaction():
+                await self.inbox.accept(connection, body, signature)
+        except Problem as problem:
+            return problem.type.status
+        return 200
+
+    async def paid(self) -> tuple[str, Object]:
+        """An invoice that was brought over and paid, with all news taken in; our id and Stripe's invoice."""
+        invoice_id = await self.invoiced()
+        await self.collect()
+        (theirs,) = self.stripe.store.all("invoice")
+        self.stripe.payments.pay(theirs["id"], {})
+        await self.news()
+        await self.collect()
+        return invoice_id, theirs
+
+    async def standing(self, invoice_id: str) -> Settlement:
+        """Where an invoice stands."""
+        async with all_accounts(self.billing) as connection:
+            invoice = await collected(connection, invoice_id)
+            assert invoice is not None
+            return await settlement(connection, invoice)
+
+    async def task(self, document_id: str) -> asyncpg.Record:
+        """The outbox's row of a document."""
+        row = await self.admin.fetchrow(
+            "SELECT * FROM billing.payment_task WHERE document_id = $1", document_id
+        )
+        assert row is not None
+        return row
+
+    async def ledger(self) -> dict[str, Decimal]:
+        """Balances that are not zero, by `<account> <ledger account>`."""
+        rows = await self.admin.fetch(
+            "SELECT account_id || ' ' || ledger_account AS name, sum(amount) AS amount FROM billing.posting "
+            "GROUP BY 1 HAVING sum(amount) <> 0"
+        )
+        return {row["name"]: row["amount"] for row in rows}
+
+    async def announced(self, kind: str) -> int:
+        """How many events of a kind were announced."""
+        count: int = await self.admin.fetchval("SELECT count(*) FROM catalog.outbox WHERE kind = $1", kind)
+        return count
+
+
+@asynccontextmanager
+async def collecting(
+    admin: asyncpg.Connection, billing: asyncpg.Pool, gateway: asyncpg.Pool
+) -> AsyncIterator[Installation]:
+    """The day after October was over."""
+    clock = ManualClock(ISSUED_AT)
+    async with running_stripe(clock) as stripe:
+        with closing(StripeProvider(API_KEY, stripe.address, timeout_s=2)) as provider:
+            yield Installation(admin, billing, gateway, stripe, provider, clock)
