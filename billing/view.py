@@ -16,7 +16,6 @@ from billing.invoice.printed import printed
 from billing.invoice.render import to_csv, to_json
 from billing.invoice.simulate import Simulation, simulate
 from billing.invoice.used import used_lines
-from billing.invoice.words import Language
 from billing.sla.outcome import PaidCall, Verdict, paid_call, verdict, verdicts
 from billing.sla.report import Attained, ObjectiveLevel, Point, ServiceLevel, service_level
 from billing.transaction import Connection
@@ -36,7 +35,6 @@ __all__ = [
     "Document",
     "DocumentEntry",
     "DocumentPage",
-    "Language",
     "Month",
     "ObjectiveLevel",
     "OperationUsage",

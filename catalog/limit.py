@@ -1,4 +1,12 @@
-"""Limits of a passport: rates that the gateway holds exactly, quotas per period."""
+"""The four limits of a call, and what happens when their store is down.
+
+| limit | of | stated in | counted in | while that is away |
+|---|---|---|---|---|
+| rate | an application or account, and an operation | the passport | a file that all workers map | it never is |
+| quota | an application or account, a day or month | the passport | leases from PostgreSQL | a lease is used up, then 503 |
+| budget | an account, application or cost centre, a month | `ordergate budget set` | hard: leases; soft: by rating | hard: a lease is used up, then 503 |
+| credit floor | an account that pays in advance | `ordergate grant` | leases from PostgreSQL | a lease is used up, then 503 |
+"""
 
 from typing import Literal
 
@@ -22,15 +30,27 @@ class Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="k
 
 
 class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="quota"):
-    """`q` billable calls a period. A soft quota (`hard: false`) is stated in the passport and refuses nothing."""
+    """`q` admitted calls a day or month of the account's own calendar, of each operation or of the service as a whole.
+
+    Calls that end `ok` or `declined` count; invalid input and what we fail ourselves give their unit back. A hard
+    quota is never exceeded, over all workers; a soft one (`hard: false`) is stated in the passport and refuses nothing.
+    """
 
     per: Literal["application", "account"]
-    period: Literal["month"]
+    period: Literal["day", "month"]
     q: int
     hard: bool
+    counts: Literal["operation", "service"] = "operation"
 
 
 Limit = Rate | Quota
+
+
+def key_of(limit: Limit) -> tuple[object, ...]:
+    """What a passport may have one limit of."""
+    if isinstance(limit, Quota):
+        return Quota, limit.per, limit.period, limit.counts, limit.hard
+    return Rate, limit.per
 
 
 def rule_broken(limit: Limit) -> tuple[str, str] | None:
@@ -41,6 +61,4 @@ def rule_broken(limit: Limit) -> tuple[str, str] | None:
         return "w", "the window is between 1 and 86,400 seconds"
     if isinstance(limit, Rate) and limit.q > limit.w * _CALLS_PER_SECOND_MAX:
         return "q", "a rate is at most 1,000,000 calls a second"
-    if isinstance(limit, Quota) and limit.hard:
-        return "hard", "this version does not refuse by quota; write hard: false, or a rate limit"
     return None

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 
 import msgspec
 
-from catalog.limit import Rate
+from catalog.limit import Quota, Rate
 from catalog.passport import OperationEntry, Passport
 from catalog.plan import Price, depends_on_period, list_amount, parse_price
 from catalog.usage_event import BillableOn
@@ -35,14 +35,20 @@ class PriceVersion(msgspec.Struct, frozen=True):
 
 
 class AppliedPrice(msgspec.Struct, frozen=True, gc=False):
-    """A price version as the call path needs it; `one_call` is the `Ordergate-Charge` of a single unit."""
+    """A price version as the call path needs it; `one_call` is the `Ordergate-Charge` of a single unit,
+    `one_amount` its amount."""
 
     id: str
     effective_from_ns: int
     billable_on: BillableOn
     currency: str
     one_call: str
+    one_amount: Decimal
     price: Price
+
+    def amount(self, units: Decimal) -> Decimal:
+        """The list amount of a call: what is reserved and taken of prepaid credit and of hard budgets."""
+        return self.one_amount if units == 1 else list_amount(self.price, units)
 
     def charge(self, units: Decimal) -> str:
         """`<decimal> <currency>` at list price, with `; estimate` where the real price depends on the period."""
@@ -64,6 +70,7 @@ class PublishedOperation(msgspec.Struct, frozen=True):
     entry: OperationEntry
     rate: Rate | None
     account_rate: Rate | None
+    quotas: tuple[Quota, ...]
     headers: tuple[tuple[str, str], ...]
     prices: Mapping[tuple[str, str], tuple[AppliedPrice, ...]]
 
@@ -91,6 +98,7 @@ def applied(version: PriceVersion) -> AppliedPrice:
         version.billable_on,
         version.currency,
         _charge(version.price, Decimal(1), version.currency),
+        list_amount(version.price, Decimal(1)),
         version.price,
     )
 
@@ -139,6 +147,7 @@ def _publish(
         entry=entry,
         rate=passport.rate("application"),
         account_rate=passport.rate("account"),
+        quotas=passport.hard_quotas,
         headers=tuple(headers),
         prices={key: tuple(value) for key, value in prices.items()},
     )

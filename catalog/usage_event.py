@@ -22,7 +22,7 @@ class UsageEvent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     """One call of one operation, ended.
 
     `occurred_at_ns` is the moment of admission (UTC nanoseconds); `id` is the call's UUIDv7, as hex digits;
-    `billable` and `price_version` are chosen by that moment and never change; `units` is what the meter counted.
+    `taken` is what it took of which leases of quota, budget or credit; `billable` and `price_version` are chosen by that moment and never change; `units` is what the meter counted.
     Fields are only ever appended, each with a default: journals of earlier versions stay readable. A record of a newer
     version is refused as a whole: without its new fields it would be lost in part.
     """
@@ -47,6 +47,7 @@ class UsageEvent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     status: int
     latency_us: int
     parent_call_id: str | None = None
+    taken: tuple[tuple[int, str], ...] = ()
 
     @property
     def uuid(self) -> UUID:

@@ -83,8 +83,8 @@ def locate(plain: str, found: Sequence[Mention]) -> Location:
         apart = min(
             (use for e in best for use in e.uses), key=lambda use: (use.unit.level, use.mention.start)
         )
-        rest = tuple(e for e in best if apart.mention not in {use.mention for use in e.uses})
-        return Location(rest or best, False, (apart.mention,), (), ())
+        others = tuple(e for e in best if apart.mention not in {use.mention for use in e.uses})
+        return Location(others or best, False, (apart.mention,), (), ())
     taken = {span for explanation in best for span in explanation.spans}
     rest = [m for m in found if not any(m.start < end and start < m.end for start, end in taken)]
     former = [use for e in best for use in e.uses if not e.unit.within(use.unit)]

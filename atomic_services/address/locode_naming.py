@@ -8,7 +8,7 @@ from atomic_services.address.locodes import codes_named, locode
 from atomic_services.address.places import places
 from atomic_services.address.reading import AREA, DEPENDENT, LOCALITY, Reading
 from atomic_services.address.reference import CountryRules
-from atomic_services.address.spellings import without_english_type
+from atomic_services.address.spellings import short_latin, without_english_type
 from atomic_services.address.text import fold
 
 # First two digits of GB/T 2260 -> ISO 3166-2:CN (2017), by which UN/LOCODE tells the provinces apart.
@@ -62,10 +62,13 @@ def _of_chinese(reading: Reading) -> str | None:
 
 
 def _pinyin(unit: Unit) -> list[str]:
+    """Its folded names in Latin letters, also the official short one (harbin) and 浦东 for 浦东新区."""
     names = [name for name in places().by_code[unit.code].names if name.isascii()]
-    return names + [
-        name.removesuffix("xin") for name in names if unit.name.endswith("新区") and name.endswith("xin")
-    ]
+    if unit.latin is not None and (short := short_latin(unit.latin)) is not None:
+        names.append(short)
+    if unit.name.endswith("新区"):
+        names += [name.removesuffix("xin") for name in names if name.endswith("xin")]
+    return names
 
 
 def _is_only(name: str, unit: Unit, province: Unit) -> bool:

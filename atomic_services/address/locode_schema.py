@@ -21,19 +21,43 @@ Function = Annotated[
 class UnLocode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A place of UN/LOCODE, UNECE Recommendation 16.
 
-    `subdivision` is ISO 3166-2 without the country (SH). `status` is the list's own: of AA to AS approved, RL and RN
-    recognised, RQ under consideration, QQ not verified. `iata` is given only where it differs from the last three letters
-    of the code. Coordinates are decimal degrees (WGS 84), rounded to four digits from whole minutes.
+    What the list does not say is absent.
     """
 
     code: Annotated[
         str,
         described("Country and place.", "国家代码加地点代码。", pattern=r"^[A-Z]{2}[A-Z2-9]{3}(?![\s\S])"),
     ]
-    name: str
+    name: Annotated[str, described("The name as the list writes it.", "代码表中的名称。")]
     functions: tuple[Function, ...]
-    status: str
-    subdivision: str | None = None
-    iata: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
+    status: Annotated[
+        str,
+        described(
+            "How far the entry is approved, in the list's own letters: AA, AC, AF, AI, AM, AS approved; RL, RN recognised; "
+            "RQ under consideration; QQ not verified.",
+            "条目的核准状态（沿用代码表）：AA、AC、AF、AI、AM、AS 为已核准；RL、RN 为已确认存在；RQ 为审议中；QQ 为未核实。",
+        ),
+    ]
+    subdivision: Annotated[
+        str | None,
+        described("ISO 3166-2 without the country.", "不含国家部分的 ISO 3166-2 代码。", examples=["SH"]),
+    ] = None
+    iata: Annotated[
+        str | None,
+        described(
+            "The IATA code where it differs from the last three letters of the code.",
+            "IATA 代码，仅在与代码后三位不同时给出。",
+        ),
+    ] = None
+    latitude: Annotated[
+        float | None,
+        described(
+            "Decimal degrees, from whole minutes; north is positive.", "十进制度（精确到分），北纬为正。"
+        ),
+    ] = None
+    longitude: Annotated[
+        float | None,
+        described(
+            "Decimal degrees, from whole minutes; east is positive.", "十进制度（精确到分），东经为正。"
+        ),
+    ] = None

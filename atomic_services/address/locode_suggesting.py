@@ -32,9 +32,9 @@ def suggestions(asked: Asked, hits: list[Hit]) -> list[Suggestion]:
     found: dict[str, Match] = {}
     if not asked.text.isascii():
         for hit in hits:
-            if hit.match in ("whole", "beginning") and hit.place.division is not None:
-                if (code := of_division(hit.place.division)) is not None:
-                    found.setdefault(code, hit.match)
+            unit = hit.place.division if hit.match in ("whole", "beginning") else None
+            if unit is not None and (code := of_division(unit)) is not None:
+                found.setdefault(code, hit.match)
     whole, longer = locodes.begin_with(
         asked.text,
         limit=asked.limit,
@@ -43,9 +43,10 @@ def suggestions(asked: Asked, hits: list[Hit]) -> list[Suggestion]:
         functions=asked.functions,
     )
     typed = (asked.text.upper(),) if locodes.CODE.fullmatch(asked.text) else ()
-    for codes, match in ((whole, "whole"), (typed, "whole"), (longer, "beginning")):
-        for code in codes:
-            found.setdefault(code, match)
+    for code in (*whole, *typed):
+        found.setdefault(code, "whole")
+    for code in longer:
+        found.setdefault(code, "beginning")
     known = [(place, match) for code, match in found.items() if (place := locodes.locode(code)) is not None]
     wanted = [_suggestion(asked, place, match) for place, match in known if _is_wanted(asked, place)]
     return sorted(wanted, key=lambda suggestion: suggestion.match != "whole")[: asked.limit]

@@ -17,7 +17,7 @@ MENTIONS_MAX = 96
 _WORDS_MAX = 18
 _LATIN_NAME_MAX = 64
 _FOLLOWING_MAX = 4
-_BEGINNING = 4
+_BEGINNINGS = (4, 8, 14)
 _LATIN_WORD = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f'\u2019\u02bc`-]{1,90}")
 _BETWEEN_WORDS = re.compile(r"[ '\u2019-]{1,2}")
 # A blank separates Chinese words; a Latin name stands apart only between commas and the like.
@@ -134,16 +134,18 @@ def _is_edge(plain: str, position: int) -> bool:
 
 def _latin(text: str) -> Iterator[Mention]:
     words = list(_LATIN_WORD.finditer(text))
+    plain = [fold(word.group()) for word in words]
     known, beginnings = divisions(), _latin_beginnings()
     for first, word in enumerate(words):
         leading = _is_edge(text, word.start() - 1)
         apart = _APART.search(text[: word.start()][-3:]) is not None
+        folded = ""
         for last, end in _joined(text, words, first):
-            name = text[word.start() : end]
-            folded = fold(name)
+            folded += plain[last]
             entries = known.find(folded) if len(folded) > 2 else ()
-            if not entries and len(folded) >= _BEGINNING and folded[:_BEGINNING] not in beginnings:
+            if not entries and any(folded[:n] not in beginnings and n <= len(folded) for n in _BEGINNINGS):
                 break
+            name = text[word.start() : end]
             if not entries or (_LATIN_ROAD.match(text, end) and not _typed_name_at(text, words, last + 1)):
                 continue
             typed = folded not in known.names or any(entry.typed for entry in entries)
@@ -181,7 +183,7 @@ def _typed_name_at(text: str, words: list[re.Match[str]], first: int) -> bool:
 @functools.cache
 def _latin_beginnings() -> frozenset[str]:
     """The first letters of the Latin names, so that other words are soon left."""
-    return frozenset(name[:_BEGINNING] for name in divisions().names if name.isascii())
+    return frozenset(name[:n] for name in divisions().names if name.isascii() for n in _BEGINNINGS)
 
 
 _ENGLISH_ENDINGS = {

@@ -165,6 +165,7 @@ def _reply(
         phones=tuple(found.phone for found in pasted.phones),
         postal_code=judged.address.postal_code,
         rest=rest,
+        un_locode=judged.un_locode,
     )
 
 

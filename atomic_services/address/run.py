@@ -4,7 +4,15 @@ from typing import TypeVar
 
 import msgspec
 
-from atomic_services.address import chinese_reading, divisions, postal, reference, regions
+from atomic_services.address import (
+    chinese_reading,
+    divisions,
+    locode_naming,
+    locodes,
+    postal,
+    reference,
+    regions,
+)
 from atomic_services.address.findings import RULES, conclude, finding
 from atomic_services.address.format import formatted
 from atomic_services.address.reading import DEPENDENT, DIVISIONS, Reading
@@ -79,6 +87,12 @@ def answer(request: Address, reply: type[Reply], *, judging: bool) -> Reply:
         findings = [found for found in findings if not RULES[found.rule].judgement]
     verdict, action = conclude(findings)
     mainland = country == "CN" and reading.postal_pattern is None
+    un_locode = locode_naming.of_reading(rules, reading)
+    sources = (
+        reference.SOURCE,
+        *((divisions.SOURCE,) if mainland else ()),
+        *((locodes.SOURCE,) if un_locode is not None else ()),
+    )
     return reply(
         verdict=verdict,
         next_action=action,
@@ -86,7 +100,8 @@ def answer(request: Address, reply: type[Reply], *, judging: bool) -> Reply:
         components=tuple(_components(rules, request, address, reading)),
         formatted=formatted(rules, address, latin=reading.latin),
         findings=tuple(findings),
-        sources=(reference.SOURCE, divisions.SOURCE) if mainland else (reference.SOURCE,),
+        sources=sources,
+        un_locode=un_locode,
     )
 
 

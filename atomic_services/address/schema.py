@@ -25,6 +25,7 @@ from atomic_services.address.fields import Candidate as Candidate
 from atomic_services.address.fields import Source as Source
 from atomic_services.address.format_schema import FormatReply as FormatReply
 from atomic_services.address.format_schema import FormatRequest as FormatRequest
+from atomic_services.address.locode_schema import UnLocode as UnLocode
 from atomic_services.address.suggest_schema import SuggestReply as SuggestReply
 from atomic_services.address.suggest_schema import SuggestRequest as SuggestRequest
 from catalog.vocabulary.described import described
@@ -100,7 +101,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     ] = ()
 
 
-class ValidateReply(msgspec.Struct, frozen=True, kw_only=True):
+class ValidateReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The judgement: what the address is worth, what to do next, its canonical form and why."""
 
     verdict: Verdict
@@ -127,6 +128,13 @@ class ValidateReply(msgspec.Struct, frozen=True, kw_only=True):
         tuple[Source, ...],
         described("The reference tables that the answer stands on.", "结果所依据的参考数据及其版本。"),
     ]
+    un_locode: Annotated[
+        UnLocode | None,
+        described(
+            "The place of UN/LOCODE that country, region and locality name; absent where there is not exactly one.",
+            "由国家、地区与城市唯一确定的 UN/LOCODE 地点；不唯一或不存在时不返回。",
+        ),
+    ] = None
 
 
 class NormaliseReply(ValidateReply, frozen=True, kw_only=True):

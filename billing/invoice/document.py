@@ -119,15 +119,15 @@ async def document(connection: Connection, month: Month) -> Document:
         lines = await frozen_lines(connection, row["id"])
     else:
         lines = invoice_lines(await rated_steps(connection, row["id"]), period_of(row["period"]))
-    credits = await credit_lines(connection, row["id"])
-    total = sum((line.amount for line in lines), Decimal(0)) - sum(one.amount for one in credits)
+    given = await credit_lines(connection, row["id"])
+    total = sum((line.amount for line in lines), Decimal(0)) - sum(one.amount for one in given)
     assert not issued or total == row["total"], "an issued total is the sum of its lines"
     starts_at, ends_at = month.period.bounds(payer.timezone)
     names = await _names(connection, month.account_id)
     currency = row["currency"]
     shown = (
         *(_line(position, line, currency, names) for position, line in enumerate(lines, 1)),
-        *(_credit(position, one, currency) for position, one in enumerate(credits, len(lines) + 1)),
+        *(_credit(position, one, currency) for position, one in enumerate(given, len(lines) + 1)),
     )
     return Document(
         row["id"],

@@ -46,10 +46,10 @@ async def issue(
     """
     assert not missing_profile(payer), "a draft that misses something is not issued"
     lines = invoice_lines(await rated_steps(connection, draft.id), draft.period)
-    credits = await credit_lines(connection, draft.id)
-    assert lines or credits, "a document has lines"
+    given = await credit_lines(connection, draft.id)
+    assert lines or given, "a document has lines"
     await freeze_lines(connection, draft.id, payer.currency, lines)
-    total = sum((line.amount for line in lines), Decimal(0)) - sum(one.amount for one in credits)
+    total = sum((line.amount for line in lines), Decimal(0)) - sum(one.amount for one in given)
     number = await take_number(connection, series_of(document_kind(payer), environment, draft.period.year))
     await connection.execute(
         "UPDATE billing.invoice SET state = 'issued', number = $2, total = $3, issued_at = $4, recipient = $5, "

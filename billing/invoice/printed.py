@@ -3,7 +3,7 @@
 from typing import Literal
 
 from billing.invoice.document import Document
-from billing.invoice.words import Language
+from catalog.vocabulary.problem import Language
 
 PrintedForm = Literal["pdf", "xlsx"]
 

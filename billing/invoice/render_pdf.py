@@ -19,7 +19,7 @@ from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer, T
 
 from billing.invoice import words
 from billing.invoice.document import Document, DocumentLine
-from billing.invoice.words import Language, word
+from catalog.vocabulary.problem import Language
 
 _FONT = "NotoSansSC"
 _INK, _QUIET, _RULE, _ACCENT = (
@@ -68,7 +68,7 @@ def to_pdf(document: Document, language: Language) -> bytes:
     """The printed form: head, services as bars, lines with the arithmetic of their tiers, cost centres, total."""
     _register_font()
     output = io.BytesIO()
-    title = f"{word(words.KINDS[document.kind], language)} {document.number or word(words.DRAFT, language)}"
+    title = f"{words.KINDS[document.kind].worded(language)} {document.number or words.DRAFT.worded(language)}"
     template = SimpleDocTemplate(
         output,
         pagesize=A4,
@@ -106,15 +106,15 @@ def _head(document: Document, title: str, language: Language) -> list[Flowable]:
         (words.TIME_ZONE, document.timezone),
         (words.ISSUED, document.issued_at or "–"),
     ]
-    left = [_small(word(words.RECIPIENT, language)), *(_text(line) for line in to if line)]
-    right = [Paragraph(f"{_safe(word(label, language))}  {_safe(value)}", _RIGHT) for label, value in facts]
+    left = [_small(words.RECIPIENT.worded(language)), *(_text(line) for line in to if line)]
+    right = [Paragraph(f"{_safe(label.worded(language))}  {_safe(value)}", _RIGHT) for label, value in facts]
     story: list[Flowable] = [Paragraph(_safe(title), _TITLE)]
     if document.state == "draft":
-        story.append(Paragraph(_safe(word(words.DRAFT_NOTE, language)), _NOTE))
+        story.append(Paragraph(_safe(words.DRAFT_NOTE.worded(language)), _NOTE))
     if document.environment == "test":
-        story.append(Paragraph(_safe(word(words.SANDBOX_NOTE, language)), _NOTE))
+        story.append(Paragraph(_safe(words.SANDBOX_NOTE.worded(language)), _NOTE))
     total = Paragraph(
-        f'{_safe(word(words.TOTAL, language))}  <font size="16">{document.total}</font> {document.currency}',
+        f'{_safe(words.TOTAL.worded(language))}  <font size="16">{document.total}</font> {document.currency}',
         ParagraphStyle("total", _RIGHT, leading=22),
     )
     columns = [[left, [*right, total]]]
@@ -126,10 +126,10 @@ def _services(document: Document, language: Language) -> list[Flowable]:
     largest = max((abs(Decimal(service.amount)) for service in document.services), default=Decimal(0))
     rows: list[list[Flowable]] = [
         [
-            _head_cell(word(words.SERVICE, language)),
+            _head_cell(words.SERVICE.worded(language)),
             _head_cell(""),
-            _head_cell(word(words.CALLS, language), right=True),
-            _head_cell(f"{word(words.AMOUNT, language)} {document.currency}", right=True),
+            _head_cell(words.CALLS.worded(language), right=True),
+            _head_cell(f"{words.AMOUNT.worded(language)} {document.currency}", right=True),
         ]
     ]
     for service in document.services:
@@ -143,23 +143,23 @@ def _services(document: Document, language: Language) -> list[Flowable]:
             ]
         )
     widths = [_WIDTH - _BAR_WIDTH - 60 * mm, _BAR_WIDTH, 25 * mm, 35 * mm]
-    return [_heading(word(words.BY_SERVICE, language)), _table(rows, widths)]
+    return [_heading(words.BY_SERVICE.worded(language)), _table(rows, widths)]
 
 
 def _lines(document: Document, language: Language) -> list[Flowable]:
     rows: list[Sequence[Flowable | list[Paragraph]]] = [
         [
-            _head_cell(word(words.OPERATION, language)),
-            _head_cell(word(words.CALLS, language), right=True),
-            _head_cell(word(words.UNITS, language), right=True),
-            _head_cell(word(words.PRECISE, language), right=True),
-            _head_cell(f"{word(words.AMOUNT, language)} {document.currency}", right=True),
+            _head_cell(words.OPERATION.worded(language)),
+            _head_cell(words.CALLS.worded(language), right=True),
+            _head_cell(words.UNITS.worded(language), right=True),
+            _head_cell(words.PRECISE.worded(language), right=True),
+            _head_cell(f"{words.AMOUNT.worded(language)} {document.currency}", right=True),
         ]
     ]
     rows += [_line(line, language) for line in document.lines]
     rows.append(
         [
-            _text(word(words.TOTAL, language)),
+            _text(words.TOTAL.worded(language)),
             _figure(f"{document.calls:,}"),
             _figure(""),
             _figure(""),
@@ -167,17 +167,17 @@ def _lines(document: Document, language: Language) -> list[Flowable]:
         ]
     )
     widths = [_WIDTH - 100 * mm, 20 * mm, 22 * mm, 30 * mm, 28 * mm]
-    return [_heading(word(words.LINES, language)), _table(rows, widths)]
+    return [_heading(words.LINES.worded(language)), _table(rows, widths)]
 
 
 def _line(line: DocumentLine, language: Language) -> list[Flowable | list[Paragraph]]:
     what = [_text(line.operation)]
     if line.correction:
-        what.append(_small(word(words.CORRECTION, language).format(month=line.usage_period)))
+        what.append(_small(words.CORRECTION.worded(language).format(month=line.usage_period)))
     if line.price_version:
         what.append(_small(line.price_version))
     if (credit := line.credit) is not None:
-        text = word(words.SLA_CREDIT, language).format(
+        text = words.SLA_CREDIT.worded(language).format(
             objective=credit.objective,
             measured=credit.measured,
             target=credit.target_pct,
@@ -201,14 +201,14 @@ def _cost_centres(document: Document, language: Language) -> list[Flowable]:
         return []
     rows: list[list[Flowable]] = [
         [
-            _head_cell(word(words.COST_CENTRE, language)),
-            _head_cell(word(words.APPLICATION, language)),
-            _head_cell(word(words.OPERATION, language)),
-            _head_cell(word(words.CALLS, language), right=True),
-            _head_cell(word(words.UNITS, language), right=True),
+            _head_cell(words.COST_CENTRE.worded(language)),
+            _head_cell(words.APPLICATION.worded(language)),
+            _head_cell(words.OPERATION.worded(language)),
+            _head_cell(words.CALLS.worded(language), right=True),
+            _head_cell(words.UNITS.worded(language), right=True),
         ]
     ]
-    nobody = word(words.NO_COST_CENTRE, language)
+    nobody = words.NO_COST_CENTRE.worded(language)
     for line, share in sorted(
         shares, key=lambda one: (one[1].cost_centre, one[1].application, one[0].position)
     ):
@@ -222,7 +222,7 @@ def _cost_centres(document: Document, language: Language) -> list[Flowable]:
             ]
         )
     widths = [38 * mm, 42 * mm, _WIDTH - 125 * mm, 20 * mm, 25 * mm]
-    return [_heading(word(words.COST_CENTRES, language)), _table(rows, widths)]
+    return [_heading(words.COST_CENTRES.worded(language)), _table(rows, widths)]
 
 
 class _Bar(Flowable):
@@ -260,7 +260,7 @@ def _numbered(footer: str, language: Language) -> Callable[..., Canvas]:
                 self.setFont(_FONT, 7.5)
                 self.setFillColor(_QUIET)
                 self.drawString(_MARGIN + 6, 11 * mm, footer)
-                text = word(words.PAGE, language).format(page=number, pages=len(self._pages))
+                text = words.PAGE.worded(language).format(page=number, pages=len(self._pages))
                 self.drawRightString(A4[0] - _MARGIN - 6, 11 * mm, text)
                 super().showPage()
             super().save()

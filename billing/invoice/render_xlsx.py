@@ -10,7 +10,7 @@ import xlsxwriter
 
 from billing.invoice import words
 from billing.invoice.document import Document
-from billing.invoice.words import Language, word
+from catalog.vocabulary.problem import Language
 
 # A spreadsheet's number has fifteen digits; what is longer stays text rather than lose its end.
 _DIGITS_MAX = 15
@@ -24,11 +24,11 @@ def to_xlsx(document: Document, language: Language) -> bytes:
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with xlsxwriter.Workbook(output, options) as book:
         title = (
-            f"{word(words.KINDS[document.kind], language)} {document.number or word(words.DRAFT, language)}"
+            f"{words.KINDS[document.kind].worded(language)} {document.number or words.DRAFT.worded(language)}"
         )
         book.set_properties({"title": title, "created": _CREATED.replace(tzinfo=None)})
-        _lines_sheet(_Sheet(book, word(words.LINES, language)), document, title, language)
-        _shares_sheet(_Sheet(book, word(words.COST_CENTRES, language)[:31]), document, language)
+        _lines_sheet(_Sheet(book, words.LINES.worded(language)), document, title, language)
+        _shares_sheet(_Sheet(book, words.COST_CENTRES.worded(language)[:31]), document, language)
     return output.getvalue()
 
 
@@ -81,7 +81,7 @@ def _lines_sheet(sheet: _Sheet, document: Document, title: str, language: Langua
         words.PRECISE,
         words.AMOUNT,
     )
-    sheet.head([word(text, language) for text in head], [14, 24, 42, 10, 12, 14, 20, 14])
+    sheet.head([text.worded(language) for text in head], [14, 24, 42, 10, 12, 14, 20, 14])
     for line in document.lines:
         sheet.row(
             (
@@ -96,13 +96,13 @@ def _lines_sheet(sheet: _Sheet, document: Document, title: str, language: Langua
             )
         )
     sheet.row(
-        (word(words.TOTAL, language), "", "", "", document.calls, "", "", Decimal(document.total)), bold=True
+        (words.TOTAL.worded(language), "", "", "", document.calls, "", "", Decimal(document.total)), bold=True
     )
 
 
 def _shares_sheet(sheet: _Sheet, document: Document, language: Language) -> None:
     head = (words.COST_CENTRE, words.APPLICATION, words.OPERATION, words.MONTH, words.CALLS, words.UNITS)
-    sheet.head([word(text, language) for text in head], [24, 28, 24, 10, 12, 14])
+    sheet.head([text.worded(language) for text in head], [24, 28, 24, 10, 12, 14])
     for line in document.lines:
         for share in line.shares:
             sheet.row(

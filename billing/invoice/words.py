@@ -1,10 +1,6 @@
 """What is printed on a document beside its figures, in English and Chinese."""
 
-from typing import Literal
-
 from catalog.vocabulary.problem import Text
-
-Language = Literal["en", "zh-CN"]
 
 KINDS = {
     "statement": Text("Statement", "内部结算单"),
@@ -40,8 +36,3 @@ APPLICATION = Text("Application", "应用")
 NO_COST_CENTRE = Text("none", "无")
 TOTAL = Text("Total", "合计")
 PAGE = Text("Page {page} of {pages}", "第 {page} 页，共 {pages} 页")
-
-
-def word(text: Text, language: Language) -> str:
-    """The text in one language."""
-    return text.chinese() if language == "zh-CN" else text.en

@@ -150,3 +150,8 @@ class Passport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def rate(self, per: Literal["application", "account"]) -> Rate | None:
         """The rate limit for one application or for the whole account."""
         return next((rule for rule in self.limits if isinstance(rule, Rate) and rule.per == per), None)
+
+    @property
+    def hard_quotas(self) -> tuple[Quota, ...]:
+        """The quotas that refuse calls."""
+        return tuple(rule for rule in self.limits if isinstance(rule, Quota) and rule.hard)

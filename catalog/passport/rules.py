@@ -41,10 +41,10 @@ def rules_broken(passport: Passport) -> list[FieldError]:
     for index, rule in enumerate(passport.limits):
         if broken := limit.rule_broken(rule):
             add(f"/limits/{index}/{broken[0]}", "range", broken[1])
-    kinds = [(type(rule), rule.per) for rule in passport.limits]
+    kinds = [limit.key_of(rule) for rule in passport.limits]
     for index, kind in enumerate(kinds):
         if kind in kinds[:index]:
-            add(f"/limits/{index}", "unique", "one limit of each kind for an application and for an account")
+            add(f"/limits/{index}", "unique", "one limit of each kind for an application and for an account; a quota also for each period and what it counts")
     found.extend(
         FieldError("/sla" + error.pointer, error.rule, error.detail)
         for error in sla.rules_broken(passport.sla, [entry.id for entry in passport.operations])

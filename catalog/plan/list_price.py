@@ -45,6 +45,22 @@ def list_amount(price: Price, units: Decimal) -> Decimal:
     return _tidy(_amount(price, units))
 
 
+def most_for_one_call(price: Price) -> Decimal | None:
+    """The most that one call can cost by the list however much it measures; None where nothing bounds it."""
+    match price:
+        case Percentage():
+            bound = price.max_per_event
+        case Outcome():
+            bound = price.max
+        case Flat() | Capacity() | SlaCredit():
+            bound = "0"
+        case Bucketed():
+            return most_for_one_call(price.price)
+        case _:
+            bound = None
+    return None if bound is None else Decimal(bound)
+
+
 def depends_on_period(price: Price) -> bool:
     """Whether the real price of a call depends on what else happens in its period, so that the list is an estimate."""
     if _has_modifier(price):

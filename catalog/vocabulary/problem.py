@@ -1,9 +1,12 @@
 """The closed table of refusals. Whatever is refused anywhere is one of these, with a page under /problems/."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
+
+Language = Literal["en", "zh-CN"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -15,6 +18,10 @@ class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     def chinese(self) -> str:
         """The Chinese wording, or the English one where there is none."""
         return self.zh_cn or self.en
+
+    def worded(self, language: Language) -> str:
+        """The wording in a language."""
+        return self.en if language == "en" else self.chinese()
 
 
 class ProblemType(msgspec.Struct, frozen=True):

@@ -7,11 +7,12 @@ from typing import Literal
 import click
 
 from billing.invoice.month import Month
-from billing.view import Document, Language, document, printed, to_csv, to_json
+from billing.view import Document, document, printed, to_csv, to_json
 from catalog.accounts.account import find_account
 from catalog.transaction import Transaction
 from catalog.vocabulary.ids import ENVIRONMENTS, Environment
 from catalog.vocabulary.period import Period
+from catalog.vocabulary.problem import Language
 from catalog.vocabulary.spreadsheet import csv_file
 from deploy.cli.period import PERIOD
 from deploy.cli.session import session

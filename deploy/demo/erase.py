@@ -22,7 +22,13 @@ _REFERENCES = """
 _ACCOUNTS = "catalog.account"
 _TRANSACTIONS = "billing.ledger_transaction"
 # A document's rows refer to it, and a transaction's postings to the transaction.
-_BOOKS = ("billing.unrated", "billing.credit_line", "billing.rated_line", "billing.invoice_line", "billing.invoice")
+_BOOKS = (
+    "billing.unrated",
+    "billing.credit_line",
+    "billing.rated_line",
+    "billing.invoice_line",
+    "billing.invoice",
+)
 _POSTED = "CREATE TEMPORARY TABLE erased ON COMMIT DROP AS SELECT DISTINCT transaction_id AS id FROM billing.posting WHERE account_id = ANY($1)"
 _MARK = """
     INSERT INTO billing.unrated SELECT DISTINCT account_id, environment, period FROM billing.usage_hour

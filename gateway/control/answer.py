@@ -4,7 +4,7 @@ import msgspec
 from litestar import Response
 
 from catalog.vocabulary.money import encode_decimal
-from catalog.vocabulary.spreadsheet import csv_file
+from gateway.control.endpoint import MEDIA_TYPES, FileForm
 
 _encoder = msgspec.json.Encoder(enc_hook=encode_decimal)
 
@@ -19,10 +19,13 @@ def answer(value: msgspec.Struct, status: int = 200) -> Response[bytes]:
     )
 
 
-def csv_answer(table: str, name: str) -> Response[bytes]:
-    """A table as a download of this name, which a spreadsheet opens rightly."""
+def file_answer(content: bytes, name: str, form: FileForm) -> Response[bytes]:
+    """A download; `name` is without its ending."""
     return Response(
-        csv_file(table),
-        media_type="text/csv",
-        headers={"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"},
+        content,
+        media_type=MEDIA_TYPES[form],
+        headers={
+            "content-disposition": f'attachment; filename="{name}.{form}"',
+            "cache-control": "no-store",
+        },
     )

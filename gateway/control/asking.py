@@ -8,11 +8,11 @@ import msgspec
 from litestar import Request
 from litestar.di import NamedDependency
 
-from catalog.vocabulary.problem import FieldError, Problem
+from catalog.vocabulary.problem import FieldError, Language, Problem
 from catalog.vocabulary.strict_json import convert, decode_json
 from catalog.vocabulary.wrong_fields import pointer_of
 from gateway.control.context import ControlContext
-from gateway.control.endpoint import LIMIT_DEFAULT, LIMIT_MAX
+from gateway.control.endpoint import LIMIT_DEFAULT, LIMIT_MAX, FileForm
 from gateway.edge import is_json
 from gateway.proofs import Caller
 from gateway.transport import RawRequest
@@ -66,13 +66,22 @@ def read_limit(query: Mapping[str, str]) -> int:
     return int(text)
 
 
-def read_form(query: Mapping[str, str]) -> Literal["json", "csv"]:
+def read_form(query: Mapping[str, str], *files: FileForm) -> FileForm | Literal["json"]:
     """The `format` asked for; `Problem` invalid-input for one that there is not."""
-    match query.get("format", "json"):
-        case "json" | "csv" as form:
-            return form
+    asked = query.get("format", "json")
+    for form in ("json", *files):
+        if asked == form:
+            return form  # type: ignore[return-value]
+    raise refused_parameter("format", "enum", f"one of {', '.join(('json', *files))} is needed")
+
+
+def read_language(query: Mapping[str, str]) -> Language:
+    """The `language` asked for; `Problem` invalid-input for one that there is not."""
+    match query.get("language", "en"):
+        case "en" | "zh-CN" as language:
+            return language
         case _:
-            raise refused_parameter("format", "enum", "json or csv is needed")
+            raise refused_parameter("language", "enum", "en or zh-CN is needed")
 
 
 def refused_parameter(name: str, rule: str, detail: str) -> Problem:

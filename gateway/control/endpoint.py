@@ -1,11 +1,21 @@
 """One route of the control plane as its contract describes it; declared beside the handler that answers it."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
 
-from catalog.vocabulary.problem import Text
+from catalog.vocabulary.problem import LANGUAGES, Text
+
+FileForm = Literal["csv", "xlsx", "pdf"]
+MEDIA_TYPES: Mapping[FileForm, str] = MappingProxyType(
+    {
+        "csv": "text/csv",
+        "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "pdf": "application/pdf",
+    }
+)
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -19,7 +29,8 @@ class Parameter(msgspec.Struct, frozen=True):
 
 class Endpoint(msgspec.Struct, frozen=True):
     """Method and path (`/api/calls/{id}`), what is sent, what is answered, and which problems can come instead. `scopes`
-    are those that the key needs; `example` is a body that is accepted."""
+    are those that the key needs; `example` is a body that is accepted; `files` are the forms that `format` can ask for
+    besides JSON."""
 
     id: str
     method: Literal["GET", "POST", "DELETE"]
@@ -32,7 +43,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     parameters: tuple[Parameter, ...] = ()
     problems: tuple[str, ...] = ()
     status: int = 200
-    also_csv: bool = False
+    files: tuple[FileForm, ...] = ()
 
 
 LIMIT_MAX = 1000
@@ -45,12 +56,22 @@ LIMIT = Parameter(
     {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
 )
 
-FORMAT = Parameter(
-    "format",
+LANGUAGE = Parameter(
+    "language",
     "query",
-    Text("`csv` is one table for a spreadsheet.", "csv 为可用电子表格打开的单表。"),
-    {"type": "string", "enum": ["json", "csv"], "default": "json"},
+    Text("Of the words on xlsx and pdf.", "xlsx 与 pdf 上文字的语言。"),
+    {"type": "string", "enum": list(LANGUAGES), "default": "en"},
 )
+
+
+def format_of(*files: FileForm) -> Parameter:
+    """The `format` of an answer that is JSON or one of these."""
+    return Parameter(
+        "format",
+        "query",
+        Text("JSON, or a file for people.", "JSON，或供人阅读的文件。"),
+        {"type": "string", "enum": ["json", *files], "default": "json"},
+    )
 
 
 def after(example: str) -> Parameter:

@@ -11,7 +11,7 @@ PACKAGES = {"atomic_services", "billing", "catalog", "deploy", "gateway", "opena
 
 def test_every_import_contract_holds() -> None:
     # In a process of its own: the linter configures logging anew, which would silence every logger of this one.
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     linted = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert linted.returncode == 0, linted.stdout
 

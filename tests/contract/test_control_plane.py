@@ -78,7 +78,8 @@ REFUSED: tuple[tuple[str, str, Any, str], ...] = (
     ("GET", "/api/invoices?after=2026", None, "invalid-input"),
     ("GET", "/api/invoices/2026-10", None, "not-found"),
     ("GET", "/api/invoices/october", None, "not-found"),
-    ("GET", "/api/invoices/2026-10?format=pdf", None, "invalid-input"),
+    ("GET", "/api/invoices/2026-10?format=odt", None, "invalid-input"),
+    ("GET", "/api/invoices/2026-10?format=pdf&language=fr", None, "invalid-input"),
     ("GET", "/api/keys?after=og_live_0", None, "invalid-input"),
     ("POST", "/api/keys", {}, "invalid-input"),
     ("POST", "/api/keys", {"scopes": []}, "invalid-input"),
@@ -251,6 +252,10 @@ async def test_usage_and_documents_are_money_of_one_month(
     assert "0.17" in table.text.splitlines()[-1]
     # A byte order mark, without which Excel reads Chinese in the computer's old code page.
     assert table.content.startswith(b"\xef\xbb\xbf")
+    for form, start in (("pdf", b"%PDF-"), ("xlsx", b"PK")):
+        printed = await plane.get(f"/api/invoices/2026-10?format={form}&language=zh-CN", owner.live)
+        assert printed.content.startswith(start)
+        assert printed.headers["content-disposition"].endswith(f'.{form}"')
     assert (await plane.get("/api/invoices", owner.test)).json() == {"data": [], "next": None}
 
 

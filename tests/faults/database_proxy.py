@@ -25,7 +25,8 @@ class DatabaseProxy:
 
     It counts over all connections; with `counts_between`, only on the connection that sends a statement with the
     first of these texts, and from that statement to the next one with the second. Where it `says_goodbye`, the reply
-    arrives, and then what a server says that is being shut down, before the connections are cut.
+    arrives, and then what a server says that is being shut down, before the connections are cut. `broke_last` tells
+    whether it was the second of `counts_between` that broke.
     """
 
     def __init__(self, folder: Path, upstream: Path) -> None:
@@ -43,6 +44,7 @@ class DatabaseProxy:
         self._at = 0
         self.statements = 0
         self.broken = False
+        self.broke_last = False
         self._over = asyncio.Event()
 
     async def __aenter__(self) -> "DatabaseProxy":
@@ -60,7 +62,7 @@ class DatabaseProxy:
         """Count from the beginning and break at this statement; 0 never breaks, LAST at the last of `counts_between`."""
         self._at = at
         self._counted, self._counts_on = None, True
-        self.statements, self.broken = 0, False
+        self.statements, self.broken, self.broke_last = 0, False, False
         self._over.clear()
 
     async def over(self) -> None:
@@ -94,7 +96,7 @@ class DatabaseProxy:
                 self.statements += 1
                 due = self.statements == self._at or (self._at == LAST and not self._counts_on)
             if due:
-                self.broken = True
+                self.broken, self.broke_last = True, not self._counts_on
                 replies.cancel()
                 await asyncio.wait({replies})
             server[1].write(header + body)

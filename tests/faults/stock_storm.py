@@ -145,7 +145,7 @@ async def _run(product: Product, callers: _Callers, concurrency: int, kill_every
     """How many kills there were, and how many snapshots."""
     counts: Counter[str] = Counter()
     watching = [
-        asyncio.create_task(_kill(product, kill_every_s, counts)),
+        asyncio.create_task(_kill(product, callers, concurrency, kill_every_s, counts)),
         asyncio.create_task(_watch(product, counts)),
     ]
     try:
@@ -164,9 +164,15 @@ async def _run(product: Product, callers: _Callers, concurrency: int, kill_every
     return counts["kills"], counts["snapshots"]
 
 
-async def _kill(product: Product, every_s: float, counts: Counter[str]) -> None:
+async def _kill(
+    product: Product, callers: _Callers, concurrency: int, every_s: float, counts: Counter[str]
+) -> None:
+    """End a worker every few seconds, as long as they get on: one that only ever starts would prove nothing."""
     while True:
+        due = len(callers.ends) + 2 * concurrency
         await asyncio.sleep(every_s)
+        while len(callers.ends) < due:
+            await asyncio.sleep(_PAUSE_S)
         await asyncio.to_thread(product.kill, "gateway", counts["kills"])
         counts["kills"] += 1
 

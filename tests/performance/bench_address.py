@@ -75,6 +75,8 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     "suggest one letter": ("suggest", {"text": "s", "limit": 20}),
     "suggest typing error": ("suggest", {"text": "Califrnia"}),
     "suggest within a state": ("suggest", {"text": "San", "within": "BR-SP"}),
+    "suggest UN/LOCODE": ("suggest", {"text": "NL RTM"}),
+    "suggest border posts": ("suggest", {"text": "s", "functions": ["border"], "limit": 20}),
     "suggest: worst": ("suggest", {"text": "guangdongshengshenzhenshi" * 4 + "q"}),
 }  # fmt: skip
 

@@ -10,8 +10,8 @@ from pypdf import PdfReader
 
 from billing.invoice.document import Document, DocumentLine, DocumentShare, ServiceTotal
 from billing.invoice.printed import printed
-from billing.invoice.words import Language
 from billing.rate import TierTrace
+from catalog.vocabulary.problem import Language
 
 
 def _line(position: int, operation: str, amount: str, *, correction: bool = False) -> DocumentLine:

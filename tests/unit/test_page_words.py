@@ -7,8 +7,8 @@ import pytest
 
 from catalog.load import load
 from catalog.plan import MODELS, parse_price
-from catalog.vocabulary.problem import PROBLEMS
-from gateway.control.pages.language import LANGUAGES, choose_language
+from catalog.vocabulary.problem import LANGUAGES, PROBLEMS
+from gateway.control.pages.language import choose_language
 from gateway.control.pages.phrases import PHRASES, Phrases
 from gateway.control.pages.prices import price_text
 from gateway.control.pages.problems import problem_view

@@ -1,7 +1,7 @@
 """Builds locodes.tsv and locode_names.tsv from the UN/LOCODE code list of UNECE.
 
 Run by hand:  python -m atomic_services.address.data.build_locodes FOLDER   (the folder with `*CodeListPart*.csv`)
-Without row X (to be removed) and without rows that are no place. Both tables are sorted by their bytes, because they
+Without entries to be removed (status XX) and rows that are no place. Both tables are sorted by their bytes, because they
 are searched by bisection in the file:
 
 locodes.tsv        code, name, subdivision, functions, status, coordinates, IATA code where it differs from the code
@@ -30,41 +30,34 @@ _IN_BRACKETS = re.compile(r"\((?:ex )?(?P<name>[^a-z()][^()]*)\)")
 def main(folder: Path) -> None:
     """Write both tables next to this script."""
     rows = [row for part in sorted(folder.glob("*CodeListPart*.csv")) for row in _rows(part)]
-    entries = {}
-    names: set[tuple[str, str, int]] = set()
-    written: dict[str, set[str]] = {}
-    for _, country, place, name, plain, subdivision, functions, status, _, iata, position, _ in rows:
-        if not place or status == _REMOVED:
-            continue
-        code, plain_name = country + place, " ".join(name.split())
-        kinds = "".join(c for c in functions if c in FUNCTIONS)
-        entries.setdefault(code, (plain_name, subdivision, kinds, status, position.replace(" ", ""), iata))
-        written.setdefault(code, set()).add(plain_name)
-        names |= {(fold(spelling), code, 0) for spelling in (name, plain)}
-    by_name: dict[tuple[str, str], set[str]] = {}
-    for name, code, _ in names:
-        by_name.setdefault((code[:2], name), set()).add(code)
+    places = [row for row in rows if row[2] and row[7] != _REMOVED]
+    entries: dict[str, tuple[str, ...]] = {}
+    # A name of a code and its grade; where it has several grades, the least of them.
+    names: dict[tuple[str, str], int] = {}
+    bearers: dict[tuple[str, str], set[str]] = {}
+    for _, country, place, name, plain, subdivision, functions, status, _, iata, position, _ in places:
+        code, written = country + place, " ".join(name.split())
+        kinds = "".join(kind for kind in functions if kind in FUNCTIONS)
+        entries.setdefault(code, (written, subdivision, kinds, status, position.replace(" ", ""), iata))
+        bearers.setdefault((country, fold(name)), set()).add(code)
+        for spelling, grade in ((name, 0), (plain, 0), *_parts(written)):
+            key = fold(spelling), code
+            names[key] = min(grade, names.get(key, grade))
     for country, other, official in _references(rows):
-        codes = by_name.get((country, fold(official)), set())
-        names |= {(fold(other), code, 0) for code in codes if len(codes) == 1}
-    names |= {
-        (fold(part), code, grade)
-        for code, spellings in written.items()
-        for spelling in spellings
-        for part, grade in _parts(spelling)
-    }
+        codes = bearers.get((country, fold(official)), set())
+        if len(codes) == 1:
+            names[fold(other), *codes] = 0
     _write("locodes.tsv", ["\t".join((code, *entry)) for code, entry in entries.items()])
-    best: dict[tuple[str, str], int] = {}
-    for name, code, grade in sorted(names, key=lambda row: -row[2]):
-        best[name, code] = grade
     _write(
         "locode_names.tsv",
-        [
-            f"{name}\t{grade}{len(entries[code][2])}{_bits(entries[code][2]):02x}{code}{entries[code][1]}"
-            for (name, code), grade in best.items()
-            if name
-        ],
+        [f"{name}\t{grade}{_packed(code, entries[code])}" for (name, code), grade in names.items() if name],
     )
+
+
+def _packed(code: str, entry: tuple[str, ...]) -> str:
+    _, subdivision, kinds, *_ = entry
+    bits = sum(1 << list(FUNCTIONS).index(kind) for kind in kinds)
+    return f"{len(kinds)}{bits:02x}{code}{subdivision}"
 
 
 def _parts(spelling: str) -> Iterator[tuple[str, int]]:
@@ -77,14 +70,12 @@ def _parts(spelling: str) -> Iterator[tuple[str, int]]:
         yield inside["name"], 2
 
 
-def _references(rows: list[list[str]]) -> list[tuple[str, str, str]]:
+def _references(rows: list[list[str]]) -> Iterator[tuple[str, str, str]]:
     """Country, other name and official name of the rows that only refer to another."""
-    split = [(row[1], *row[3].split(" = ")) for row in rows if row[0] == "="]
-    return [(country, other, official) for country, other, official in split]
-
-
-def _bits(kinds: str) -> int:
-    return sum(1 << list(FUNCTIONS).index(kind) for kind in kinds)
+    for row in rows:
+        if row[0] == "=":
+            other, official = row[3].split(" = ")
+            yield row[1], other, official
 
 
 def _rows(path: Path) -> list[list[str]]:

@@ -8,12 +8,22 @@ from billing import view
 from billing.view import Document, DocumentPage, Month
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem, Text
-from gateway.control.answer import answer, csv_answer
+from catalog.vocabulary.spreadsheet import csv_file
+from gateway.control.answer import answer, file_answer
 from gateway.control.api.usage import PERIOD_SCHEMA
-from gateway.control.asking import ControlRequest, read_form, read_limit, read_query, refused_parameter
+from gateway.control.asking import (
+    ControlRequest,
+    read_form,
+    read_language,
+    read_limit,
+    read_query,
+    refused_parameter,
+)
 from gateway.control.books import Books
-from gateway.control.endpoint import FORMAT, LIMIT, Endpoint, Parameter, after
+from gateway.control.endpoint import LANGUAGE, LIMIT, Endpoint, FileForm, Parameter, after, format_of
 from gateway.proofs import Caller
+
+_FILES: tuple[FileForm, ...] = ("csv", "xlsx", "pdf")
 
 
 @get("/api/invoices", name="list_invoices")
@@ -37,8 +47,10 @@ async def read_invoice(
     books: NamedDependency[Books],
     period: FromPath[str],
 ) -> Response[bytes]:
-    """The document of a month, as JSON or as a table for spreadsheets."""
-    form = read_form(read_query(request, "format"))
+    """The document of a month, as JSON, as a table for spreadsheets, or as it is printed."""
+    query = read_query(request, "format", "language")
+    form = read_form(query, *_FILES)
+    language = read_language(query)
     month = _period(period)
     if month is None:
         raise Problem("not-found", "A document is named by its month, such as 2026-10.")
@@ -46,8 +58,10 @@ async def read_invoice(
         document = await view.document(transaction, Month(caller.account_id, caller.environment, month))
     if form == "json":
         return answer(document)
-    name = f"{document.kind}-{document.number or document.state}-{month}.csv".replace("/", "-")
-    return csv_answer(view.to_csv(document), name)
+    name = f"{document.kind}-{document.number or document.state}-{month}".replace("/", "-")
+    if form == "csv":
+        return file_answer(csv_file(view.to_csv(document)), name, form)
+    return file_answer(view.printed(document, form, language), name, form)
 
 
 def _period(text: str) -> Period | None:
@@ -76,9 +90,10 @@ ENDPOINTS = (
         Document,
         parameters=(
             Parameter("period", "path", Text("The month.", "月份。"), PERIOD_SCHEMA),
-            FORMAT,
+            format_of(*_FILES),
+            LANGUAGE,
         ),
         problems=("invalid-input", "not-found"),
-        also_csv=True,
+        files=_FILES,
     ),
 )

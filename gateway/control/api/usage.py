@@ -14,12 +14,13 @@ from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.ids import parse_call_id
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem, Text
+from catalog.vocabulary.spreadsheet import csv_file
 from gateway.api_key import shown_id
-from gateway.control.answer import answer, csv_answer
+from gateway.control.answer import answer, file_answer
 from gateway.control.asking import ControlRequest, read_form, read_limit, read_query, refused_parameter
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
-from gateway.control.endpoint import FORMAT, LIMIT, Endpoint, Parameter, after
+from gateway.control.endpoint import LIMIT, Endpoint, Parameter, after, format_of
 from gateway.proofs import Caller
 
 _CALL_ID = "call_019a9d3c5a7e7c03a1f2b3c4d5e6f708"
@@ -35,7 +36,7 @@ async def read_usage(
 ) -> Response[bytes]:
     """A month's usage and money so far, in the environment of the key."""
     query = read_query(request, "period", "format")
-    form = read_form(query)
+    form = read_form(query, "csv")
     async with books.read(caller.account_id) as transaction:
         account = await find_account(transaction, caller.account_id)
         if (text := query.get("period")) is None:
@@ -45,7 +46,7 @@ async def read_usage(
         used = await view.usage(transaction, caller.account_id, caller.environment, period)
     if form == "json":
         return answer(used)
-    return csv_answer(view.usage_csv(used), f"usage-{used.environment}-{used.period}.csv")
+    return file_answer(csv_file(view.usage_csv(used)), f"usage-{used.environment}-{used.period}", "csv")
 
 
 @get("/api/calls", name="list_calls")
@@ -127,10 +128,10 @@ ENDPOINTS = (
                 ),
                 PERIOD_SCHEMA,
             ),
-            FORMAT,
+            format_of("csv"),
         ),
         problems=("invalid-input",),
-        also_csv=True,
+        files=("csv",),
     ),
     Endpoint(
         "list_calls",

@@ -1,15 +1,21 @@
 """The control plane's routes -> paths of the contract."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from catalog.vocabulary.described import in_chinese
 from catalog.vocabulary.problem import PROBLEMS
 from gateway.control.contracts.refusals import Refusals
 from gateway.control.contracts.schemas import schemas_of
-from gateway.control.endpoint import Endpoint, Parameter
+from gateway.control.endpoint import MEDIA_TYPES, Endpoint, FileForm, Parameter
 
 TAG = "control"
+_BINARY: dict[str, Any] = {}
+_FILE_SCHEMAS: Mapping[FileForm, dict[str, Any]] = {
+    "csv": {"type": "string"},
+    "xlsx": _BINARY,
+    "pdf": _BINARY,
+}
 _ALWAYS = ("malformed-request", "unauthenticated", "internal-error", "unavailable")
 
 
@@ -21,8 +27,8 @@ def api_paths(endpoints: Iterable[Endpoint], refusals: Refusals) -> tuple[dict[s
     paths: dict[str, Any] = {}
     for one in endpoints:
         content: dict[str, Any] = {"application/json": {"schema": references[one.reply]}}
-        if one.also_csv:
-            content["text/csv"] = {"schema": {"type": "string"}}
+        for form in one.files:
+            content[MEDIA_TYPES[form]] = {"schema": _FILE_SCHEMAS[form]}
         names = {*_ALWAYS, *one.problems}
         operation: dict[str, Any] = {
             "operationId": one.id,

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.control.pages.language import Language
+from catalog.vocabulary.problem import Language
 from gateway.control.pages.phrases import Phrases
 
 _DEPTH_MAX = 4

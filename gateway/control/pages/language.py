@@ -1,12 +1,8 @@
 """Which language a reader wants: `?lang=` first, then Accept-Language (RFC 9110 12.5.4), else English."""
 
-from typing import Literal, get_args
-
-from catalog.vocabulary.problem import Text
+from catalog.vocabulary.problem import LANGUAGES, Language
 from gateway.control.pages.accepting import accepted_ranges
 
-Language = Literal["en", "zh-CN"]
-LANGUAGES: tuple[Language, ...] = get_args(Language)
 NAMES: dict[Language, str] = {"en": "English", "zh-CN": "中文"}
 
 
@@ -21,8 +17,3 @@ def choose_language(asked: str | None, accepted: str) -> Language:
             if tag.partition("-")[0] == language.partition("-")[0]:
                 best = max(best, (quality, language), key=lambda one: one[0])
     return best[1]
-
-
-def wording(text: Text, language: Language) -> str:
-    """The text in a language."""
-    return text.en if language == "en" else text.chinese()

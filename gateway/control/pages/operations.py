@@ -8,6 +8,7 @@ import msgspec
 
 from catalog.vocabulary.problem import PROBLEMS
 from gateway.control.contracts.refusals import ALWAYS, PROBLEM_MEDIA_TYPE
+from gateway.control.endpoint import MEDIA_TYPES
 from gateway.control.pages.fields import FieldRow, field_rows, parameter_rows
 from gateway.control.pages.phrases import Phrases
 
@@ -156,8 +157,8 @@ def _endpoint(
         if scopes
         else [phrases("credential_any")]
     )
-    if "text/csv" in reply:
-        facts.append(phrases("also_csv"))
+    if files := [f"`{form}`" for form, type_ in MEDIA_TYPES.items() if type_ in reply]:
+        facts.append(phrases("also_files", forms=", ".join(files)))
     return EndpointView(
         anchor=f"api-{operation['operationId'].replace('_', '-')}",
         method=method,

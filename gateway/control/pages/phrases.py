@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from catalog.vocabulary.problem import Text
-from gateway.control.pages.language import Language, wording
+from catalog.vocabulary.problem import Language, Text
 
 PHRASES: Mapping[str, Text] = {
     # The frame.
@@ -191,7 +190,7 @@ PHRASES: Mapping[str, Text] = {
     "parameters": Text("Parameters", "参数"),
     "in_path": Text("path", "路径"),
     "in_query": Text("query", "查询"),
-    "also_csv": Text("Also as CSV, with `format=csv`.", "可用 `format=csv` 以 CSV 获取。"),
+    "also_files": Text("Also as a file, with `format` {forms}.", "可用 `format` 以文件获取：{forms}。"),
     # Who has signed in.
     "nav_me": Text("Account", "我的账户"),
     "sign_in": Text("Sign in", "登录"),
@@ -260,9 +259,9 @@ class Phrases:
 
     def __call__(self, key: str, **values: object) -> str:
         """The phrase with its blanks filled in; KeyError for one that is not in the table."""
-        text = wording(PHRASES[key], self.language)
+        text = PHRASES[key].worded(self.language)
         return text.format(**values) if values else text
 
     def of(self, text: Text) -> str:
         """A text of the catalogue."""
-        return wording(text, self.language)
+        return text.worded(self.language)

@@ -1,9 +1,8 @@
 """What a person sees who asked for a page that is not there, or that cannot be shown."""
 
-from catalog.vocabulary.problem import Problem
+from catalog.vocabulary.problem import Language, Problem
 from gateway.control.asking import ControlRequest
 from gateway.control.pages.accepting import prefers_page
-from gateway.control.pages.language import Language
 from gateway.control.pages.render import render
 from gateway.control.pages.visit import provide_visit
 

@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from gateway.control.pages.language import LANGUAGES, NAMES, Language
+from catalog.vocabulary.problem import LANGUAGES, Language
+from gateway.control.pages.language import NAMES
 from gateway.control.pages.visit import Visit
 
 STYLE = resources.files("gateway.control.pages").joinpath("style.css").read_bytes()

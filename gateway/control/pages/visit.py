@@ -5,8 +5,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from catalog.vocabulary.problem import Language
 from gateway.control.asking import ControlRequest
-from gateway.control.pages.language import Language, choose_language
+from gateway.control.pages.language import choose_language
 from gateway.control.pages.phrases import Phrases
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")

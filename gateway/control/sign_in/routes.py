@@ -18,8 +18,9 @@ from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem
-from gateway.control.answer import csv_answer
-from gateway.control.asking import ControlRequest
+from catalog.vocabulary.spreadsheet import csv_file
+from gateway.control.answer import file_answer
+from gateway.control.asking import ControlRequest, read_form, read_query
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
 from gateway.control.pages.render import render
@@ -125,10 +126,12 @@ async def my_document(
     request: ControlRequest,
     context: NamedDependency[ControlContext],
     books: NamedDependency[Books],
+    visit: NamedDependency[Visit],
     account: FromPath[str],
     period: FromPath[str],
 ) -> Response[bytes]:
-    """A month's statement or invoice as a table for spreadsheets."""
+    """A month's statement or invoice as a file."""
+    form = read_form(read_query(request, "format", "lang"), "csv", "xlsx", "pdf")
     user = await _user(request, context, books)
     mine = () if user is None else await _accounts(user, books)
     try:
@@ -139,7 +142,10 @@ async def my_document(
         raise Problem("not-found", "There is no such document among yours; sign in and open it from /me.")
     async with books.read(account) as transaction:
         document = await view.document(transaction, Month(account, _ENVIRONMENT, month))
-    return csv_answer(view.to_csv(document), f"{document.number or document.state}-{month}.csv")
+    name = f"{document.number or document.state}-{month}"
+    if form in ("xlsx", "pdf"):
+        return file_answer(view.printed(document, form, visit.language), name, form)
+    return file_answer(csv_file(view.to_csv(document)), name, "csv")
 
 
 async def _user(request: ControlRequest, context: ControlContext, books: Books) -> User | None:
