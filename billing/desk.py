@@ -5,6 +5,7 @@ from billing.invoice.credit_note import CreditLine, CreditNote, issue_credit_not
 from billing.payment.account import collect_from, stop_collecting
 from billing.payment.open import open_stripe
 from billing.payment.outbox import release
+from billing.payment.provider import ProviderAway, ProviderRefused
 from billing.payment.reconcile import PaymentReport, reconcile_payments
 from billing.settings import stripe_secrets
 from billing.sla.maintenance import Maintenance, announce_maintenance
@@ -21,6 +22,8 @@ __all__ = [
     "Maintenance",
     "NotEnded",
     "PaymentReport",
+    "ProviderAway",
+    "ProviderRefused",
     "Received",
     "Reception",
     "Report",

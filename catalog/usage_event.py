@@ -22,7 +22,8 @@ class UsageEvent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     """One call of one operation, ended.
 
     `occurred_at_ns` is the moment of admission (UTC nanoseconds); `id` is the call's UUIDv7, as hex digits;
-    `taken` is what it took of which leases of quota, budget or credit; `billable` and `price_version` are chosen by that moment and never change; `units` is what the meter counted.
+    `billable` and `price_version` are chosen by that moment and never change; `units` is what the meter counted;
+    `taken` says which leases of quota, budget or credit the call was charged to, and with how much.
     Fields are only ever appended, each with a default: journals of earlier versions stay readable. A record of a newer
     version is refused as a whole: without its new fields it would be lost in part.
     """

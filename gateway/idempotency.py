@@ -13,9 +13,11 @@ from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.problem import Problem
 from gateway.proofs import ValidCall
 from gateway.stores import replies
-from gateway.stores.replies import Kept, Place, StoredReply
+from gateway.stores.replies import AnsweredMeanwhile, Kept, Place, StoredReply
 from gateway.stores.unit_of_work import UnitOfWork
 from gateway.transport import Reply
+
+__all__ = ["AnsweredMeanwhile", "Replayed", "earlier_replies", "keep_replies"]
 
 
 class Replayed(msgspec.Struct, frozen=True, gc=False):
@@ -33,12 +35,14 @@ async def earlier_replies(unit: UnitOfWork, calls: Sequence[ValidCall]) -> list[
     if not keys:
         return [None] * len(calls)
     place, now = _place(calls[0]), from_ns(max(call.admission.occurred_at_ns for call in calls))
-    held = await replies.claim(unit.connection, place, keys)
-    found = await replies.find(unit.connection, place, keys) if held else {}
-    kept = {key: stored for key, stored in found.items() if stored.expires_at > now}
-    if expired := [key for key in held if key in found and key not in kept]:
+    claimed = await replies.claim(unit.connection, place, keys)
+    free = {key for key, claim in claimed.items() if claim.is_held}
+    kept = {key: claim.stored for key, claim in claimed.items() if claim.stored is not None}
+    if expired := [key for key in free if key in kept and kept[key].expires_at <= now]:
         await replies.forget(unit.connection, place, expired)
-    return [_earlier_reply(call, kept, held) for call in calls]
+    for key in expired:
+        del kept[key]
+    return [_earlier_reply(call, kept, free) for call in calls]
 
 
 def _earlier_reply(
@@ -64,7 +68,7 @@ def _earlier_reply(
 
 
 async def keep_replies(unit: UnitOfWork, calls: Sequence[ValidCall], answers: Sequence[Reply]) -> None:
-    """Keep the replies in the transaction of their effects."""
+    """Keep the replies in the transaction of their effects; `AnsweredMeanwhile` if that has to begin anew."""
     kept = [
         Kept(
             call.idempotency_key,

@@ -21,7 +21,7 @@ from gateway.authenticate import Authenticator
 from gateway.authorise import authorise, find_operation
 from gateway.combine import Combiner, LineFull, WaitedTooLong
 from gateway.dispatch import dispatch, dispatch_together, failed, too_late
-from gateway.idempotency import Replayed, earlier_replies, keep_replies
+from gateway.idempotency import AnsweredMeanwhile, Replayed, earlier_replies, keep_replies
 from gateway.limit import Limiter, RateLimited
 from gateway.meter import Meter, price_of
 from gateway.observing import observing
@@ -163,6 +163,10 @@ class Pipeline:
                 new = [work for work, reply in zip(works, earlier, strict=True) if reply is None]
                 ended = iter(await self._committed(new, unit) if new else ())
                 return [next(ended) if reply is None else reply for reply in earlier]
+        except AnsweredMeanwhile:
+            if len(calls) > 1:
+                raise
+            return await self._in_one_transaction(works)
         except DatabaseAway:
             if len(calls) > 1:
                 raise

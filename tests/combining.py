@@ -4,7 +4,7 @@ Each call of a batch is the real operation behind a savepoint of its own: what `
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -25,13 +25,15 @@ class Unencodable(msgspec.Struct):
 class Adjusting:
     """What ran, and in which batches. A call is told what to do by its `reason`.
 
-    `held` waits until `go` is set, `breaks` raises, `hangs` never ends, `unencodable` answers what cannot be sent.
+    `held` waits until `go` is set, `meanwhile` until what `meanwhile` does is done, `breaks` raises, `hangs` never
+    ends, `unencodable` answers what cannot be sent.
     """
 
     def __init__(self, gateway: RunningGateway) -> None:
         """Takes the place of `stock/adjust` in the test's worker."""
         self.go = asyncio.Event()
         self.batches: list[int] = []
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
         pipeline = gateway.gateway.pipeline
         self._own = pipeline._operations[OPERATION]
         mine = Operation(self._own.request, self._own.reply, self._run, self._run_together)
@@ -61,6 +63,9 @@ class Adjusting:
         match request.reason:
             case "held":
                 await self.go.wait()
+            case "meanwhile":
+                assert self.meanwhile is not None
+                await self.meanwhile()
             case "hangs":
                 await asyncio.Event().wait()
             case "breaks":

@@ -9,7 +9,7 @@ from catalog.usage_event import UsageEvent
 from catalog.vocabulary.clock import from_ns
 
 RecordedBy = Literal["journal", "transaction", "import"]
-Value = UUID | datetime | str | bool | Decimal | int | None
+Value = UUID | datetime | str | bool | Decimal | int | list[int] | list[Decimal] | None
 
 # `stored_at` and `stored_xid` are the storing transaction's own: the database fills them in.
 COLUMNS = (
@@ -34,6 +34,8 @@ COLUMNS = (
     "status",
     "latency_us",
     "recorded_by",
+    "lease_ids",
+    "lease_amounts",
 )
 
 _EPOCH = date(1970, 1, 1)
@@ -64,6 +66,8 @@ def usage_row(event: UsageEvent, recorded_by: RecordedBy) -> tuple[Value, ...]:
         event.status,
         event.latency_us,
         recorded_by,
+        [lease_id for lease_id, _ in event.taken] or None,
+        [Decimal(amount) for _, amount in event.taken] or None,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from catalog.limit import Limit, Rate
+from catalog.limit import Limit, Quota, Rate
 from catalog.meter import Meter
 from catalog.plan import Plan, parse_plan
 from catalog.sla import Sla

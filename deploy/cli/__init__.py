@@ -22,6 +22,7 @@ _COMMANDS = {
     "simulate-price": "deploy.cli.simulate:simulate_price",
     "close": "deploy.cli.close:close",
     "statement": "deploy.cli.documents:statement",
+    "payments": "deploy.cli.payments:payments",
     "reconcile": "deploy.cli.books:reconcile",
     "rebuild": "deploy.cli.books:rebuild",
     "journal": "deploy.cli.journal:journal",

@@ -8,12 +8,20 @@ import asyncpg
 import click
 
 from billing.audit.journals import journaled_events
+from billing.desk import (
+    PaymentReport,
+    ProviderAway,
+    ProviderRefused,
+    open_stripe,
+    reconcile_payments,
+    stripe_secrets,
+)
 from billing.rebuild import verify as verify_rebuild
 from billing.reconcile import Report
 from billing.reconcile import reconcile as compare
 from deploy.cli.flow import catch_up, driver
 from deploy.cli.output import json_option, print_json, working
-from deploy.cli.session import session
+from deploy.cli.session import Session, session
 from deploy.journal_audit import AuditError
 from deploy.served import served_by_journals
 
@@ -52,9 +60,14 @@ def reconcile(books: tuple[Path, ...], as_json: bool) -> None:
         raise click.ClickException(
             f"A journal cannot be counted: {error}. `ordergate journal verify` names the case."
         ) from error
+    payment = _payment_books(current)
     if as_json:
-        print_json(reports)
+        print_json({"books": reports, "payment": payment} if payment else reports)
     else:
+        if payment is not None:
+            for sentence in payment.differences:
+                click.echo(f"payment: {sentence}")
+            click.echo(payment.line)
         if reports[0].lag:
             click.echo(f"not in the books after a minute: {reports[0].lag}; `ordergate doctor` says why")
         for report in reports:
@@ -63,8 +76,28 @@ def reconcile(books: tuple[Path, ...], as_json: bool) -> None:
             click.echo(
                 report.line if report.environment == "live" else f"{report.environment}: {report.line}"
             )
-    if not all(report.agrees for report in reports):
+    if not all(report.agrees for report in reports) or not (payment is None or payment.agrees):
         sys.exit(1)
+
+
+def _payment_books(current: Session) -> PaymentReport | None:
+    """Our invoices and payments against the provider's; None where none is configured."""
+    secrets = stripe_secrets(current.settings.home.path)
+    if secrets is None:
+        return None
+
+    async def work(pool: asyncpg.Pool) -> PaymentReport:
+        provider = open_stripe(secrets)
+        try:
+            return await reconcile_payments(pool, provider)
+        finally:
+            provider.close()
+
+    try:
+        with working("comparing with the payment provider"):
+            return current.keep_books(work)
+    except (ProviderAway, ProviderRefused) as error:
+        raise click.ClickException(f"The payment provider's book cannot be read: {error}.") from error
 
 
 @click.command()

@@ -5,12 +5,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from catalog.vocabulary.ids import Environment
 from gateway.transport import Reply
 
 KEPT_FOR = timedelta(hours=24)
+_KEEP = """
+    INSERT INTO gateway.stored_reply
+        (account_id, environment, operation, idempotency_key, request_hash, call_id, status, headers, body, expires_at)
+    SELECT $1, $2, $3, key, request_hash, call_id, status, headers::jsonb, body, expires_at
+    FROM unnest($4::text[], $5::bytea[], $6::uuid[], $7::smallint[], $8::text[], $9::bytea[], $10::timestamptz[])
+        AS kept (key, request_hash, call_id, status, headers, body, expires_at)
+"""
 
 
 class StoredReply(msgspec.Struct, frozen=True):
@@ -39,34 +47,37 @@ class Place(msgspec.Struct, frozen=True):
     operation: str
 
 
-async def claim(connection: Any, place: Place, keys: Sequence[str]) -> set[str]:
-    """Take keys for this transaction; answers those that no other transaction holds, and never waits for one.
+class Claim(msgspec.Struct, frozen=True):
+    """Whether a key is this transaction's, and the reply that was kept under it when the claim was made."""
+
+    is_held: bool
+    stored: StoredReply | None
+
+
+class AnsweredMeanwhile(Exception):
+    """Another transaction kept a reply under one of the keys between the look-up and the claim. Roll back and look again."""
+
+
+async def claim(connection: Any, place: Place, keys: Sequence[str]) -> dict[str, Claim]:
+    """Take keys for this transaction, unless another one holds them, and look up what is kept under them; never waits.
 
     An advisory lock is given up by the server when its transaction ends, however it ends, so a crash never leaves a
-    key in flight.
-    """
-    rows = await connection.fetch(
-        "SELECT key FROM unnest($2::text[]) AS key WHERE pg_try_advisory_xact_lock(hashtextextended($1 || key, 0))",
-        "\x1f".join((*_columns(place), "")),
-        keys,
-    )
-    return {row["key"] for row in rows}
-
-
-async def find(connection: Any, place: Place, keys: Sequence[str]) -> dict[str, StoredReply]:
-    """The replies kept under keys that this transaction has claimed.
-
-    A statement of its own: the one that claims does not see what was committed between its beginning and its lock.
+    key in flight. One statement sees what was committed when it began, which may be before it has the lock: `keep`
+    tells. Without the LIMIT, PostgreSQL would join all replies of the place before it looks at keys.
     """
     rows = await connection.fetch(
         """
-        SELECT idempotency_key, request_hash, status, headers, body, expires_at FROM gateway.stored_reply
-        WHERE account_id = $1 AND environment = $2 AND operation = $3 AND idempotency_key = ANY ($4::text[])
+        SELECT wanted.key, pg_try_advisory_xact_lock(hashtextextended($5 || wanted.key, 0)) AS is_held, kept.*
+        FROM unnest($4::text[]) AS wanted (key) LEFT JOIN LATERAL (
+            SELECT request_hash, status, headers, body, expires_at FROM gateway.stored_reply
+            WHERE account_id = $1 AND environment = $2 AND operation = $3 AND idempotency_key = wanted.key LIMIT 1
+        ) AS kept ON true
         """,
         *_columns(place),
         keys,
+        "\x1f".join((*_columns(place), "")),
     )
-    return {row["idempotency_key"]: _stored(row) for row in rows}
+    return {row["key"]: Claim(row["is_held"], _stored(row)) for row in rows}
 
 
 async def forget(connection: Any, place: Place, keys: Sequence[str]) -> None:
@@ -82,24 +93,21 @@ async def forget(connection: Any, place: Place, keys: Sequence[str]) -> None:
 
 
 async def keep(connection: Any, place: Place, replies: Sequence[Kept]) -> None:
-    """Keep replies for a day."""
-    await connection.execute(
-        """
-        INSERT INTO gateway.stored_reply
-            (account_id, environment, operation, idempotency_key, request_hash, call_id, status, headers, body, expires_at)
-        SELECT $1, $2, $3, key, request_hash, call_id, status, headers::jsonb, body, expires_at
-        FROM unnest($4::text[], $5::bytea[], $6::uuid[], $7::smallint[], $8::text[], $9::bytea[], $10::timestamptz[])
-            AS kept (key, request_hash, call_id, status, headers, body, expires_at)
-        """,
-        *_columns(place),
-        [kept.key for kept in replies],
-        [kept.request_hash for kept in replies],
-        [kept.call_id for kept in replies],
-        [kept.reply.status for kept in replies],
-        [_headers_text(kept.reply) for kept in replies],
-        [kept.reply.body for kept in replies],
-        [kept.at + KEPT_FOR for kept in replies],
-    )
+    """Keep replies for a day; `AnsweredMeanwhile` if there is one already."""
+    try:
+        await connection.execute(
+            _KEEP,
+            *_columns(place),
+            [kept.key for kept in replies],
+            [kept.request_hash for kept in replies],
+            [kept.call_id for kept in replies],
+            [kept.reply.status for kept in replies],
+            [_headers_text(kept.reply) for kept in replies],
+            [kept.reply.body for kept in replies],
+            [kept.at + KEPT_FOR for kept in replies],
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise AnsweredMeanwhile from error
 
 
 async def forget_expired(connection: Any, now: datetime) -> int:
@@ -119,7 +127,9 @@ def _columns(place: Place) -> tuple[str, str, str]:
     return place.account_id, place.environment, place.operation
 
 
-def _stored(row: Mapping[str, Any]) -> StoredReply:
+def _stored(row: Mapping[str, Any]) -> StoredReply | None:
+    if row["request_hash"] is None:
+        return None
     headers = [(name.encode(), value.encode()) for name, value in msgspec.json.decode(row["headers"])]
     return StoredReply(row["request_hash"], Reply(row["status"], headers, row["body"]), row["expires_at"])
 

@@ -1,6 +1,5 @@
 """One transaction for a call, or for several of one account: effect, usage row and stored reply of each, all or nothing."""
 
-import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -92,9 +91,7 @@ class UnitsOfWork:
         # Connections may have been lost while they lay idle: at most all of them.
         for _ in range(self._pool.get_max_size() + 1):
             try:
-                # Its own `timeout` would make a task of every call.
-                async with asyncio.timeout(_ACQUIRE_TIMEOUT_S):
-                    connection = await self._pool.acquire()
+                connection = await self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S)
             except DATABASE_FAILURES as error:
                 raise DatabaseAway from error
             try:

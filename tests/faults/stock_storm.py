@@ -169,7 +169,7 @@ async def _kill(
 ) -> None:
     """End a worker every few seconds, as long as they get on: one that only ever starts would prove nothing."""
     while True:
-        due = len(callers.ends) + 2 * concurrency
+        due = len(callers.ends) + 10 * concurrency
         await asyncio.sleep(every_s)
         while len(callers.ends) < due:
             await asyncio.sleep(_PAUSE_S)

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import Counter
+from hashlib import sha256
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from tests.combining import OPERATION, Adjusting, adjustment
@@ -281,3 +283,33 @@ async def test_replays_of_a_batch_are_counted_and_never_billed(
     assert Counter(kinds(await meeting.replies())) == {"200 replayed": 3, "200": 2, "500 internal-error": 1}
     assert counted == ["replayed"] * 3, "once for each call, though the batch ran twice"
     assert len(await rows(gateway)) == 5
+
+
+async def test_an_intent_that_was_answered_while_its_key_was_claimed_is_replayed_and_has_no_second_effect(
+    gateway: RunningGateway, adjusting: Adjusting
+) -> None:
+    """What a claim cannot see: a reply that is committed after its statement began."""
+    opened = await gateway.open_account()
+    key = await gateway.create_key(opened)
+    body = adjustment(reason="meanwhile")
+
+    async def somebody_answers(name: str) -> None:
+        await gateway.admin.execute(
+            "INSERT INTO gateway.stored_reply (account_id, environment, operation, idempotency_key, request_hash, "
+            "call_id, status, headers, body, expires_at) VALUES ($1, 'live', $2, $3, $4, gen_random_uuid(), 200, "
+            "'[]', '{}', now() + interval '1 hour') ON CONFLICT DO NOTHING",
+            *(opened.account.id, OPERATION, name, sha256(msgspec.json.encode(body)).digest()),
+        )
+
+    adjusting.meanwhile = lambda: somebody_answers("alone")
+    alone = await gateway.call(key, OPERATION, body, Idempotency_Key="alone")
+    assert (kinds([alone]), alone.content) == (["200 replayed"], b"{}")
+    assert await rows(gateway) == []
+
+    adjusting.meanwhile = lambda: somebody_answers("together")
+    adjusting.batches.clear()
+    async with Meeting(gateway, adjusting, key) as meeting:
+        meeting.send(adjustment(2), "neighbour")
+        meeting.send(body, "together")
+    assert kinds(await meeting.replies()) == ["200", "200", "200 replayed"]
+    assert (await rows(gateway), await on_hand(gateway)) == (["ok", "ok"], 3)

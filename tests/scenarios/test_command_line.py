@@ -413,3 +413,15 @@ def test_a_key_is_shown_under_one_id_which_revoke_takes_in_either_form(run: Run)
         assert run("key", "revoke", form).stdout == f"{id_} is revoked.\n"
     (listed,) = json.loads(run("key", "list", "bu-01", "--json").stdout)
     assert listed["id"] == id_
+
+
+def test_payments_are_switched_on_for_external_accounts_only(run: Run) -> None:
+    run("account", "create", "d-01", "--kind", "external")
+    run("account", "create", "bu-01")
+    assert "due after 14 days" in run("payments", "collect", "d-01", "--days", "14").output
+    assert "settled inside the group" in run("payments", "collect", "bu-01", fails=1).output
+    assert "1 to 365 days" in run("payments", "collect", "d-01", "--days", "0", fails=1).output
+    assert "nothing more is handed over" in run("payments", "stop", "d-01").output
+    assert "Nothing waits" in run("payments", "list").output
+    assert json.loads(run("payments", "list", "--all", "--json").output) == []
+    assert "is not held" in run("payments", "release", "inv_live_x", fails=1).output

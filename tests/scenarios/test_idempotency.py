@@ -122,6 +122,16 @@ async def test_a_kept_reply_is_forgotten_after_a_day(gateway: RunningGateway) ->
     assert again.json()["on_hand"] == 20
 
 
+async def test_a_key_whose_reply_was_forgotten_can_be_refused_like_a_new_one(gateway: RunningGateway) -> None:
+    key = await gateway.create_key(await gateway.open_account())
+    await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-1")
+    await gateway.admin.execute("UPDATE gateway.stored_reply SET expires_at = now() - interval '1 second'")
+    refused = await gateway.call(key, "stock/adjust", {**ADJUST, "quantity": -11}, Idempotency_Key="a-1")
+    assert refused.json()["type"] == "/problems/insufficient-stock"
+    again = await gateway.call(key, "stock/adjust", {**ADJUST, "quantity": -11}, Idempotency_Key="a-1")
+    assert (again.content, "idempotent-replayed" in again.headers) == (refused.content, True)
+
+
 async def test_replies_that_nobody_may_ask_for_any_more_are_deleted(gateway: RunningGateway) -> None:
     key = await gateway.create_key(await gateway.open_account())
     await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="old")

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from catalog.vocabulary.clock import ManualClock
-from catalog.vocabulary.problem import BusinessRefusal
+from catalog.vocabulary.problem import BusinessRefusal, Problem
 from deploy.database import Database
 from deploy.roles import GATEWAY
 from tests.stock_calls import START, StockCalls, create_account, unexplained
@@ -85,6 +85,53 @@ async def test_orders_that_name_the_same_articles_in_opposite_order_never_deadlo
     assert await _ends([order(n) for n in range(60)]) == {"ok": 60}
     left = await admin.fetch("SELECT on_hand, reserved FROM stock.level")
     assert (sum(row["on_hand"] for row in left), sum(row["reserved"] for row in left)) == (100, 0)
+    assert await unexplained(admin) == []
+
+
+async def test_groups_of_orders_in_opposite_order_never_deadlock_and_lose_no_unit(
+    call: StockCalls, admin: asyncpg.Connection
+) -> None:
+    """Groups of reserves, confirmations, releases and receipts of the same articles, each group in another order."""
+    skus = ["A", "B", "C"]
+    for sku in skus:
+        await call.stock(sku, "N", 200)
+
+    async def group(n: int) -> None:
+        ids = [f"g{n}-{one}" for one in range(6)]
+        order = skus if n % 2 else skus[::-1]
+        orders = [{"reservation_id": id_, "lines": _lines(*order), "ttl_s": 60} for id_ in ids]
+        held = await call.together("reserve", *(orders if n % 3 else reversed(orders)))
+        assert {reply.state for reply in held} == {"reserved"}
+        ended = [{"reservation_id": id_} for id_ in ids]
+        await call.together("confirm" if n % 2 else "release", *reversed(ended))
+        receipt = {"warehouse": "N", "quantity": 1, "reason": "receipt"}
+        await call.together("adjust", *({"sku": sku, **receipt} for sku in order))
+
+    await asyncio.gather(*(group(n) for n in range(24)))
+    rows = await admin.fetch("SELECT on_hand, reserved FROM stock.level")
+    assert {tuple(row) for row in rows} == {(200 - 12 * 6 + 24, 0)}
+    assert await unexplained(admin) == []
+
+
+async def test_two_that_take_one_id_for_different_articles_at_once_get_one_reservation(
+    call: StockCalls, admin: asyncpg.Connection
+) -> None:
+    """They meet at no level, so that the id itself has to decide; a group that loses it keeps its other orders."""
+    for sku in ("A", "B"):
+        await call.stock(sku, "N", 50)
+
+    async def order(n: int) -> list[Any]:
+        mine = {"reservation_id": f"r{n // 2}", "lines": _lines("AB"[n % 2]), "ttl_s": 60}
+        other = {"reservation_id": f"own{n}", "lines": _lines("AB"[n % 2]), "ttl_s": 60}
+        return await call.together("reserve", mine, other)
+
+    answers = await asyncio.gather(*(order(n) for n in range(20)))
+    shared = Counter(
+        answer.type.name if isinstance(answer, Problem) else answer.state for answer, _ in answers
+    )
+    assert shared == {"reserved": 10, "reservation-exists": 10}
+    assert {answer.state for _, answer in answers} == {"reserved"}
+    assert await admin.fetchval("SELECT sum(reserved)::bigint FROM stock.level") == 30
     assert await unexplained(admin) == []
 
 

@@ -71,6 +71,10 @@ async def test_the_gateway_cannot_rewrite_history(
         "DELETE FROM stock.level",
         "UPDATE stock.level SET account_id = 'acct_b'",
         "DELETE FROM stock.reservation",
+        "UPDATE stock.reservation SET owner_id = 'acct_b'",
+        "DELETE FROM stock.rule_change",
+        "UPDATE stock.rule_change SET document = '{}'",
+        "UPDATE stock.channel SET grantee_id = 'acct_b'",
         "UPDATE stock.reservation_line SET quantity = 1",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):

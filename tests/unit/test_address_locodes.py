@@ -22,7 +22,7 @@ def suggested(text: str, **more: Any) -> list[Suggestion]:
 
 def test_a_code_tells_what_the_list_says() -> None:
     rotterdam = locode("NLRTM")
-    assert msgspec.to_builtins(rotterdam) == {
+    assert msgspec.json.decode(msgspec.json.encode(rotterdam)) == {
         "code": "NLRTM", "name": "Rotterdam", "functions": ["port", "rail", "road", "airport", "postal"],
         "status": "AF", "subdivision": "ZH", "latitude": 51.9167, "longitude": 4.5,
     }  # fmt: skip
@@ -113,12 +113,12 @@ def test_nothing_is_told_where_the_list_has_none_or_several_or_the_address_is_do
 
 def test_a_county_never_has_the_place_of_the_city_above_it() -> None:
     assert place_of(country="CN", lines=["浙江省杭州市西湖区文三路1号"]) == "CNHAZ"
-    assert place_of(country="CN", lines=["浙江省杭州市桐庐县迎春路1号"]) is None
+    assert place_of(country="CN", lines=["浙江省杭州市淳安县排岭路1号"]) is None
 
 
 def test_a_pasted_text_tells_the_place_of_its_address() -> None:
     assert answer("parse", text="张三 13800138000 浙江省杭州市西湖区文三路90号").un_locode.code == "CNHAZ"
-    assert answer("parse", text="Quay 1, Rotterdam, Netherlands").un_locode.code == "NLRTM"
+    assert answer("parse", text="Coolsingel 40, 3011 AD Rotterdam, Netherlands").un_locode.code == "NLRTM"
     assert answer("parse", text="???x").un_locode is None
 
 

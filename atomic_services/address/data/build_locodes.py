@@ -46,7 +46,7 @@ def main(folder: Path) -> None:
     for country, other, official in _references(rows):
         codes = bearers.get((country, fold(official)), set())
         if len(codes) == 1:
-            names[fold(other), *codes] = 0
+            names[fold(other), next(iter(codes))] = 0
     _write("locodes.tsv", ["\t".join((code, *entry)) for code, entry in entries.items()])
     _write(
         "locode_names.tsv",
@@ -66,7 +66,7 @@ def _parts(spelling: str) -> Iterator[tuple[str, int]]:
     if match is None or not match.start() or FACILITY.search(spelling, match.start()):
         return
     yield spelling[: match.start()], 0 if match["mark"] == "(" else 1
-    for inside in _IN_BRACKETS.finditer(spelling):
+    if inside := _IN_BRACKETS.match(spelling, match.start("mark")):
         yield inside["name"], 2
 
 
