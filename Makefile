@@ -71,6 +71,7 @@ SEED ?= 1
 torture: setup ## kill everything everywhere and compare the books: CALLS=200000 SEED=1
 	ORDERGATE_TORTURE=full $(PY) -m pytest tests/faults --timeout=3600
 	$(PY) -m tests.faults.storm --calls $(CALLS) --seed $(SEED)
+	$(PY) -m tests.faults.stock_storm --attempts 1000000 --concurrency 1000 --kill-every-s 5
 	$(PY) -m tests.contract.fuzz --count 100000 --service address
 	$(PY) -m tests.contract.fuzz --count 100000 --service stock
 
@@ -84,6 +85,12 @@ openapi: setup ## write the committed contracts into openapi/
 .PHONY: configuration
 configuration: setup ## write deploy/configuration.md from the settings
 	$(PY) -m deploy.configuration
+
+URL ?= http://127.0.0.1:$(PORT)
+
+.PHONY: portal
+portal: setup ## pictures of the portal's pages in build/portal, taken by Chromium from what `make run` serves
+	@$(PY) -m tests.portal $(URL)
 
 # The peers that the gateway is compared with have an environment of their own.
 .tools/bench/.ready: $(UV) uv.lock

@@ -10,7 +10,9 @@ from pathlib import Path
 import asyncpg
 
 from billing.invoice.rate_pending import RatingReport, rate_pending
+from billing.lease.settle import settle_leases
 from billing.ledger.accounts import HOUSE
+from billing.prepaid.expire import expire_credit
 from billing.rollup.roll_up import RolledUp, roll_up
 from billing.sla.figures import refresh
 from billing.standstill import moving
@@ -32,6 +34,8 @@ class Flow:
     def __init__(self, pool: asyncpg.Pool, journals: Path, mirrors: Path | None, clock: Clock) -> None:
         """`mirrors` is the root of the journals' copies on a second disk, if there is one."""
         self._pool = pool
+        self._journals = journals
+        self._mirrors = mirrors
         self._clock = clock
         self._shipper = Shipper(pool, journals, mirrors, clock)
 
@@ -52,6 +56,14 @@ class Flow:
     async def rate(self) -> RatingReport:
         """Hourly sums -> rated lines -> postings and draft documents: the months that moved, one transaction each."""
         return await rate_pending(self._pool, self._clock)
+
+    async def settle_leases(self) -> int:
+        """Leases of dead workers -> what recorded calls took of them; how many were closed."""
+        return await settle_leases(self._pool, self._journals, self._mirrors, self._clock)
+
+    async def expire_credit(self) -> int:
+        """Grants whose time is over -> what is left of them is the house's."""
+        return await expire_credit(self._pool, self._clock)
 
     async def watch_service_level(self) -> int:
         """The sums -> what pages show of the service level, and its alarms; returns the figures written."""

@@ -5,12 +5,14 @@ from collections.abc import Iterable
 import asyncpg
 
 from billing.audit.rebuilt import (
+    charge_differences,
     credit_differences,
     document_differences,
     ledger_differences,
     number_differences,
     rating_differences,
 )
+from billing.audit.settled import settlement_differences
 from billing.rollup.recompute import differences as sum_differences
 from billing.rollup.recompute import recompute
 from billing.store.usage_row import COLUMNS, usage_row
@@ -45,8 +47,10 @@ async def verify(pool: asyncpg.Pool, journals: Iterable[UsageEvent]) -> list[str
         ]
         for environment in ENVIRONMENTS:
             found += [text async for text in rating_differences(connection, environment)]
+            found += [text async for text in charge_differences(connection, environment)]
             found += [text async for text in ledger_differences(connection, environment)]
             found += [text async for text in document_differences(connection, environment)]
+            found += [text async for text in settlement_differences(connection, environment)]
         found += [text async for text in credit_differences(connection)]
         found += [text async for text in number_differences(connection)]
     return found

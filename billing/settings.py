@@ -37,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True):
     ship_every_s: float = 0.1
     """Together with `roll_up_every_s` well below the 2 s within which usage can be read after its call."""
     roll_up_every_s: float = 0.5
+    settle_leases_every_s: float = 0.5
+    """How soon what a dead worker held can be had by the others, once its journal is shipped."""
     rate_every_s: float = 15.0
     """Each round adds a line to every total that moved; what is shown so far is rated when it is read."""
     upkeep_every_s: float = 3600.0

@@ -16,9 +16,16 @@ _EVERY_ACCOUNT = "SELECT set_config('ordergate.account', '*', true)"
 @asynccontextmanager
 async def all_accounts(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
     """A transaction that commits at the end of the block and rolls back on any exception."""
-    async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(_EVERY_ACCOUNT)
+    async with pool.acquire() as connection, every_account(connection):
         yield connection
+
+
+@asynccontextmanager
+async def every_account(connection: Connection) -> AsyncIterator[None]:
+    """The same on a connection that is held for many transactions, one after the other."""
+    async with connection.transaction():
+        await connection.execute(_EVERY_ACCOUNT)
+        yield
 
 
 @asynccontextmanager

@@ -9,6 +9,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from billing.budget.budgets import Budget, budgets_of
+from billing.budget.watch import spent_by_scope
+from billing.invoice.dispute import Dispute, DisputePage, disputes
 from billing.invoice.document import Document, document, quantity
 from billing.invoice.month import Month, payer_of, period_of
 from billing.invoice.price import price_versions, rate_lines
@@ -16,6 +19,10 @@ from billing.invoice.printed import printed
 from billing.invoice.render import to_csv, to_json
 from billing.invoice.simulate import Simulation, simulate
 from billing.invoice.used import used_lines
+from billing.lease.standing import budget_standing, quota_standing
+from billing.lease.terms import Standing, Wanted
+from billing.prepaid.grants import Category, Grant, grants_of
+from billing.settlement.chargeback import Chargeback, chargeback
 from billing.sla.outcome import PaidCall, Verdict, paid_call, verdict, verdicts
 from billing.sla.report import Attained, ObjectiveLevel, Point, ServiceLevel, service_level
 from billing.transaction import Connection
@@ -29,12 +36,18 @@ from catalog.vocabulary.spreadsheet import csv_table
 
 __all__ = [
     "Attained",
+    "Budget",
     "CallList",
     "CallView",
+    "Category",
+    "Chargeback",
     "DayUsage",
+    "Dispute",
+    "DisputePage",
     "Document",
     "DocumentEntry",
     "DocumentPage",
+    "Grant",
     "Month",
     "ObjectiveLevel",
     "OperationUsage",
@@ -43,15 +56,24 @@ __all__ = [
     "ServiceLevel",
     "ServiceUsage",
     "Simulation",
+    "Standing",
     "UsageView",
     "Verdict",
+    "Wanted",
+    "budget_standing",
+    "budgets_of",
     "calls",
+    "chargeback",
+    "disputes",
     "document",
     "documents",
+    "grants_of",
     "paid_call",
     "printed",
+    "quota_standing",
     "service_level",
     "simulate",
+    "spent_by_scope",
     "to_csv",
     "to_json",
     "usage",

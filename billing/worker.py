@@ -80,8 +80,10 @@ class Worker:
             _Step("prepare-days", settings.upkeep_every_s, self._prepare_days),
             _Step("ship", settings.ship_every_s, self._ship),
             _Step("roll-up", settings.roll_up_every_s, self._roll_up),
+            _Step("settle-leases", settings.settle_leases_every_s, self._settle_leases),
             _Step("rate", settings.rate_every_s, self._rate),
             _Step("service-level", settings.service_level_every_s, self._watch_service_level),
+            _Step("expire-credit", settings.upkeep_every_s, self._expire_credit),
             _Step("prune", settings.upkeep_every_s, self._prune),
             _Step("report", settings.report_every_s, self._report),
         )
@@ -156,6 +158,15 @@ class Worker:
                     "a month cannot be rated", extra={"month": repr(month.month), "reason": month.reason}
                 )
         return report.more
+
+    async def _settle_leases(self) -> bool:
+        if settled := await self._flow.settle_leases():
+            log.info("leases without a holder were settled from recorded calls", extra={"leases": settled})
+        return False
+
+    async def _expire_credit(self) -> bool:
+        await self._flow.expire_credit()
+        return False
 
     async def _watch_service_level(self) -> bool:
         await self._flow.watch_service_level()

@@ -42,6 +42,10 @@ class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     hard: bool
     counts: Literal["operation", "service"] = "operation"
 
+    def subject(self, counted: str, application_id: str | None) -> str:
+        """The name under which it is counted, for an operation or service and, where it is one's own, an application."""
+        return " ".join((counted, self.period, *([application_id] if application_id else ())))
+
 
 Limit = Rate | Quota
 

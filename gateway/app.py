@@ -26,6 +26,7 @@ from gateway.stores import replies
 from gateway.stores.counters import SharedCounters
 from gateway.stores.directory import DirectoryStore
 from gateway.stores.failures import DATABASE_FAILURES
+from gateway.stores.leases import TURN_S, LeaseStore
 from gateway.stores.peppers import load_peppers
 from gateway.stores.refusals import RefusalCounter
 from gateway.stores.unit_of_work import UnitsOfWork, open_pool
@@ -81,6 +82,9 @@ class Gateway:
         registry.check(directory.current().catalogue)
         self.pool = pool = await open_pool(self._connect("ordergate_gateway"), settings.database_connections)
         self._closing.callback(pool.terminate)
+        leases = LeaseStore(pool, self.journal.journal_id, clock)
+        await leases.start()
+        self._closing.push_async_callback(leases.stop)
         refusals = RefusalCounter(self.journal, clock)
         self._closing.callback(refusals.flush)
         metrics_registry = CollectorRegistry()
@@ -97,7 +101,7 @@ class Gateway:
             clock=clock,
             directory=directory.current,
             authenticate=authenticate,
-            limit=Limiter(counters, clock),
+            limit=Limiter(counters, leases, clock),
             operations=registry.operations(),
             meter=Meter(self.journal, record, clock),
             units=UnitsOfWork(pool),
@@ -123,6 +127,7 @@ class Gateway:
         self._closing.push_async_callback(self.control.close)
         self._repeat(_FLUSH_S, _as_async(refusals.flush))
         self._repeat(_FLUSH_S, _as_async(metrics.flush))
+        self._repeat(TURN_S, leases.turn)
         self._repeat(_FORGET_S, lambda: self._forget_replies(pool))
         for service in registry.SERVICES.values():
             if service.sweep is not None:

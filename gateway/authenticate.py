@@ -79,6 +79,8 @@ def _caller(record: KeyRecord) -> Caller:
         record.environment,
         record.cost_centre_id,
         account.currency,
+        account.timezone,
         record.scopes,
         account.subscriptions,
+        account.allowances,
     )

@@ -13,11 +13,9 @@ from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.problem import Problem
 from gateway.proofs import ValidCall
 from gateway.stores import replies
-from gateway.stores.replies import AnsweredMeanwhile, Kept, Place, StoredReply
+from gateway.stores.replies import Kept, Place, StoredReply
 from gateway.stores.unit_of_work import UnitOfWork
 from gateway.transport import Reply
-
-__all__ = ["AnsweredMeanwhile", "Replayed", "earlier_replies", "keep_replies"]
 
 
 class Replayed(msgspec.Struct, frozen=True, gc=False):
@@ -68,7 +66,7 @@ def _earlier_reply(
 
 
 async def keep_replies(unit: UnitOfWork, calls: Sequence[ValidCall], answers: Sequence[Reply]) -> None:
-    """Keep the replies in the transaction of their effects; `AnsweredMeanwhile` if that has to begin anew."""
+    """Keep the replies in the transaction of their effects; `replies.AnsweredMeanwhile` if it has to begin anew."""
     kept = [
         Kept(
             call.idempotency_key,

@@ -1,12 +1,21 @@
-"""Permit -> Admission: the call fits the limits of its application and account, counted over all workers."""
+"""Permit -> Admission: the call fits the limits of its application and account, counted over all workers.
 
+Rates are spent here, by whatever is asked. Quotas, budgets and credit are reserved once the input is known to be valid
+(`reserve`), and settled with the record of the call.
+"""
+
+from decimal import Decimal
 from functools import lru_cache
+from typing import Protocol
 from uuid import UUID
 
+from catalog import meter
 from catalog.limit import Rate
+from catalog.load import AppliedPrice
+from catalog.plan import most_for_one_call
 from catalog.vocabulary.clock import Clock
 from catalog.vocabulary.problem import Problem
-from gateway.proofs import Admission, Permit
+from gateway.proofs import Admission, Hold, Permit, ValidCall
 from gateway.stores.counters import Counters, Decision
 
 Header = tuple[bytes, bytes]
@@ -32,12 +41,20 @@ class RateLimited(Problem):
         self.headers = _headers(rate, decision)
 
 
-class Limiter:
-    """Holds the rates of the passport."""
+class Allowances(Protocol):
+    """Where units and money are promised to this worker."""
 
-    def __init__(self, counters: Counters, clock: Clock) -> None:
+    def hold(self, permit: Permit, occurred_at_ns: int, admitted_ns: int) -> Hold | None:
+        """For the limits that a call falls under; None where there are none."""
+
+
+class Limiter:
+    """Holds the rates of the passport, and begins what holds the call to its quotas, budgets and credit."""
+
+    def __init__(self, counters: Counters, allowances: Allowances, clock: Clock) -> None:
         """Counts in `counters`, by the monotonic reading of `clock`."""
         self._counters = counters
+        self._allowances = allowances
         self._clock = clock
 
     def __call__(self, permit: Permit, call_id: UUID) -> Admission:
@@ -52,13 +69,31 @@ class Limiter:
         if operation.account_rate is not None:
             key = f"{caller.environment}:{caller.account_id}:{operation.id}"
             self._take(operation.account_rate, key, now_ns)
-        return Admission(permit, call_id, self._clock.now_ns(), now_ns, headers)
+        occurred_at_ns = self._clock.now_ns()
+        hold = None
+        if operation.quotas or caller.allowances is not None:
+            hold = self._allowances.hold(permit, occurred_at_ns, now_ns)
+        return Admission(permit, call_id, occurred_at_ns, now_ns, headers, hold)
 
     def _take(self, rate: Rate, key: str, now_ns: int) -> Decision:
         decision = self._counters.take(key.encode(), rate.q, rate.w, now_ns)
         if not decision.allowed:
             raise RateLimited(rate, decision)
         return decision
+
+
+def charge_at_most(call: ValidCall, price: AppliedPrice) -> Decimal | None:
+    """What a call can cost by the list, which is reserved: what it measures is in its request, or bounded by the price.
+
+    None where the measure is in the reply and the price has no upper bound. What a period makes of the list price
+    (tiers, packages, minimums) is settled when the month's document is issued.
+    """
+    if price.billable_on == "outcome":
+        return Decimal(0)
+    entry = call.admission.permit.operation.entry
+    if entry.meter.value is not None:
+        return most_for_one_call(price.price)
+    return price.amount(meter.units(entry.meter, call.request, None))
 
 
 @lru_cache(maxsize=1024)

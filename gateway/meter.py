@@ -15,6 +15,8 @@ from catalog.vocabulary.problem import Problem
 from gateway.proofs import Admission, Outcome, Permit, Receipt
 
 _NOTHING = Decimal(0)
+# Invalid input spends rate and no quota, and what we fail gives its unit back.
+_COUNTED = ("ok", "declined")
 
 
 class Record(Protocol):
@@ -54,9 +56,12 @@ class Meter:
     async def in_journal(self, outcome: Outcome, price: AppliedPrice) -> Receipt:
         """Return once the event is on disk (fdatasync); `Problem` unavailable when it cannot be."""
         receipt, event = self._receipt(outcome, price)
+        hold = outcome.call.admission.hold
         try:
             await self._journal.append(USAGE_EVENT_KIND, encode_record(event))
         except JournalUnavailable as error:
+            if hold is not None and error.reason == "io-error":
+                hold.doubt()
             # Without a receipt there is no metered reply. A record that was on its way when the disk failed may have
             # reached it all the same: only recovery will tell.
             detail = (
@@ -65,6 +70,8 @@ class Meter:
                 else "The call cannot be recorded just now, so it does not count."
             )
             raise Problem("unavailable", detail, retry_after_s=2) from None
+        if hold is not None:
+            hold.confirm()
         return receipt
 
     async def in_transaction(
@@ -82,6 +89,10 @@ class Meter:
         caller, operation = permit.caller, permit.operation
         billable = is_billable(price.billable_on, outcome.class_)
         units = outcome.units if billable else _NOTHING
+        taken: tuple[tuple[int, str], ...] = ()
+        if admission.hold is not None:
+            charge = price.amount(units) if billable else _NOTHING
+            taken = admission.hold.capture(outcome.class_ in _COUNTED, charge)
         event = UsageEvent(
             admission.call_id.hex,
             admission.occurred_at_ns,
@@ -102,6 +113,8 @@ class Meter:
             caller.account_id,
             outcome.status,
             _latency_us(admission, self._clock),
+            None,
+            taken,
         )
         return Receipt(outcome, units, price, billable), event
 

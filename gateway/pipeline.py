@@ -21,15 +21,16 @@ from gateway.authenticate import Authenticator
 from gateway.authorise import authorise, find_operation
 from gateway.combine import Combiner, LineFull, WaitedTooLong
 from gateway.dispatch import dispatch, dispatch_together, failed, too_late
-from gateway.idempotency import AnsweredMeanwhile, Replayed, earlier_replies, keep_replies
-from gateway.limit import Limiter, RateLimited
+from gateway.idempotency import Replayed, earlier_replies, keep_replies
+from gateway.limit import Limiter, RateLimited, charge_at_most
 from gateway.meter import Meter, price_of
 from gateway.observing import observing
-from gateway.proofs import Caller, Outcome, ValidCall
+from gateway.proofs import Caller, Hold, Outcome, ValidCall
 from gateway.refuse import refuse
 from gateway.respond import respond
 from gateway.stores.directory import Directory
 from gateway.stores.refusals import UNKNOWN_OPERATION, RefusalCounter
+from gateway.stores.replies import AnsweredMeanwhile
 from gateway.stores.unit_of_work import DatabaseAway, UnitOfWork, UnitsOfWork
 from gateway.telemetry import Metrics
 from gateway.transport import RawRequest, Reply
@@ -97,6 +98,7 @@ class Pipeline:
             trace = self._tracing.start(call_id, raw.header(b"traceparent"), started_ns)
         caller: Caller | None = None
         operation = UNKNOWN_OPERATION
+        hold: Hold | None = None
         try:
             edge.check(raw)
             caller = self._authenticate(raw)
@@ -110,6 +112,8 @@ class Pipeline:
             self._mark(trace, "limit")
             call = validate(admission, raw, self._operations)
             self._mark(trace, "validate")
+            if (hold := admission.hold) is not None:
+                await hold.reserve(charge_at_most(call, price))
             if permit.operation.entry.effect == "none":
                 outcome = await dispatch(call, self._operations, None, self._left_s(call))
                 self._mark(trace, "dispatch")
@@ -122,6 +126,9 @@ class Pipeline:
             log.exception("a call failed outside its operation", extra={"call_id": call_id_text(call_id)})
             ours = Problem("internal-error", "The gateway failed; nothing was changed that is not on record.")
             reply = self._refused(ours, caller, operation, call_id)
+        if hold is not None:
+            # Not after a cancellation: the call may be in a batch that goes on, and then it is settled there.
+            hold.void()
         if trace is not None:
             with observing:
                 trace.end(reply.status, {"ordergate.operation": operation})
@@ -195,7 +202,14 @@ class Pipeline:
         try:
             await unit.commit()
         except Problem as unknown:
+            for call in calls:
+                if call.admission.hold is not None:
+                    call.admission.hold.doubt()
             return [unknown] * len(calls)
+        # It is on record. From here on nothing may raise: a batch that raises is run again.
+        for call in calls:
+            if call.admission.hold is not None:
+                call.admission.hold.confirm()
         for outcome in outcomes:
             self._measure(outcome)
         return replies

@@ -5,6 +5,7 @@ The tests hold that each of these is constructed in one file, its own stage, and
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
@@ -14,7 +15,7 @@ from catalog.usage_event import CallClass, Fault
 from catalog.usage_event import Outcome as CallOutcome
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.problem import Problem
-from gateway.stores.directory import SubscriptionRecord
+from gateway.stores.directory import AllowancesRecord, SubscriptionRecord
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
@@ -26,8 +27,10 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     environment: Environment
     cost_centre_id: str
     currency: str
+    timezone: str
     scopes: frozenset[str]
     subscriptions: Mapping[str, tuple[SubscriptionRecord, ...]]
+    allowances: AllowancesRecord | None
 
     def subscription_to(self, service: str, now_ns: int) -> SubscriptionRecord | None:
         """The subscription in force at a moment."""
@@ -46,14 +49,37 @@ class Permit(msgspec.Struct, frozen=True, gc=False):
     plan_id: str
 
 
+class Hold(Protocol):
+    """What an admitted call reserves of quotas, budgets and credit, settled once: captured, or given back."""
+
+    async def reserve(self, charge: Decimal | None) -> None:
+        """Set aside what the call takes at most; `Problem` quota-exhausted, budget-exhausted, credit-exhausted or unavailable."""
+
+    def capture(self, counts: bool, charge: Decimal) -> tuple[tuple[int, str], ...]:
+        """What the call took of which lease, for its record."""
+
+    def confirm(self) -> None:
+        """The record is durable."""
+
+    def void(self) -> None:
+        """There will be no record. Without effect once it is settled."""
+
+    def doubt(self) -> None:
+        """Nobody knows whether there is a record: the stored calls will tell."""
+
+
 class Admission(msgspec.Struct, frozen=True, gc=False):
-    """limit.py: the call is within its limits; the moment of admission is when it occurred."""
+    """limit.py: the call is within its rates; the moment of admission is when it occurred.
+
+    `hold` is for the limits that count units or money, None where the call falls under none.
+    """
 
     permit: Permit
     call_id: UUID
     occurred_at_ns: int
     admitted_ns: int
     rate_headers: tuple[tuple[bytes, bytes], ...]
+    hold: Hold | None
 
 
 class ValidCall(msgspec.Struct, frozen=True, gc=False):

@@ -1,5 +1,6 @@
 """A demo group small enough to be opened and billed in a second."""
 
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from catalog.registry.publish import publish_built_in
 from catalog.vocabulary.clock import ManualClock, from_ns
 from catalog.vocabulary.problem import Text
 from deploy.database import Database
-from deploy.demo.group import Group, Member, demo_group
+from deploy.demo.group import Contract, Group, Member, demo_group
 from deploy.demo.start import ensure_demo
 from deploy.home import Home
 from deploy.roles import GATEWAY
@@ -40,6 +41,7 @@ SMALL_GROUP = Group(
             "external",
             "Asia/Shanghai",
             {"domestic": _QUARTER, "customs": _QUARTER},
+            contract=Contract(Decimal("2.00"), Decimal(5), Decimal("40.00")),
         ),
         Member(
             "d-02",
@@ -47,6 +49,7 @@ SMALL_GROUP = Group(
             "external",
             "Asia/Dubai",
             {"domestic": _QUARTER, "customs": _QUARTER},
+            contract=Contract(Decimal("2.00")),
         ),
     ),
 )

@@ -208,6 +208,8 @@ def _is_sound(plain: str, uses: tuple[Use, ...]) -> bool:
             return False
     for use in uses:
         mention = use.mention
+        if mention.inner and not any(adjacent(plain, other.mention, mention) for other in uses):
+            return False
         needs_company = mention.common or not (use.entry.typed or (mention.latin and mention.typed))
         if not needs_company or mention.isolated:
             continue

@@ -43,7 +43,8 @@ _LATIN_ROAD = re.compile(
 class Mention(msgspec.Struct, frozen=True, gc=False):
     """A name in the text and what it may mean; `typed` where it says what kind of unit it is.
 
-    `leading` at the beginning of a piece of the text, `isolated` where it is a piece of its own.
+    `leading` at the beginning of a piece of the text, `isolated` where it is a piece of its own, `inner` where it is the
+    end of a longer name (兴县 of 绍兴县).
     """
 
     start: int
@@ -55,6 +56,7 @@ class Mention(msgspec.Struct, frozen=True, gc=False):
     common: bool
     leading: bool
     isolated: bool
+    inner: bool = False
 
 
 def targets(entry: Entry) -> tuple[Unit, ...]:
@@ -67,6 +69,10 @@ def targets(entry: Entry) -> tuple[Unit, ...]:
 def mentions(text: str, plain: str) -> list[Mention]:
     """All mentions, in the order of their beginnings. `plain` is the text in simplified characters."""
     found = sorted((*_chinese(text, plain), *_latin(text)), key=lambda m: (m.start, -m.end))
+    beginnings: dict[int, int] = {}
+    for mention in found:
+        beginnings.setdefault(mention.end, mention.start)
+    found = [msgspec.structs.replace(m, inner=True) if beginnings[m.end] < m.start else m for m in found]
     return found[: MENTIONS_MAX // 2] + found[MENTIONS_MAX // 2 :][-MENTIONS_MAX // 2 :]
 
 

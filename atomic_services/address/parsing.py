@@ -5,7 +5,7 @@ import textwrap
 
 import msgspec
 
-from atomic_services.address import parse_abroad, parse_china, streets
+from atomic_services.address import locodes, parse_abroad, parse_china, streets
 from atomic_services.address.china_report import Report, report
 from atomic_services.address.findings import RULES, conclude, finding
 from atomic_services.address.labels import tidy
@@ -28,6 +28,9 @@ from catalog.vocabulary.problem import CallerFault, FieldError
 
 UNKNOWN_COUNTRY = "ZZ"
 _LONG_NUMBER = re.compile(r"\d(?:[- ]?\d){6,}", re.ASCII)
+_UNDECIDED = frozenset(
+    ("ambiguous", "invalid")
+)  # the text contradicts itself, so it names no place for trade
 _OPEN = frozenset(("required-missing", "district-missing"))
 
 
@@ -150,6 +153,8 @@ def _reply(
         for c in judged.components
     )
     mainland = judged.address.country == "CN" and bool(judged.sources)
+    sources = (*judged.sources, streets.SOURCE) if mainland else judged.sources
+    named = None if verdict in _UNDECIDED else judged.un_locode
     return ParseReply(
         verdict=verdict,
         next_action=action,
@@ -157,7 +162,7 @@ def _reply(
         components=components,
         formatted=judged.formatted,
         findings=tuple(everything),
-        sources=(*judged.sources, streets.SOURCE) if mainland else judged.sources,
+        sources=sources if named is not None else tuple(s for s in sources if s != locodes.SOURCE),
         divisions=told.divisions,
         candidates=told.candidates,
         recipient=judged.address.recipient,
@@ -165,7 +170,7 @@ def _reply(
         phones=tuple(found.phone for found in pasted.phones),
         postal_code=judged.address.postal_code,
         rest=rest,
-        un_locode=judged.un_locode,
+        un_locode=named,
     )
 
 

@@ -1,12 +1,14 @@
 """The history of stock, page by page."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from atomic_services.contract import CallContext
 from atomic_services.stock.levels import Owner
 from atomic_services.stock.planning_schema import Movement
 from atomic_services.stock.schema import MovementsReply, MovementsRequest
+from atomic_services.stock.together import bad_field
 
 _PAGE = """
     SELECT id, kind, sku, warehouse, on_hand_change, reserved_change, quarantined_change, reason, reservation_id,
@@ -37,14 +39,24 @@ async def movements(request: MovementsRequest, context: CallContext) -> Movement
         request.warehouse,
         request.kind,
         request.reservation_id,
-        request.since,
-        request.until,
+        _utc(request.since, "/since"),
+        _utc(request.until, "/until"),
         None if request.after is None else int(request.after),
         request.limit + 1,
     )
     page = rows[: request.limit]
     following = str(page[-1]["id"]) if len(rows) > request.limit else None
     return MovementsReply(tuple(_movement(row) for row in page), following)
+
+
+def _utc(moment: datetime | None, pointer: str) -> datetime | None:
+    """The first and the last day of the calendar have offsets under which they are not in it."""
+    if moment is None:
+        return None
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise bad_field(pointer, "range", "this moment is outside the years 1 to 9999 in UTC") from None
 
 
 def _movement(row: Mapping[str, Any]) -> Movement:

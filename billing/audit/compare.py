@@ -72,7 +72,7 @@ _TOTALS = """
     FROM billing.invoice
     CROSS JOIN LATERAL (SELECT coalesce(sum(amount), 0) AS amount
                         FROM (SELECT amount FROM billing.invoice_line WHERE invoice_id = invoice.id UNION ALL
-                              SELECT -amount FROM billing.credit_line WHERE invoice_id = invoice.id) AS line) AS lines
+                              SELECT amount FROM billing.charge_line WHERE invoice_id = invoice.id) AS line) AS lines
     CROSS JOIN LATERAL (SELECT coalesce(sum(amount), 0) AS amount
                         FROM billing.ledger_transaction JOIN billing.posting ON transaction_id = ledger_transaction.id
                         WHERE kind = 'issue' AND source = 'invoice:' || invoice.id
@@ -80,7 +80,7 @@ _TOTALS = """
     WHERE environment = $1 AND state = 'issued'
       AND (invoice.total <> lines.amount OR invoice.total <> posted.amount)
 """
-# What is accrued is what stands on drafts: rated or credited, and not yet on an issued document.
+# What is accrued is what stands on drafts: rated or charged, and not yet on an issued document.
 _ACCRUED = """
     SELECT account_id || ' ' || currency || ': accrued ' || coalesce(ledger.amount, 0)
            || ', on drafts ' || coalesce(drafts.amount, 0),
@@ -90,7 +90,7 @@ _ACCRUED = """
           WHERE environment = $1 AND ledger_account = 'accrued' GROUP BY 1, 2) AS ledger
     FULL JOIN (SELECT line.account_id, line.currency, sum(amount) AS amount
                FROM (SELECT account_id, environment, currency, amount, invoice_id FROM billing.rated_line UNION ALL
-                     SELECT account_id, environment, currency, -amount, invoice_id FROM billing.credit_line) AS line
+                     SELECT account_id, environment, currency, amount, invoice_id FROM billing.charge_line) AS line
                JOIN billing.invoice ON invoice.id = invoice_id
                WHERE line.environment = $1 AND state = 'draft' GROUP BY 1, 2) AS drafts
     USING (account_id, currency)

@@ -6,9 +6,12 @@ from decimal import Decimal
 import msgspec
 
 from billing.audit.rerating import rerated_lines
-from billing.invoice.credit import charges_of, credit_total, credits_due
+from billing.invoice.charge import ChargeKey, charge_total
+from billing.invoice.credit import charges_of, credits_due
 from billing.invoice.lines import decode_split, decode_trace, frozen_lines, invoice_lines, rated_steps
-from billing.invoice.month import period_of
+from billing.invoice.month import Month, payer_of, period_of
+from billing.invoice.settle import SETTLED, due_charges
+from billing.invoice.terms import decode_terms
 from billing.sla.judge import judgements
 from billing.transaction import Connection
 from catalog.vocabulary.ids import Environment
@@ -32,20 +35,40 @@ _LAST_STEPS = """
     FROM billing.rated_line WHERE environment = $1
     ORDER BY account_id, period, subscription_id, operation, price_version, step DESC
 """
-_BROKEN_CREDITS = """
-    SELECT id, service, objective FROM (
-        SELECT *, lag(amount_after, 1, 0::numeric) OVER credit AS amount_was, row_number() OVER credit AS place
-        FROM billing.credit_line
-        WINDOW credit AS (PARTITION BY account_id, service, objective, period ORDER BY step)) AS step
+_BROKEN_CHARGES = """
+    SELECT id, account_id, period, kind FROM (
+        SELECT *, lag(amount_after, 1, 0::numeric) OVER charge AS amount_was, row_number() OVER charge AS place
+        FROM billing.charge_line WHERE environment = $1
+        WINDOW charge AS (PARTITION BY account_id, environment, period, kind, service, name ORDER BY step)) AS step
     WHERE step <> place OR amount <> amount_after - amount_was ORDER BY id
 """
 # All credits of an account's month with a service are booked together: what they were due from is of that moment.
 _CREDITED_MONTHS = """
     SELECT account_id, service, period, timezone, currency, max(booked_at) AS booked_at,
-           jsonb_object_agg(objective, amount_after::text) AS given
-    FROM (SELECT DISTINCT ON (account_id, service, period, objective) * FROM billing.credit_line
-          ORDER BY account_id, service, period, objective, step DESC) AS last
+           jsonb_object_agg(name, (-amount_after)::text) AS given
+    FROM (SELECT DISTINCT ON (account_id, service, period, name) * FROM billing.charge_line WHERE kind = 'credit'
+          ORDER BY account_id, service, period, name, step DESC) AS last
     GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 3, 2
+"""
+# What the terms of a month came to when a document was issued that says something about it.
+_SETTLED_MONTHS = """
+    SELECT DISTINCT said.account_id, said.period, document.number, document.issued_at, own.terms
+    FROM (SELECT account_id, environment, period, invoice_id FROM billing.rated_line UNION
+          SELECT account_id, environment, period, invoice_id FROM billing.charge_line UNION
+          SELECT account_id, environment, period, id FROM billing.invoice) AS said
+    JOIN billing.invoice AS document ON document.id = said.invoice_id AND document.state = 'issued'
+    JOIN billing.invoice AS own ON own.state = 'issued'
+     AND (own.account_id, own.environment, own.period) = (said.account_id, said.environment, said.period)
+    WHERE said.environment = $1
+      AND (own.terms <> '{}' OR EXISTS (SELECT FROM billing.charge_line AS charge WHERE charge.kind = ANY($2)
+           AND (charge.account_id, charge.environment, charge.period) = (own.account_id, own.environment, own.period)))
+    ORDER BY 1, 2, 4
+"""
+_SETTLED = """
+    SELECT charge.kind, service, name, sum(amount) AS amount FROM billing.charge_line AS charge
+    JOIN billing.invoice ON invoice.id = invoice_id AND issued_at <= $4
+    WHERE charge.account_id = $1 AND charge.environment = $2 AND charge.period = $3 AND charge.kind = ANY($5)
+    GROUP BY 1, 2, 3 HAVING sum(amount) <> 0
 """
 # Every posting that rated lines and issued documents call for, and every posting that there is.
 _LEDGER = """
@@ -57,8 +80,11 @@ _LEDGER = """
                currency, -amount
         FROM billing.rated_line WHERE environment = $1 AND amount <> 0
         UNION ALL
-        SELECT 'credit', 'credit_line:' || id, booked_at, ledger.account, ledger.name, currency, sign * amount
-        FROM billing.credit_line, LATERAL (VALUES ('house', 'credits:' || service, 1), (account_id, 'accrued', -1))
+        SELECT CASE WHEN kind IN ('credit', 'tax') THEN kind ELSE 'charge' END, kind || '_line:' || id, booked_at,
+               ledger.account, ledger.name, currency, sign * amount
+        FROM billing.charge_line, LATERAL (VALUES ('house', CASE kind
+                 WHEN 'credit' THEN 'credits:' || service WHEN 'tax' THEN 'tax'
+                 ELSE kind || ':' || coalesce(nullif(service, ''), 'account') END, -1), (account_id, 'accrued', 1))
              AS ledger (account, name, sign)
         WHERE environment = $1
         UNION ALL
@@ -68,7 +94,7 @@ _LEDGER = """
     ), booked AS (
         SELECT kind, source, booked_at, account_id, ledger_account, currency, amount
         FROM billing.ledger_transaction JOIN billing.posting ON transaction_id = ledger_transaction.id
-        WHERE environment = $1 AND kind IN ('rating', 'credit', 'issue')
+        WHERE environment = $1 AND kind IN ('rating', 'charge', 'credit', 'tax', 'issue')
     )
     (SELECT 'is due and not posted' AS what, * FROM (TABLE due EXCEPT ALL TABLE booked) AS lost)
     UNION ALL
@@ -119,18 +145,41 @@ async def rating_differences(connection: Connection, environment: Environment) -
 
 async def credit_differences(connection: Connection) -> AsyncIterator[str]:
     """What missed objectives gave back against their judgements and the charges as they were rated at the time."""
-    for row in await connection.fetch(_BROKEN_CREDITS):
-        yield f"live credit line {row['id']} ({row['service']} {row['objective']}): does not continue the step before it"
     for row in await connection.fetch(_CREDITED_MONTHS):
         account_id, service, period = row["account_id"], row["service"], period_of(row["period"])
         judged = await judgements(connection, service, period, row["timezone"])
-        charges = await charges_of(connection, account_id, period, row["booked_at"])
-        due = credits_due(judged, charges.get(service, {}), row["currency"])
+        charges = await charges_of(connection, account_id, [period], row["booked_at"])
+        due = credits_due(judged, charges[period].get(service, {}), row["currency"])
         given = msgspec.json.decode(row["given"], type=dict[str, Decimal])
         for objective in sorted(due.keys() | given.keys()):
             owed, found = due.get(objective, Decimal(0)), given.get(objective, Decimal(0))
             if owed != found:
                 yield f"live {account_id} {period} {service} {objective}: credited {plain(found)}, due is {plain(owed)}"
+
+
+async def charge_differences(connection: Connection, environment: Environment) -> AsyncIterator[str]:
+    """Charges that no call carries: their steps, and what they came to at each issue by the terms that were frozen then."""
+    for row in await connection.fetch(_BROKEN_CHARGES, environment):
+        yield f"{environment} {row['kind']} line {row['id']}: does not continue the step before it"
+    for row in await connection.fetch(_SETTLED_MONTHS, environment, list(SETTLED)):
+        month = Month(row["account_id"], environment, period_of(row["period"]))
+        payer = await payer_of(connection, month.account_id)
+        terms = decode_terms(row["terms"])
+        due = {
+            one.key: one.amount
+            for one in await due_charges(connection, payer, month, terms, row["issued_at"])
+        }
+        settled = await connection.fetch(
+            _SETTLED, month.account_id, environment, row["period"], row["issued_at"], list(SETTLED)
+        )
+        found = {ChargeKey(one["kind"], one["service"], one["name"]): one["amount"] for one in settled}
+        for key in sorted(due.keys() | found.keys()):
+            owed, booked = due.get(key, Decimal(0)), found.get(key, Decimal(0))
+            if owed != booked:
+                place = (
+                    f"{environment} {month.account_id} {month.period} {key.kind} {key.service or 'account'}"
+                )
+                yield f"{place}: booked {plain(booked)} up to {row['number']}, due is {plain(owed)}"
 
 
 async def ledger_differences(connection: Connection, environment: Environment) -> AsyncIterator[str]:
@@ -150,7 +199,7 @@ async def document_differences(connection: Connection, environment: Environment)
         due = invoice_lines(await rated_steps(connection, row["id"]), period_of(row["period"]))
         if due != await frozen_lines(connection, row["id"]):
             yield f"{environment} {row['number']}: its lines are not what was rated onto it"
-        if sum(line.amount for line in due) - await credit_total(connection, row["id"]) != row["total"]:
+        if sum(line.amount for line in due) + await charge_total(connection, row["id"]) != row["total"]:
             yield f"{environment} {row['number']}: its total is not the sum of what was rated onto it"
 
 

@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
-from billing.invoice.draft import draft_for
+from billing.invoice.charge import NEVER, ChargeKey, ChargeLine, Due, book, booked_charges
 from billing.invoice.month import Month, Payer, period_of
-from billing.ledger.accounts import ACCRUED, HOUSE, credits_of
-from billing.ledger.post import Entry, post
 from billing.sla.credit import Credited, credit_amounts, delivered
 from billing.sla.judge import Judgement, judge
 from billing.transaction import Connection
@@ -22,28 +20,49 @@ from catalog.vocabulary.period import Period
 
 
 class SlaCredit(msgspec.Struct, frozen=True):
-    """One credit on a document, `amount` as it is given (positive). `corrects`: for an earlier month whose document was
-    issued. `evidence` is the judgement's: attainment, counts, window, rule and schedule row."""
+    """Why a credit is on a document: `credit_pct` of `charges`, shared as `delivered_by` says. `evidence` is the
+    judgement's: attainment, counts, window, rule and schedule row."""
 
-    service: str
     objective: str
     operation: str | None
-    usage_period: Period
-    corrects: bool
     credit_pct: Decimal
     charges: Decimal
-    amount: Decimal
     delivered_by: Mapping[str, str]
     evidence: Mapping[str, Any]
 
 
-class _Given(msgspec.Struct, frozen=True):
-    step: int
-    amount: Decimal
+class Judged:
+    """The judgements of a close: final and the same for every account of a calendar, so that each is read once."""
+
+    def __init__(self) -> None:
+        """Nothing is judged yet."""
+        self._kept: dict[tuple[str, Period, str], tuple[Judgement, ...]] = {}
+        self._new: dict[tuple[str, Period, str], tuple[Judgement, ...]] = {}
+
+    async def of(
+        self, connection: Connection, service: str, period: Period, timezone: str, now: datetime
+    ) -> tuple[Judgement, ...]:
+        """As `billing.sla.judge`."""
+        key = (service, period, timezone)
+        known = self._kept.get(key, self._new.get(key))
+        if known is None:
+            known = self._new[key] = await judge(connection, service, period, timezone, now)
+        return known
+
+    def ended(self, *, committed: bool) -> None:
+        """The transaction has ended: what was judged in it stands, or has to be judged again."""
+        if committed:
+            self._kept |= self._new
+        self._new.clear()
 
 
 async def credit_months(
-    connection: Connection, payer: Payer, environment: Environment, period: Period, now: datetime
+    connection: Connection,
+    payer: Payer,
+    environment: Environment,
+    period: Period,
+    judged: Judged,
+    now: datetime,
 ) -> int:
     """Put what missed objectives give back onto the account's open documents; the number of lines added.
 
@@ -54,28 +73,34 @@ async def credit_months(
     if environment != "live":
         return 0
     lines = 0
-    for month in (period.previous(), period):
-        charges = await charges_of(connection, payer.id, month, now)
-        for service, by_operation in sorted(charges.items()):
-            judged = await judge(connection, service, month, payer.timezone, now)
-            lines += await _credit(connection, payer, month, judged, by_operation, now)
+    months = (period.previous(), period)
+    charges = await charges_of(connection, payer.id, months, now)
+    for month in months:
+        for service, by_operation in sorted(charges[month].items()):
+            due_for = await judged.of(connection, service, month, payer.timezone, now)
+            lines += await _credit(connection, payer, month, due_for, by_operation, now)
     return lines
 
 
+Charges: TypeAlias = Mapping[str, Mapping[str, Decimal]]
+"""Amounts by service and operation."""
+
+
 async def charges_of(
-    connection: Connection, account_id: str, period: Period, until: datetime
-) -> Mapping[str, Mapping[str, Decimal]]:
-    """What a month's live usage was charged, as it was rated up to a moment, by service and operation."""
+    connection: Connection, account_id: str, periods: Sequence[Period], until: datetime
+) -> Mapping[Period, Charges]:
+    """What the live usage of months was charged, as it was rated up to a moment."""
     rows = await connection.fetch(
-        "SELECT operation, sum(amount) AS amount FROM billing.rated_line "
-        "WHERE account_id = $1 AND environment = 'live' AND period = $2 AND rated_at <= $3 GROUP BY 1 ORDER BY 1",
+        "SELECT period, operation, sum(amount) AS amount FROM billing.rated_line "
+        "WHERE account_id = $1 AND environment = 'live' AND period = ANY($2) AND rated_at <= $3 GROUP BY 1, 2 ORDER BY 1, 2",
         account_id,
-        period.first_day,
+        [period.first_day for period in periods],
         until,
     )
-    charges: dict[str, dict[str, Decimal]] = {}
+    charges: dict[Period, dict[str, dict[str, Decimal]]] = {period: {} for period in periods}
     for row in rows:
-        charges.setdefault(row["operation"].partition("/")[0], {})[row["operation"]] = row["amount"]
+        of_service = charges[period_of(row["period"])].setdefault(row["operation"].partition("/")[0], {})
+        of_service[row["operation"]] = row["amount"]
     return charges
 
 
@@ -99,74 +124,38 @@ async def _credit(
 ) -> int:
     if not judged:
         return 0
-    due = credits_due(judged, charges, payer.currency)
-    given = await _given(connection, payer.id, judged[0].service, period)
-    lines = 0
+    month = Month(payer.id, "live", period)
+    given = await booked_charges(connection, month, ["credit"])
+    amounts = credits_due(judged, charges, payer.currency)
+    moved = []
     for judgement in judged:
-        before = given.get(judgement.objective, _Given(0, Decimal(0)))
-        if due[judgement.objective] != before.amount:
-            await _add(connection, payer, judgement, charges, before, due[judgement.objective], now)
-            lines += 1
-    return lines
+        key = ChargeKey("credit", judgement.service, judgement.objective)
+        before = given.get(key, NEVER)
+        amount = -amounts[judgement.objective]
+        if amount != before.amount:
+            moved.append((_due(judgement, key, charges, amount, before.amount, payer.currency), before))
+            await _tell(connection, payer, judgement, before.amount - amount, now)
+    await book(connection, payer, month, moved, now)
+    return len(moved)
 
 
-async def _given(
-    connection: Connection, account_id: str, service: str, period: Period
-) -> Mapping[str, _Given]:
-    rows = await connection.fetch(
-        "SELECT DISTINCT ON (objective) objective, step, amount_after FROM billing.credit_line "
-        "WHERE account_id = $1 AND environment = 'live' AND service = $2 AND period = $3 "
-        "ORDER BY objective, step DESC",
-        account_id,
-        service,
-        period.first_day,
-    )
-    return {row["objective"]: _Given(row["step"], row["amount_after"]) for row in rows}
-
-
-async def _add(
-    connection: Connection,
-    payer: Payer,
+def _due(
     judgement: Judgement,
+    key: ChargeKey,
     charges: Mapping[str, Decimal],
-    before: _Given,
-    due: Decimal,
-    now: datetime,
-) -> None:
-    amount = due - before.amount
-    draft = await draft_for(connection, payer, Month(payer.id, "live", judgement.period), now)
+    amount: Decimal,
+    before: Decimal,
+    currency: str,
+) -> Due:
     shares = msgspec.convert(judgement.evidence["delivered_by"], tuple[Share, ...])
-    parts = {unit: plain(part) for unit, part in delivered(amount, shares, payer.currency).items()}
+    parts = {unit: plain(part) for unit, part in delivered(before - amount, shares, currency).items()}
     base = sum((charges[name] for name in charges if judgement.operation in (None, name)), Decimal(0))
-    line_id = await connection.fetchval(
-        "INSERT INTO billing.credit_line (account_id, environment, service, objective, period, timezone, step, currency, "
-        "charges, amount, amount_after, delivered_by, invoice_id, booked_at) "
-        "VALUES ($1, 'live', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id",
-        payer.id,
-        judgement.service,
-        judgement.objective,
-        judgement.period.first_day,
-        judgement.timezone,
-        before.step + 1,
-        payer.currency,
-        base,
-        amount,
-        due,
-        msgspec.json.encode(parts).decode(),
-        draft.id,
-        now,
-    )
-    await post(
-        connection,
-        "credit",
-        f"credit_line:{line_id}",
-        "live",
-        now,
-        [
-            Entry(HOUSE, credits_of(judgement.service), payer.currency, amount),
-            Entry(payer.id, ACCRUED, payer.currency, -amount),
-        ],
-    )
+    return Due(key, base, amount, {"delivered_by": parts}, judgement.timezone)
+
+
+async def _tell(
+    connection: Connection, payer: Payer, judgement: Judgement, amount: Decimal, now: datetime
+) -> None:
     told = {
         "service": judgement.service,
         "objective": judgement.objective,
@@ -178,39 +167,31 @@ async def _add(
     await announce(connection, payer.id, "live", "sla.credited", told, now)
 
 
-async def credit_lines(connection: Connection, invoice_id: str) -> tuple[SlaCredit, ...]:
-    """The credits on a document, in the order of their services and months; they never change."""
+async def judged_credits(
+    connection: Connection, invoice_id: str, lines: Sequence[ChargeLine]
+) -> Mapping[int, SlaCredit]:
+    """What the credits among a document's charges were given for, by the charge's id."""
+    if not any(line.key.kind == "credit" for line in lines):
+        return {}
     rows = await connection.fetch(
         """
-        SELECT line.service, line.objective, judgement.operation, line.period, invoice.period <> line.period AS corrects,
-               credit_pct, charges, line.amount, delivered_by, evidence
-        FROM billing.credit_line AS line
-        JOIN billing.sla_judgement AS judgement USING (service, objective, period, timezone)
-        JOIN billing.invoice ON invoice.id = line.invoice_id
-        WHERE line.invoice_id = $1 ORDER BY corrects, line.period, line.service, line.id
+        SELECT line.id, line.service, line.name AS objective, judgement.operation, credit_pct, base, detail, evidence
+        FROM billing.charge_line AS line
+        JOIN billing.sla_judgement AS judgement
+          ON (judgement.service, judgement.objective, judgement.period, judgement.timezone)
+           = (line.service, line.name, line.period, line.timezone)
+        WHERE line.invoice_id = $1 AND line.kind = 'credit'
         """,
         invoice_id,
     )
-    return tuple(
-        SlaCredit(
-            row["service"],
+    return {
+        row["id"]: SlaCredit(
             row["objective"],
             row["operation"],
-            period_of(row["period"]),
-            row["corrects"],
             row["credit_pct"],
-            row["charges"],
-            row["amount"],
-            msgspec.json.decode(row["delivered_by"]),
+            row["base"],
+            msgspec.json.decode(row["detail"])["delivered_by"],
             msgspec.json.decode(row["evidence"]),
         )
         for row in rows
-    )
-
-
-async def credit_total(connection: Connection, invoice_id: str) -> Decimal:
-    """What the credits on a document come to."""
-    total: Decimal = await connection.fetchval(
-        "SELECT coalesce(sum(amount), 0) FROM billing.credit_line WHERE invoice_id = $1", invoice_id
-    )
-    return total
+    }

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 from typing import Literal
 
 import asyncpg
@@ -10,13 +10,15 @@ import msgspec
 
 from billing.invoice.hand_over import hand_over_credit_note
 from billing.invoice.issue import recipient
-from billing.invoice.month import payer_of
+from billing.invoice.month import Payer, payer_of
 from billing.invoice.number import series_of, take_number
+from billing.invoice.transfer import Deliveries, Earned, transfer
 from billing.ledger.accounts import DISPUTED, HOUSE, LOSS, RECEIVABLE, credits_of, earnings
 from billing.ledger.post import Entry, post
 from billing.transaction import Connection
+from catalog.vocabulary.apportion import apportion
 from catalog.vocabulary.ids import Environment, new_id
-from catalog.vocabulary.money import EXACT, exponent, plain, round_money
+from catalog.vocabulary.money import plain, round_money
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem
 
@@ -102,6 +104,8 @@ async def issue_credit_note(
     )
     await _store(connection, note, source, msgspec.json.encode(recipient(payer)).decode(), lines)
     await post(connection, "credit_note", f"credit_note:{note.id}", environment, now, _entries(note, lines))
+    if reason != "dispute_lost":
+        await _transfer(connection, payer, note, lines)
     # What is void or was taken back already needs nothing more from the provider but its record.
     if reason != "void":
         await hand_over_credit_note(connection, payer.id, invoice_id, note.id, now)
@@ -143,14 +147,7 @@ async def spread(
         invoice_id,
     )
     assert rows and amount > 0, "something is credited of something"
-    unit = Decimal(1).scaleb(-exponent(rows[0]["currency"]))
-    base = sum((row["amount"] for row in rows), Decimal(0))
-    exact = [EXACT.divide(EXACT.multiply(amount, row["amount"]), base) for row in rows]
-    parts = [share.quantize(unit, rounding=ROUND_DOWN) for share in exact]
-    for place in sorted(range(len(rows)), key=lambda one: (parts[one] - exact[one], one)):
-        if sum(parts) < amount:
-            parts[place] += unit
-    assert sum(parts) == amount, "the parts of a credit sum to it"
+    parts = apportion(amount, [row["amount"] for row in rows], rows[0]["currency"])
     return tuple(
         CreditLine(row["service"], description, part) for row, part in zip(rows, parts, strict=True) if part
     )
@@ -174,6 +171,22 @@ def _entries(note: CreditNote, lines: Sequence[CreditLine]) -> list[Entry]:
         *(Entry(HOUSE, reduced(line.service), note.currency, line.amount) for line in lines),
         Entry(note.account_id, RECEIVABLE, note.currency, -note.total),
     ]
+
+
+async def _transfer(
+    connection: Connection, payer: Payer, note: CreditNote, lines: Sequence[CreditLine]
+) -> None:
+    """The units that earned what is credited give their shares back; a lost dispute is the house's own loss."""
+    by_service: dict[str, Decimal] = {}
+    for line in lines:
+        by_service[line.service] = by_service.get(line.service, Decimal(0)) + line.amount
+    zero = Decimal(0)
+    earned = [
+        Earned(service, zero, amount) if note.reason == "sla_credit" else Earned(service, -amount)
+        for service, amount in by_service.items()
+    ]
+    period = Period.of(note.issued_at, payer.timezone)
+    await transfer(connection, payer, note.environment, note.id, period, earned, Deliveries(), note.issued_at)
 
 
 async def _store(

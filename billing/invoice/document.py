@@ -3,21 +3,30 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from billing.invoice.credit import SlaCredit, credit_lines
+from billing.invoice.calendar import Calendar
+from billing.invoice.charge import ChargeKind, ChargeLine, charge_lines
+from billing.invoice.credit import SlaCredit, judged_credits
 from billing.invoice.draft import DocumentKind
 from billing.invoice.issue import recipient
 from billing.invoice.lines import InvoiceLine, frozen_lines, invoice_lines, rated_steps
 from billing.invoice.month import Month, payer_of, period_of
+from billing.invoice.settle import coming_charges
+from billing.invoice.standing import standing_of
 from billing.rate import TierTrace
 from billing.transaction import Connection
 from catalog.vocabulary.clock import rfc3339
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.money import exponent, plain, round_money
 from catalog.vocabulary.problem import Problem
+
+LineKind: TypeAlias = Literal["usage"] | ChargeKind
+
+# What of a whole bill is shown under, beside the services.
+_WHOLE_BILL = "account"
 
 
 class DocumentShare(msgspec.Struct, frozen=True):
@@ -48,8 +57,9 @@ class DocumentCredit(msgspec.Struct, frozen=True):
 class DocumentLine(msgspec.Struct, frozen=True):
     """One operation at one price version; amounts in the document's currency, `precise_amount` before rounding.
 
-    A line with a `credit` gives back what a missed objective costs: its amount is negative, it has no calls, and its
-    operation is `customs/*` where the objective is the whole service's.
+    A line of another `kind` has no calls: it is what a contract adds or takes off (`fee`, `discount`, `top_up`, `true_up`),
+    a `credit` for a missed objective, or a `tax`, and `base` is the amount that it was taken of. Its operation is
+    `customs/*` where it is of a whole service, `account/*` where it is of the whole bill.
     """
 
     position: int
@@ -65,19 +75,32 @@ class DocumentLine(msgspec.Struct, frozen=True):
     tiers: tuple[TierTrace, ...]
     shares: tuple[DocumentShare, ...]
     credit: DocumentCredit | None = None
+    kind: LineKind = "usage"
+    name: str = ""
+    base: str | None = None
 
 
 class ServiceTotal(msgspec.Struct, frozen=True):
-    """The sum of a service's lines, credits among them."""
+    """The sum of a service's lines, credits among them; `account` is the whole bill's own charges, `tax` its taxes."""
 
     service: str
     calls: int
     amount: str
 
 
+class DocumentCalendar(msgspec.Struct, frozen=True):
+    """When a month's figures become a draft, may be disputed, and are issued."""
+
+    draft_at: str
+    disputes_at: str
+    issue_at: str
+
+
 class Document(msgspec.Struct, frozen=True):
     """A statement or an invoice. `number` and `issued_at` are null while it is a draft; `missing` names what keeps an
-    external account's draft from being issued. Money and quantities are decimal strings; the lines sum to `total`."""
+    external account's draft from being issued, `held` why it waits for a person. A draft shows what its month's terms
+    would come to if it ended now. Money and quantities are decimal strings; the lines sum to `total`. `calendar` is null
+    where documents are issued at once; open disputes hold `disputed`; `approved_at` is when the payer accepted this total."""
 
     id: str
     kind: DocumentKind
@@ -97,13 +120,17 @@ class Document(msgspec.Struct, frozen=True):
     services: tuple[ServiceTotal, ...]
     calls: int
     total: str
+    held: str = ""
+    calendar: DocumentCalendar | None = None
+    disputed: str = "0"
+    approved_at: str | None = None
 
 
 async def document(connection: Connection, month: Month) -> Document:
     """The document of a month; `Problem` not-found where the account had no usage, or is out of scope."""
     payer = await payer_of(connection, month.account_id)
     row = await connection.fetchrow(
-        "SELECT id, kind, state, number, currency, issued_at, missing, recipient, total, period FROM billing.invoice "
+        "SELECT id, kind, state, number, currency, issued_at, missing, recipient, total, period, held FROM billing.invoice "
         "WHERE account_id = $1 AND environment = $2 AND period = $3",
         month.account_id,
         month.environment,
@@ -119,15 +146,22 @@ async def document(connection: Connection, month: Month) -> Document:
         lines = await frozen_lines(connection, row["id"])
     else:
         lines = invoice_lines(await rated_steps(connection, row["id"]), period_of(row["period"]))
-    given = await credit_lines(connection, row["id"])
-    total = sum((line.amount for line in lines), Decimal(0)) - sum(one.amount for one in given)
+    charges = await charge_lines(connection, row["id"])
+    judged = await judged_credits(connection, row["id"], charges)
+    if not issued:
+        charges += await coming_charges(connection, payer, month)
+    total = sum((line.amount for line in lines), Decimal(0)) + sum(one.amount for one in charges)
     assert not issued or total == row["total"], "an issued total is the sum of its lines"
     starts_at, ends_at = month.period.bounds(payer.timezone)
     names = await _names(connection, month.account_id)
     currency = row["currency"]
+    standing = await standing_of(connection, payer, row["id"], month.period, total)
     shown = (
         *(_line(position, line, currency, names) for position, line in enumerate(lines, 1)),
-        *(_credit(position, one, currency) for position, one in enumerate(given, len(lines) + 1)),
+        *(
+            _charge(position, one, judged.get(one.id), currency)
+            for position, one in enumerate(charges, len(lines) + 1)
+        ),
     )
     return Document(
         row["id"],
@@ -148,6 +182,10 @@ async def document(connection: Connection, month: Month) -> Document:
         _services(shown, currency),
         sum(line.calls for line in lines),
         _amount(total, currency),
+        row["held"],
+        None if standing.calendar is None else _calendar(standing.calendar),
+        _amount(standing.disputed, currency),
+        _moment(standing.approved_at),
     )
 
 
@@ -178,31 +216,49 @@ def _line(position: int, line: InvoiceLine, currency: str, names: Mapping[str, s
     )
 
 
-def _credit(position: int, one: SlaCredit, currency: str) -> DocumentLine:
-    amount = _amount(-one.amount, currency)
+def _charge(position: int, one: ChargeLine, credit: SlaCredit | None, currency: str) -> DocumentLine:
+    service = "tax" if one.key.kind == "tax" else one.key.service or _WHOLE_BILL
+    tiers = tuple(msgspec.convert(step, TierTrace) for step in one.detail.get("trace", ()))
+    if tiers and (before := one.amount_after - one.amount):
+        tiers = (*tiers, TierTrace("billed_before", None, "0", "0", "0", plain(-before)))
+    precise = sum((Decimal(step.amount) for step in tiers), Decimal(0)) if tiers else one.amount
+    operation = credit.operation if credit is not None else None
     return DocumentLine(
         position=position,
-        service=one.service,
-        operation=one.operation or f"{one.service}/*",
+        service=service,
+        operation=operation or f"{service}/{one.key.service or '*' if one.key.kind == 'tax' else '*'}",
         price_version="",
         usage_period=str(one.usage_period),
         correction=one.corrects,
         calls=0,
         units="0",
-        amount=amount,
-        precise_amount=amount,
-        tiers=(),
+        amount=_amount(one.amount, currency),
+        precise_amount=_precise(precise, currency),
+        tiers=tiers,
         shares=(),
-        credit=DocumentCredit(
-            one.objective,
-            one.evidence["measured"],
-            one.evidence["attained_pct"],
-            one.evidence["target_pct"],
-            quantity(one.credit_pct),
-            _amount(one.charges, currency),
-            one.delivered_by,
-            one.evidence,
-        ),
+        credit=None if credit is None else _credit(credit, currency),
+        kind=one.key.kind,
+        name=one.detail.get("name", one.key.name),
+        base=_amount(one.base, currency),
+    )
+
+
+def _credit(one: SlaCredit, currency: str) -> DocumentCredit:
+    return DocumentCredit(
+        one.objective,
+        one.evidence["measured"],
+        one.evidence["attained_pct"],
+        one.evidence["target_pct"],
+        quantity(one.credit_pct),
+        _amount(one.charges, currency),
+        one.delivered_by,
+        one.evidence,
+    )
+
+
+def _calendar(calendar: Calendar) -> DocumentCalendar:
+    return DocumentCalendar(
+        rfc3339(calendar.draft_at), rfc3339(calendar.disputes_at), rfc3339(calendar.issue_at)
     )
 
 

@@ -5,14 +5,16 @@ from decimal import Decimal
 
 import msgspec
 
-from billing.invoice.credit import credit_lines
+from billing.invoice.charge import charge_total
 from billing.invoice.draft import Draft, document_kind
 from billing.invoice.hand_over import hand_over_invoice
-from billing.invoice.lines import freeze_lines, invoice_lines, rated_steps
+from billing.invoice.lines import InvoiceLine, freeze_lines, invoice_lines, rated_steps
 from billing.invoice.month import Payer
 from billing.invoice.number import series_of, take_number
+from billing.invoice.terms import MonthTerms, encode_terms
 from billing.ledger.accounts import ACCRUED, RECEIVABLE
 from billing.ledger.post import Entry, post
+from billing.prepaid.apply import apply_credit
 from billing.transaction import Connection
 from catalog.vocabulary.ids import Environment
 
@@ -36,29 +38,49 @@ def missing_profile(payer: Payer) -> tuple[str, ...]:
     return tuple(field for field in _PROFILE if not payer.profile.get(field))
 
 
+class SummedUp(msgspec.Struct, frozen=True):
+    """A draft with its lines as they will be frozen, and what it comes to with its charges."""
+
+    draft: Draft
+    lines: tuple[InvoiceLine, ...]
+    total: Decimal
+
+
+async def sum_up(connection: Connection, draft: Draft) -> SummedUp:
+    """What a draft comes to that was rated and settled."""
+    lines = invoice_lines(await rated_steps(connection, draft.id), draft.period)
+    charged = await charge_total(connection, draft.id)
+    return SummedUp(draft, lines, sum((line.amount for line in lines), charged))
+
+
 async def issue(
-    connection: Connection, payer: Payer, environment: Environment, draft: Draft, now: datetime
+    connection: Connection,
+    payer: Payer,
+    environment: Environment,
+    summed: SummedUp,
+    terms: MonthTerms,
+    now: datetime,
 ) -> Issued:
-    """Issue a draft; the caller holds the account's books, has rated the month, and commits.
+    """Issue a draft; the caller holds the account's books, has rated and settled the month by `terms`, and commits.
 
     From then on the database refuses any change to the document. A total of zero is issued but posts nothing. Where a
     provider collects for the account, its work is queued with it.
     """
     assert not missing_profile(payer), "a draft that misses something is not issued"
-    lines = invoice_lines(await rated_steps(connection, draft.id), draft.period)
-    given = await credit_lines(connection, draft.id)
-    assert lines or given, "a document has lines"
-    await freeze_lines(connection, draft.id, payer.currency, lines)
-    total = sum((line.amount for line in lines), Decimal(0)) - sum(one.amount for one in given)
+    draft, total = summed.draft, summed.total
+    if summed.lines:
+        await freeze_lines(connection, draft.id, payer.currency, summed.lines)
+    # Late, because from here to the commit nobody else can take a number of the series.
     number = await take_number(connection, series_of(document_kind(payer), environment, draft.period.year))
     await connection.execute(
         "UPDATE billing.invoice SET state = 'issued', number = $2, total = $3, issued_at = $4, recipient = $5, "
-        "missing = '{}' WHERE id = $1",
+        "terms = $6, missing = '{}', held = '' WHERE id = $1",
         draft.id,
         number,
         total,
         now,
         msgspec.json.encode(recipient(payer)).decode(),
+        encode_terms(terms),
     )
     if total:
         await post(
@@ -72,7 +94,18 @@ async def issue(
                 Entry(payer.id, ACCRUED, payer.currency, -total),
             ],
         )
-    await hand_over_invoice(connection, payer.id, environment, draft.id, total, now)
+    paid = await apply_credit(
+        connection,
+        payer.id,
+        environment,
+        draft.id,
+        draft.period,
+        payer.ends_at(draft.period),
+        total,
+        payer.currency,
+        now,
+    )
+    await hand_over_invoice(connection, payer.id, environment, draft.id, total - paid, now)
     return Issued(draft.id, number, payer.currency, total)
 
 

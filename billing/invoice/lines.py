@@ -145,31 +145,28 @@ async def freeze_lines(
     connection: Connection, invoice_id: str, currency: str, lines: Iterable[InvoiceLine]
 ) -> None:
     """Write a draft's lines down as they will stay."""
-    await connection.executemany(
+    frozen = list(lines)
+    await connection.execute(
         """
         INSERT INTO billing.invoice_line
-            (invoice_id, account_id, position, operation, price_version, usage_period, calls, units, currency,
-             amount, precise, trace, split, corrects)
-        SELECT $1, account_id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM billing.invoice WHERE id = $1
+            (invoice_id, account_id, currency, operation, price_version, usage_period, calls, units, amount, precise,
+             trace, split, corrects, position)
+        SELECT $1, (SELECT account_id FROM billing.invoice WHERE id = $1), $2, line.*
+        FROM unnest($3::text[], $4::text[], $5::date[], $6::bigint[], $7::numeric[], $8::numeric[], $9::numeric[],
+                    $10::jsonb[], $11::jsonb[], $12::boolean[]) WITH ORDINALITY AS line
         """,
-        [
-            (
-                invoice_id,
-                position,
-                line.operation,
-                line.price_version,
-                line.usage_period.first_day,
-                line.calls,
-                line.units,
-                currency,
-                line.amount,
-                line.precise,
-                msgspec.json.encode(line.trace).decode(),
-                msgspec.json.encode(line.split).decode(),
-                line.corrects,
-            )
-            for position, line in enumerate(lines, 1)
-        ],
+        invoice_id,
+        currency,
+        [line.operation for line in frozen],
+        [line.price_version for line in frozen],
+        [line.usage_period.first_day for line in frozen],
+        [line.calls for line in frozen],
+        [line.units for line in frozen],
+        [line.amount for line in frozen],
+        [line.precise for line in frozen],
+        [msgspec.json.encode(line.trace).decode() for line in frozen],
+        [msgspec.json.encode(line.split).decode() for line in frozen],
+        [line.corrects for line in frozen],
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
+import asyncpg
 import msgspec
 
 from billing.transaction import Connection
@@ -38,15 +39,25 @@ class Payer(msgspec.Struct, frozen=True):
         return period.bounds(self.timezone)[1]
 
 
+_PAYER = (
+    "SELECT id, name, title, kind, currency, timezone, coalesce(billing_profile, '{}') FROM catalog.account "
+)
+
+
 async def payer_of(connection: Connection, account_id: str) -> Payer:
     """An account's terms; `Problem` not-found if the transaction's scope has no such account."""
-    row = await connection.fetchrow(
-        "SELECT id, name, title, kind, currency, timezone, coalesce(billing_profile, '{}') "
-        "FROM catalog.account WHERE id = $1",
-        account_id,
-    )
+    row = await connection.fetchrow(_PAYER + "WHERE id = $1", account_id)
     if row is None:
         raise Problem("not-found", f"There is no account {account_id}.")
+    return _payer(row)
+
+
+async def all_payers(connection: Connection) -> list[Payer]:
+    """Every account in the transaction's scope, by id."""
+    return [_payer(row) for row in await connection.fetch(_PAYER + "ORDER BY id")]
+
+
+def _payer(row: asyncpg.Record) -> Payer:
     account, name, title, kind, currency, timezone, profile = row
     return Payer(
         account, name, msgspec.json.decode(title), kind, currency, timezone, msgspec.json.decode(profile)

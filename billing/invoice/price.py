@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 
 import msgspec
 
@@ -15,6 +16,8 @@ from catalog.plan.price import Bucketed, Percentage, SuccessTiered
 from catalog.usage_event import CallClass
 
 _FREE = Rating(Decimal(0), Decimal(0), ())
+# Accounts of one plan use similar quantities, and a rating depends on nothing but its arguments.
+_rate = lru_cache(maxsize=4096)(rate)
 _TRAILING_MONTHS = 3
 
 
@@ -48,9 +51,8 @@ async def rate_lines(
                 f"{key.operation} was priced with {key.price_version}, which is not in the catalogue"
             )
         assert version.currency == payer.currency, "a subscription's price is in the payer's currency"
-        ratings[key] = rate(
-            version.price, await usage_of(connection, month, key, used, version.price), payer.currency
-        )
+        usage = await usage_of(connection, month, key, used, version.price)
+        ratings[key] = _rate(version.price, usage, payer.currency)
     return ratings
 
 

@@ -1,20 +1,33 @@
 """Usage becomes rated lines: each the difference between what is due now and what was rated before."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
 import msgspec
 
+from billing.budget.watch import watch_budgets
 from billing.invoice.draft import Draft, draft_for
 from billing.invoice.lines import decode_split
 from billing.invoice.month import Month, Payer
 from billing.invoice.price import rate_lines
 from billing.invoice.used import NOTHING, LineKey, Share, Used, used_lines
 from billing.ledger.accounts import ACCRUED, HOUSE, earnings
-from billing.ledger.post import Entry, post
+from billing.ledger.post import Entry, Transaction, post_all
 from billing.rate import Rating
 from billing.transaction import Connection
+
+_ADD = """
+    INSERT INTO billing.rated_line
+        (account_id, environment, period, currency, invoice_id, rated_at, subscription_id, operation, price_version,
+         step, calls_before, calls_after, units_before, units_after, amount, amount_after, precise_after, trace, split,
+         corrects)
+    SELECT $1, $2, $3, $4, $5, $6, line.*
+    FROM unnest($7::text[], $8::text[], $9::text[], $10::integer[], $11::bigint[], $12::bigint[], $13::numeric[],
+                $14::numeric[], $15::numeric[], $16::numeric[], $17::numeric[], $18::jsonb[], $19::jsonb[],
+                $20::bigint[]) AS line
+    RETURNING id
+"""
 
 
 class RatedBefore(msgspec.Struct, frozen=True):
@@ -69,8 +82,8 @@ async def rate_month(connection: Connection, payer: Payer, month: Month, now: da
     steps = [step for step in await _steps(connection, payer, month) if step.moved]
     if steps:
         draft = await draft_for(connection, payer, month, now)
-        for step in steps:
-            await _add(connection, payer, month, draft, step, now)
+        await _add(connection, payer, month, draft, steps, now)
+    await watch_budgets(connection, payer.id, month.environment, month.period, payer.currency, now)
     return len(steps)
 
 
@@ -110,54 +123,48 @@ async def _rated_before(connection: Connection, month: Month) -> Mapping[LineKey
 
 
 async def _add(
-    connection: Connection, payer: Payer, month: Month, draft: Draft, step: Step, now: datetime
+    connection: Connection, payer: Payer, month: Month, draft: Draft, steps: Sequence[Step], now: datetime
 ) -> None:
-    key, before, used, rating = step.key, step.before, step.used, step.rating
     # Rounded then subtracted, so that the lines of a month always sum to the one rounding of its total.
-    amount = rating.amount - before.amount
+    amounts = [step.rating.amount - step.before.amount for step in steps]
     late = draft.period != month.period
-    line_id = await connection.fetchval(
-        """
-        INSERT INTO billing.rated_line
-            (account_id, environment, subscription_id, operation, price_version, period, step, currency,
-             calls_before, calls_after, units_before, units_after, amount, amount_after, precise_after,
-             trace, split, corrects, invoice_id, rated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
-        RETURNING id
-        """,
+    rows = await connection.fetch(
+        _ADD,
         month.account_id,
         month.environment,
-        key.subscription_id,
-        key.operation,
-        key.price_version,
         month.period.first_day,
-        before.step + 1,
         payer.currency,
-        before.calls,
-        used.calls,
-        before.units,
-        used.units,
-        amount,
-        rating.amount,
-        rating.precise,
-        _json(rating.trace),
-        _json(used.shares),
-        before.id if late and before.step else None,
         draft.id,
         now,
+        [step.key.subscription_id for step in steps],
+        [step.key.operation for step in steps],
+        [step.key.price_version for step in steps],
+        [step.before.step + 1 for step in steps],
+        [step.before.calls for step in steps],
+        [step.used.calls for step in steps],
+        [step.before.units for step in steps],
+        [step.used.units for step in steps],
+        amounts,
+        [step.rating.amount for step in steps],
+        [step.rating.precise for step in steps],
+        [_json(step.rating.trace) for step in steps],
+        [_json(step.used.shares) for step in steps],
+        [step.before.id if late and step.before.step else None for step in steps],
     )
-    if amount:
-        await post(
-            connection,
+    posted = [
+        Transaction(
             "rating",
-            f"rated_line:{line_id}",
-            month.environment,
-            now,
-            [
+            f"rated_line:{row['id']}",
+            (
                 Entry(payer.id, ACCRUED, payer.currency, amount),
-                Entry(HOUSE, earnings(key.service), payer.currency, -amount),
-            ],
+                Entry(HOUSE, earnings(step.key.service), payer.currency, -amount),
+            ),
         )
+        for row, step, amount in zip(rows, steps, amounts, strict=True)
+        if amount
+    ]
+    if posted:
+        await post_all(connection, month.environment, now, posted)
 
 
 def _json(value: object) -> str:

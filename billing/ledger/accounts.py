@@ -4,9 +4,18 @@
 |---|---|---|
 | `accrued` | a payer | rated, not yet on an issued document |
 | `receivable` | a payer | on issued documents, to be paid or settled |
-| `disputed` | a payer | paid, and reclaimed from the house until the dispute is decided |
+| `disputed` | a payer | on hold until its dispute is decided: contested on a document, or paid and reclaimed from the house |
+| `due_to:<unit>` | a unit of the group that pays, or the house for other companies | what a delivering unit is owed of documents, as a credit |
+| `due_from:<account>` | `unit:<unit>` | the same from the delivering unit's side, as a debit: over the group both sum to zero |
 | `earnings:<service>` | the house | revenue of a service, as a credit |
 | `credits:<service>` | the house | what missed objectives gave back, as a debit: it reduces revenue (IFRS 15, variable consideration) |
+| `fee:<service>`, `top_up:…`, `true_up:…` | the house | what contracts add to a bill, as a credit; `account` where it is of the whole bill |
+| `discount:<service>` | the house | what contracts take off, as a debit: it reduces revenue |
+| `tax` | the house | tax that was added, as a credit: owed to the authority |
+| `prepaid` | a payer | credit that is held for it, a liability: granted, and neither used nor expired |
+| `bank` | the house | what was paid in advance, outside the payment provider |
+| `promotions` | the house | credit that was given away, as a debit: it reduces revenue |
+| `breakage` | the house | paid credit that expired unused, as a credit |
 | `cash` | the house | what the payment provider holds for the house |
 | `dispute_fees` | the house | what the provider charges for disputes |
 | `loss` | the house | disputes that were lost |
@@ -18,7 +27,12 @@ HOUSE = "house"
 ACCRUED = "accrued"
 RECEIVABLE = "receivable"
 DISPUTED = "disputed"
+PREPAID = "prepaid"
 
+TAX = "tax"
+BANK = "bank"
+PROMOTIONS = "promotions"
+BREAKAGE = "breakage"
 CASH = "cash"
 DISPUTE_FEES = "dispute_fees"
 LOSS = "loss"
@@ -32,3 +46,23 @@ def earnings(service: str) -> str:
 def credits_of(service: str) -> str:
     """The account of a service's credits for missed objectives."""
     return f"credits:{service}"
+
+
+def unit_books(unit: str) -> str:
+    """Whose books those of a delivering unit are; no payer's scope reaches them."""
+    return f"unit:{unit}"
+
+
+def due_to(unit: str) -> str:
+    """What a debtor owes a delivering unit."""
+    return f"due_to:{unit}"
+
+
+def due_from(account_id: str) -> str:
+    """A delivering unit's claim on a debtor: an account of the group, or the house."""
+    return f"due_from:{account_id}"
+
+
+def contracted(kind: str, service: str) -> str:
+    """The account of what contracts add to bills or take off them, for one service or (empty) for whole bills."""
+    return f"{kind}:{service or 'account'}"

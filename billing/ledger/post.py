@@ -11,12 +11,21 @@ from billing.transaction import Connection
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.money import round_money
 
-# What a transaction records: usage that was rated, a document that was issued or corrected, what became of its money.
+# What a transaction records: usage that was rated, what a bill has beside it, a document that was issued or corrected,
+# what became of its money.
 Kind = Literal[
     "rating",
+    "charge",
     "credit",
+    "tax",
     "issue",
+    "grant",
+    "prepaid",
+    "breakage",
     "credit_note",
+    "transfer",
+    "dispute_held",
+    "dispute_released",
     "payment",
     "refund",
     "refund_failed",
@@ -36,6 +45,28 @@ class Entry(msgspec.Struct, frozen=True):
     amount: Decimal
 
 
+class Transaction(msgspec.Struct, frozen=True):
+    """Entries that stand or fall together. `source` names the row that caused them, such as `rated_line:17`."""
+
+    kind: Kind
+    source: str
+    entries: tuple[Entry, ...]
+
+
+_ADD = """
+    WITH added AS (
+        INSERT INTO billing.ledger_transaction (environment, kind, source, booked_at)
+        SELECT $1, kind, source, $2 FROM unnest($3::text[], $4::text[]) AS one (kind, source)
+        RETURNING id, kind, source
+    )
+    INSERT INTO billing.posting (transaction_id, position, account_id, ledger_account, currency, amount)
+    SELECT added.id, position, account_id, ledger_account, currency, amount
+    FROM unnest($5::text[], $6::text[], $7::smallint[], $8::text[], $9::text[], $10::text[], $11::numeric[])
+         AS entry (kind, source, position, account_id, ledger_account, currency, amount)
+    JOIN added USING (kind, source) RETURNING transaction_id
+"""
+
+
 async def post(
     connection: Connection,
     kind: Kind,
@@ -44,33 +75,42 @@ async def post(
     booked_at: datetime,
     entries: Sequence[Entry],
 ) -> int:
-    """Add one transaction on the caller's connection and return its id; the caller commits.
-
-    `source` names the row that caused it, such as `rated_line:17`. One source is posted once: a second attempt raises
-    `asyncpg.UniqueViolationError`. Entries that do not balance in every currency are a fault of the program: they
-    raise `AssertionError` here, and a deferred trigger refuses them again when the transaction commits.
-    """
-    _assert_balanced(entries)
-    transaction_id: int = await connection.fetchval(
-        "INSERT INTO billing.ledger_transaction (environment, kind, source, booked_at) "
-        "VALUES ($1, $2, $3, $4) RETURNING id",
-        environment,
-        kind,
-        source,
-        booked_at,
-    )
-    await connection.execute(
-        "INSERT INTO billing.posting (transaction_id, position, account_id, ledger_account, currency, amount) "
-        "SELECT $1, position, account_id, ledger_account, currency, amount "
-        "FROM unnest($2::text[], $3::text[], $4::text[], $5::numeric[]) WITH ORDINALITY "
-        "AS entry (account_id, ledger_account, currency, amount, position)",
-        transaction_id,
-        [entry.account_id for entry in entries],
-        [entry.ledger_account for entry in entries],
-        [entry.currency for entry in entries],
-        [entry.amount for entry in entries],
-    )
+    """Add one transaction on the caller's connection and return its id; the caller commits. See `post_all`."""
+    one = Transaction(kind, source, tuple(entries))
+    (transaction_id, *_) = await post_all(connection, environment, booked_at, [one])
     return transaction_id
+
+
+async def post_all(
+    connection: Connection, environment: Environment, booked_at: datetime, transactions: Sequence[Transaction]
+) -> list[int]:
+    """Add transactions on the caller's connection in one statement; the caller commits. Returns each posting's transaction.
+
+    One source is posted once: a second attempt raises `asyncpg.UniqueViolationError`. Entries that do not balance in
+    every currency are a fault of the program: they raise `AssertionError` here, and a trigger refuses them again.
+    """
+    for transaction in transactions:
+        _assert_balanced(transaction.entries)
+    placed = [
+        (one.kind, one.source, position, entry)
+        for one in transactions
+        for position, entry in enumerate(one.entries, 1)
+    ]
+    rows = await connection.fetch(
+        _ADD,
+        environment,
+        booked_at,
+        [one.kind for one in transactions],
+        [one.source for one in transactions],
+        [kind for kind, _, _, _ in placed],
+        [source for _, source, _, _ in placed],
+        [position for _, _, position, _ in placed],
+        [entry.account_id for *_, entry in placed],
+        [entry.ledger_account for *_, entry in placed],
+        [entry.currency for *_, entry in placed],
+        [entry.amount for *_, entry in placed],
+    )
+    return [row["transaction_id"] for row in rows]
 
 
 def _assert_balanced(entries: Sequence[Entry]) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from billing.rollup.service_level import INTERVAL_MINUTES
 from billing.sla import store
-from billing.sla.attainment import Share, shown_pct
+from billing.sla.attainment import NOTHING, Share, shown_pct
 from billing.sla.availability import Window, availability
 from billing.sla.latency import quantile_us, within
 from billing.transaction import Connection
@@ -80,7 +80,16 @@ async def measure_day(
 
 
 async def measure_availability(connection: Connection, scope: Scope, window: Window) -> Measured:
-    """The intervals between two instants; the probe's misses are everybody's, requests those in scope."""
+    """The intervals between two instants; the probe's misses are everybody's, requests those in scope.
+
+    Nothing at all for a window that ended before anything was observed.
+    """
+    first = await store.first_observed(connection, scope.operations)
+    if first is None or window.ends_at <= first:
+        # Nobody looked yet: that says nothing, rather than that all was well.
+        return Measured(
+            NOTHING, _percent(NOTHING), {"rule": "nothing was called or probed before the end of the window"}
+        )
     ended = await store.failed_intervals(connection, scope.operations, window, scope.account_id)
     missed = await store.missed_minutes(connection, scope.operations, window)
     excluded = await store.announced(connection, scope.service, scope.operation, window)

@@ -175,9 +175,11 @@ async def _credits(
     connection: Connection, account_id: str, service: str, period: Period
 ) -> tuple[CreditGiven, ...]:
     rows = await connection.fetch(
-        "SELECT objective, operation, credit_pct, amount, currency, invoice_id, evidence "
-        "FROM billing.credit_line JOIN billing.sla_judgement USING (service, objective, period, timezone) "
-        "WHERE account_id = $1 AND service = $2 AND period = $3 ORDER BY id",
+        "SELECT name AS objective, judgement.operation, credit_pct, -amount AS amount, currency, invoice_id, evidence "
+        "FROM billing.charge_line AS line JOIN billing.sla_judgement AS judgement "
+        "ON (judgement.service, judgement.objective, judgement.period, judgement.timezone) "
+        "= (line.service, line.name, line.period, line.timezone) "
+        "WHERE account_id = $1 AND kind = 'credit' AND line.service = $2 AND line.period = $3 ORDER BY id",
         account_id,
         service,
         period.first_day,

@@ -144,6 +144,20 @@ async def missed_minutes(
     return {row["starts_at"]: Fraction(row["missed"], len(operations)) for row in rows}
 
 
+async def first_observed(connection: Connection, operations: Sequence[str]) -> datetime | None:
+    """When the first of these operations was called, or the outside probe first looked; None before either."""
+    moment: datetime | None = await connection.fetchval(
+        """
+        SELECT least(
+            (SELECT starts_at FROM billing.service_interval
+             WHERE environment = 'live' AND operation = ANY($1) ORDER BY starts_at LIMIT 1),
+            (SELECT min(minute) FROM billing.probe_minute))
+        """,
+        list(operations),
+    )
+    return moment
+
+
 async def probed_minutes(connection: Connection, window: Window) -> int:
     """The minutes of a window in which the outside probe looked at all."""
     minutes: int = await connection.fetchval(

@@ -6,6 +6,7 @@ import msgspec
 
 from catalog.accounts.account import Account
 from catalog.accounts.refusal import invalid_fields
+from catalog.accounts.tax import is_region
 from catalog.registry import audit
 from catalog.transaction import Transaction, require_transaction
 from catalog.vocabulary.problem import FieldError
@@ -13,12 +14,16 @@ from catalog.vocabulary.problem import FieldError
 _LENGTH_MAX = 500
 
 
-class BillingProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The recipient of invoices: the company's legal name, its postal address (lines allowed) and its tax id."""
+class BillingProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The recipient of invoices: the company's legal name, its postal address (lines allowed) and its tax id.
+
+    `country` (two letters of ISO 3166) says whose tax is added; empty: none.
+    """
 
     legal_name: str
     address: str
     tax_id: str
+    country: str = ""
 
 
 async def set_billing_profile(
@@ -30,8 +35,10 @@ async def set_billing_profile(
     errors = [
         FieldError(f"/{name}", "length", f"write 1 to {_LENGTH_MAX} characters; an invoice must show it")
         for name, value in fields.items()
-        if not value.strip() or len(value) > _LENGTH_MAX
+        if name != "country" and (not value.strip() or len(value) > _LENGTH_MAX)
     ]
+    if profile.country and not is_region(profile.country):
+        errors.append(FieldError("/country", "region", "use the two letters of ISO 3166: CN"))
     if errors:
         raise invalid_fields(errors)
     await transaction.execute(

@@ -44,7 +44,11 @@ def rules_broken(passport: Passport) -> list[FieldError]:
     kinds = [limit.key_of(rule) for rule in passport.limits]
     for index, kind in enumerate(kinds):
         if kind in kinds[:index]:
-            add(f"/limits/{index}", "unique", "one limit of each kind for an application and for an account; a quota also for each period and what it counts")
+            add(
+                f"/limits/{index}",
+                "unique",
+                "one limit of each kind for an application and for an account; a quota also for each period and what it counts",
+            )
     found.extend(
         FieldError("/sla" + error.pointer, error.rule, error.detail)
         for error in sla.rules_broken(passport.sla, [entry.id for entry in passport.operations])

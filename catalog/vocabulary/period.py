@@ -1,7 +1,7 @@
 """Billing periods: calendar months in the account's own time zone."""
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
@@ -53,6 +53,22 @@ class Period(msgspec.Struct, frozen=True, order=True):
         following = self.next()
         end = datetime(following.year, following.month, 1, tzinfo=zone)
         return start.astimezone(UTC), end.astimezone(UTC)
+
+
+def day_bounds(moment: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """First moment of the calendar day that a moment falls into, and of the next one; end-exclusive."""
+    day = moment.astimezone(zone).date()
+    following = day + timedelta(days=1)
+    return _midnight(day, zone), _midnight(following, zone)
+
+
+def month_bounds(moment: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """The same for the calendar month."""
+    return Period.of(moment, zone.key).bounds(zone.key)
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
 def is_timezone(name: str) -> bool:

@@ -16,6 +16,7 @@ from catalog.transaction import Transaction
 from catalog.vocabulary.problem import Text
 from deploy.cli.output import json_option, print_json, print_table
 from deploy.cli.session import By, session
+from deploy.cli.terms import terms
 from gateway.stores.keys import KeyEntry, list_keys
 
 
@@ -46,6 +47,9 @@ class _Plan(click.ParamType[tuple[str, str]]):
 @click.group()
 def account() -> None:
     """Business units and distributors: who pays."""
+
+
+account.add_command(terms)
 
 
 @account.command()
@@ -171,14 +175,18 @@ def _section(columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> No
 @click.option("--legal-name", required=True)
 @click.option("--address", required=True, help="The postal address; lines may be separated by line breaks.")
 @click.option("--tax-id", required=True)
-def profile(account: str, legal_name: str, address: str, tax_id: str) -> None:
+@click.option(
+    "--country",
+    default="",
+    help="Two letters of ISO 3166: whose tax is added to the bill, if there is a rate.",
+)
+def profile(account: str, legal_name: str, address: str, tax_id: str, country: str) -> None:
     """Say who invoices are addressed to. An external account is not invoiced without it."""
 
     async def work(transaction: Transaction, by: By) -> None:
         found = await find_account(transaction, account)
-        await set_billing_profile(
-            transaction, found, BillingProfile(legal_name, address, tax_id), by.actor, by.now
-        )
+        written = BillingProfile(legal_name, address, tax_id, country)
+        await set_billing_profile(transaction, found, written, by.actor, by.now)
 
     session().act(work)
     click.echo(f"Invoices to {account} are addressed to {legal_name}.")

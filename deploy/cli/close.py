@@ -42,6 +42,7 @@ def close(period: Period, as_json: bool) -> None:
                 sleep=asyncio.sleep,
                 drive=driver(current, pool),
                 notice=notice,
+                progress=notice.count,
             )
 
         report = current.keep_books(work)
@@ -82,6 +83,9 @@ def _left(report: CloseReport, names: Mapping[str, str]) -> Iterator[str]:
     """Drafts that ought to be documents: each by name, for somebody has to do something about it."""
     for left in report.left_draft:
         why = f"missing: {', '.join(left.missing)}" if left.missing else left.reason
+        if left.amount is not None:
+            name = names[left.account_id]
+            why += f": {plain(left.amount)}; look at it, then `ordergate approve {name} {left.period}`"
         yield f"{names[left.account_id]}: the {left.environment} document of {left.period} stays a draft; {why}"
 
 

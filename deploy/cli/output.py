@@ -1,7 +1,7 @@
 """What commands print: JSON for programs, tables for people, progress on a terminal only."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -57,18 +57,35 @@ def cell_text(value: object) -> str:
     return str(value)
 
 
+class Progressing:
+    """What is told of work that goes on: what it waits for, and how far it is. Nobody hears it without a terminal."""
+
+    def __init__(self, bar: Progress | None, what: str) -> None:
+        """`bar` is running."""
+        self._bar = bar
+        self._what = what
+        self._task = None if bar is None else bar.add_task(what, total=None)
+
+    def __call__(self, detail: str) -> None:
+        """Show a detail beside what is done."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=f"{self._what} ({detail})")
+
+    def count(self, done: int, total: int) -> None:
+        """Show how many are done, and of how many."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(
+                self._task, completed=done, total=total, description=f"{self._what} ({done:,}/{total:,})"
+            )
+
+
 @contextmanager
-def working(what: str) -> Iterator[Callable[[str], None]]:
+def working(what: str) -> Iterator[Progressing]:
     """A moving bar beside `what` on a terminal, nothing elsewhere. What is yielded tells what is waited for."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _unheard
+        yield Progressing(None, what)
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda detail: progress.update(task, description=f"{what} ({detail})")
-
-
-def _unheard(_detail: str) -> None:
-    """Nobody watches."""
+        yield Progressing(progress, what)

@@ -24,10 +24,11 @@ _TRANSACTIONS = "billing.ledger_transaction"
 # A document's rows refer to it, and a transaction's postings to the transaction.
 _BOOKS = (
     "billing.unrated",
-    "billing.credit_line",
+    "billing.charge_line",
     "billing.rated_line",
     "billing.invoice_line",
     "billing.invoice",
+    "catalog.account_terms",
 )
 _POSTED = "CREATE TEMPORARY TABLE erased ON COMMIT DROP AS SELECT DISTINCT transaction_id AS id FROM billing.posting WHERE account_id = ANY($1)"
 _MARK = """

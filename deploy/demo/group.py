@@ -1,6 +1,7 @@
 """The demo group as group.yaml describes it: members, their shares of the volume, the seasons."""
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from importlib import resources
@@ -16,10 +17,18 @@ Driver: TypeAlias = Literal["domestic", "customs"]
 """What the volume of an operation follows: orders at home, or declarations at a border."""
 
 
+class Contract(msgspec.Struct, frozen=True):
+    """Each month a fee, a discount on the sum in percent, and what the bill comes to at least."""
+
+    access_fee: Decimal
+    discount_pct: Decimal = Decimal(0)
+    minimum: Decimal = Decimal(0)
+
+
 class Member(msgspec.Struct, frozen=True):
     """A brand or a dealer. `share` is its part of all calls that a driver causes; the members' parts sum to 1.
 
-    `cost_centres` is empty for dealers: their calls are the account's own.
+    `cost_centres` is empty for dealers: their calls are the account's own. `contract` is what it agreed to beside prices.
     """
 
     name: str
@@ -28,6 +37,7 @@ class Member(msgspec.Struct, frozen=True):
     timezone: str
     share: Mapping[Driver, Fraction]
     cost_centres: tuple[str, ...] = ()
+    contract: Contract | None = None
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -72,10 +82,18 @@ class _Home(msgspec.Struct, forbid_unknown_fields=True):
     towns: list[_Town]
 
 
+class _Committed(msgspec.Struct, forbid_unknown_fields=True):
+    largest: int
+    discount_pct: Decimal
+    minimum: Decimal
+
+
 class _Dealers(msgspec.Struct, forbid_unknown_fields=True):
     domestic: int
     customs_home: int
     customs_abroad: int
+    access_fee: Decimal
+    committed: _Committed
     home: _Home
     abroad: list[_TownAbroad]
 
@@ -128,4 +146,7 @@ def _dealers(dealers: _Dealers) -> Iterator[Member]:
             "domestic": Fraction(dealers.domestic, 100) * size / sum(sizes),
             "customs": customs,
         }
-        yield Member(f"d-{number:02d}", title, "external", timezone, share)
+        contract = Contract(dealers.access_fee)
+        if number <= dealers.committed.largest:
+            contract = Contract(dealers.access_fee, dealers.committed.discount_pct, dealers.committed.minimum)
+        yield Member(f"d-{number:02d}", title, "external", timezone, share, contract=contract)

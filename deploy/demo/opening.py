@@ -13,13 +13,14 @@ from catalog.accounts.application import (
     create_cost_centre,
 )
 from catalog.accounts.billing_profile import BillingProfile, set_billing_profile
+from catalog.accounts.contract_terms import ContractTerms, set_terms
 from catalog.accounts.offer import first_offers
 from catalog.accounts.subscription import subscribe
 from catalog.registry.published import current
 from catalog.transaction import Transaction
 from catalog.vocabulary.ids import ENVIRONMENTS, Environment
 from catalog.vocabulary.period import Period
-from deploy.demo.group import Group, Member
+from deploy.demo.group import Contract, Group, Member
 from gateway.stores.keys import ALL_SCOPES, create_key
 
 ACTOR = "ordergate demo"
@@ -39,7 +40,7 @@ async def open_group(
 ) -> tuple[IssuedKey, ...]:
     """Open every member's account and return their keys; the transaction's scope is `*`.
 
-    Each is subscribed, from the first day of `since` on, to the first fitting plan of every public service; each of
+    Each has its contract, and is subscribed, from the first day of `since` on, to the first fitting plan of every public service; each of
     its applications gets a live and a test key.
     """
     issued: list[IssuedKey] = []
@@ -57,6 +58,8 @@ async def open_group(
         )
         if member.kind == "external":
             await set_billing_profile(transaction, account, _profile(member), ACTOR, now)
+        if member.contract is not None:
+            await _agree(transaction, account, member.contract, since, now)
         await _subscribe(transaction, account, since, now)
         for application in await _applications(transaction, account, member, now):
             for environment in ENVIRONMENTS:
@@ -65,6 +68,15 @@ async def open_group(
                 )
                 issued.append(IssuedKey(account.name, application.name, environment, key))
     return tuple(issued)
+
+
+async def _agree(
+    transaction: Transaction, account: Account, contract: Contract, since: Period, now: datetime
+) -> None:
+    terms = ContractTerms(
+        "", "", since.first_day, contract.access_fee, contract.discount_pct, contract.minimum
+    )
+    await set_terms(transaction, account, terms, actor=ACTOR, now=now)
 
 
 async def _subscribe(transaction: Transaction, account: Account, since: Period, now: datetime) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 import msgspec
@@ -38,6 +38,22 @@ class SubscriptionRecord(msgspec.Struct, frozen=True):
     ends_at_ns: int | None
 
 
+class BudgetRecord(msgspec.Struct, frozen=True):
+    """A hard budget: what it covers. How much it is, PostgreSQL says when a lease of it is taken."""
+
+    id: str
+    environment: Environment
+    scope: Literal["account", "application", "cost_centre"]
+    scope_id: str
+
+
+class AllowancesRecord(msgspec.Struct, frozen=True):
+    """The limits in money that an account's calls are held to: hard budgets, and where it pays in advance."""
+
+    prepaid: frozenset[Environment]
+    budgets: tuple[BudgetRecord, ...]
+
+
 class AccountRecord(msgspec.Struct, frozen=True):
     """An account as the call path needs it, with its subscriptions by service."""
 
@@ -46,6 +62,7 @@ class AccountRecord(msgspec.Struct, frozen=True):
     currency: str
     timezone: str
     subscriptions: Mapping[str, tuple[SubscriptionRecord, ...]]
+    allowances: AllowancesRecord | None
 
 
 class KeyRecord(msgspec.Struct, frozen=True):
@@ -82,6 +99,8 @@ class DirectoryStore:
         self._account_rows: dict[str, asyncpg.Record] = {}
         self._subscriptions: dict[str, dict[str, SubscriptionRecord]] = {}
         self._accounts: dict[str, AccountRecord] = {}
+        self._budgets: dict[str, dict[str, BudgetRecord]] = {}
+        self._prepaid: dict[str, frozenset[Environment]] = {}
         self._applications: dict[str, str] = {}
         self._keys: dict[str, KeyRecord] = {}
         self._passports: dict[str, Passport] = {}
@@ -192,7 +211,19 @@ class DirectoryStore:
             self._subscriptions.setdefault(row["account_id"], {})[terms.id] = terms
         for row in rows["application"]:
             self._applications[row["id"]] = row["cost_centre_id"] or ""
-        changed = {row["id"] for row in rows["account"]} | {row["account_id"] for row in rows["subscription"]}
+        for row in rows["budget"]:
+            budget = BudgetRecord(row["id"], row["environment"], row["scope"], row["scope_id"])
+            budgets = self._budgets.setdefault(row["account_id"], {})
+            if row["refuses"]:
+                budgets[budget.id] = budget
+            else:
+                budgets.pop(budget.id, None)
+        for row in rows["credit_grant"]:
+            account_id = row["account_id"]
+            self._prepaid[account_id] = self._prepaid.get(account_id, frozenset()) | {row["environment"]}
+        changed = {row["id"] for row in rows["account"]}
+        for table in ("subscription", "budget", "credit_grant"):
+            changed |= {row["account_id"] for row in rows[table]}
         for account_id in changed:
             self._accounts[account_id] = self._account(account_id)
         if changed or rows["application"]:
@@ -228,7 +259,17 @@ class DirectoryStore:
         by_service: dict[str, tuple[SubscriptionRecord, ...]] = {}
         for terms in self._subscriptions.get(account_id, {}).values():
             by_service[terms.service] = (*by_service.get(terms.service, ()), terms)
-        return AccountRecord(row["id"], row["name"], row["currency"], row["timezone"], by_service)
+        allowances = AllowancesRecord(
+            self._prepaid.get(account_id, frozenset()), tuple(self._budgets.get(account_id, {}).values())
+        )
+        return AccountRecord(
+            row["id"],
+            row["name"],
+            row["currency"],
+            row["timezone"],
+            by_service,
+            allowances if allowances.prepaid or allowances.budgets else None,
+        )
 
 
 @contextlib.contextmanager
@@ -247,6 +288,15 @@ _CHANGED = {
     "subscription": """
         SELECT id, account_id, service, plan_id, starts_at, ends_at FROM catalog.subscription
         WHERE changed_xid >= $1::text::xid8 ORDER BY starts_at
+    """,
+    "budget": """
+        SELECT id, account_id, environment, scope, scope_id, hard AND NOT ended AS refuses FROM billing.budget
+        WHERE changed_xid >= $1::text::xid8
+    """,
+    # Who has paid something in advance pays in advance from then on; what is given away makes nobody stop.
+    "credit_grant": """
+        SELECT DISTINCT account_id, environment FROM billing.credit_grant
+        WHERE category = 'paid' AND changed_xid >= $1::text::xid8
     """,
     "application": "SELECT id, cost_centre_id FROM catalog.application WHERE changed_xid >= $1::text::xid8",
     "api_key": """

@@ -1,6 +1,7 @@
 """Hypothesis strategies from the types that operations take: whatever a request type allows is generated."""
 
 from collections.abc import Mapping
+from datetime import UTC, timedelta, timezone
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,19 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "dependent_locality": ("南山区", "朝阳区", "浦东新区"),
     "postal_code": ("10115", "518000", "SW1A 1AA", "94105-1234", "100-0001"),
     "language": ("en", "zh", "zh-Hant", "de"),
+    "text": (
+        "收货人：张三 13800138000 浙江省杭州市西湖区文三路 90 号",
+        "北京朝阳建国路88号 李四 010-88888888",
+        "Rm 1201, No. 88 Jianguo Rd, Chaoyang District, Beijing",
+        "10115 Berlin, Invalidenstr. 116",
+        "hzxh",
+        "CNSHA",
+    ),
+    "components": (
+        {"road": "Invalidenstraße", "house_number": "116", "postcode": "10115", "city": "Berlin"},
+        {"city": "杭州市", "state": "浙江省"},
+    ),
+    "within": ("330000", "330100", "110000"),
     "sku": ("A", "B"),
     "skus": (["A"], ["A", "B", "A"]),
     "warehouse": ("N", "S"),
@@ -66,6 +80,16 @@ def _values(info: mi.Type) -> st.SearchStrategy[Any]:
             item = _values(info.item_type)
             full = item.map(lambda one: [one] * most)
             return st.lists(item, min_size=least, max_size=min(most, 4)) | full
+        case mi.DictType():
+            least, most = info.min_length or 0, info.max_length or 8
+            return st.dictionaries(
+                _values(info.key_type), _values(info.value_type), min_size=least, max_size=min(most, 4)
+            )
+        case mi.DateType():
+            return st.dates().map(lambda day: day.isoformat())
+        case mi.DateTimeType():
+            moments = st.datetimes(timezones=st.sampled_from((UTC, timezone(timedelta(hours=8)))))
+            return moments.map(lambda moment: moment.isoformat())
     raise NotImplementedError(f"say here how values of {info} are made")
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 NOBODYS = {
     "catalog.passport", "catalog.price_version", "catalog.audit", "catalog.review", "catalog.submission", "catalog.person", "gateway.sign_in_link", "gateway.session", "billing.ship_offset", "billing.watermark",
     "billing.invoice_number", "billing.ledger_transaction",
-    "billing.maintenance", "billing.probe_minute", "billing.sla_judgement", "billing.sla_figure", "billing.sla_alarm",
+    "billing.maintenance", "billing.probe_minute", "billing.sla_judgement", "billing.sla_figure", "billing.sla_alarm", "billing.lease_holder",
 }  # fmt: skip
 
 
@@ -38,7 +38,8 @@ BOOKS_OF_B = {
     "billing.usage_hour",
     "billing.service_interval",
     "billing.latency_day",
-    "billing.credit_line",
+    "billing.charge_line",
+    "billing.credit_application",
 }
 ROLES = (GATEWAY, READER, BILLING)
 

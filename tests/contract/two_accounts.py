@@ -127,3 +127,22 @@ async def _rows_of_background_work(admin: asyncpg.Connection, owner: Owner) -> N
         *own,
     )
     await admin.execute("INSERT INTO billing.unrated VALUES ($1, 'live', '2026-09-01')", *own)
+    for statement in _LIMITS_IN_MONEY:
+        await admin.execute(statement, *own)
+
+
+# A grant with what may become of it, a lease of it, and a budget with an alarm.
+_LIMITS_IN_MONEY = (
+    "INSERT INTO billing.credit_grant (id, account_id, environment, amount, currency, category, priority, valid_from, "
+    "granted_at, granted_by) VALUES ('grant_' || $1, $1, 'test', 1, 'CNY', 'promotional', 1, now(), now(), 'test')",
+    "WITH allowance AS (INSERT INTO billing.allowance (account_id, environment, kind, subject, starts_on, used) "
+    "VALUES ($1, 'test', 'credit', 'grant_' || $1, '2026-11-01', 0) RETURNING id, account_id) "
+    "INSERT INTO billing.lease (allowance_id, account_id, worker_id, journal_id, period, granted, granted_at, expires_at) "
+    "SELECT id, account_id, gen_random_uuid(), gen_random_uuid(), '2026-11-01', 0, now(), now() FROM allowance",
+    "INSERT INTO billing.credit_application SELECT 'grant_' || $1, id, $1, period, 0, 0, now() FROM billing.invoice "
+    "WHERE account_id = $1",
+    "INSERT INTO billing.credit_expiry VALUES ('grant_' || $1, $1, 1, now())",
+    "INSERT INTO billing.budget (id, account_id, environment, scope, scope_id, amount, hard, thresholds_pct, changed_at, "
+    "changed_by) VALUES ('budget_' || $1, $1, 'live', 'account', $1, 1, false, '{80}', now(), 'test')",
+    "INSERT INTO billing.budget_alarm VALUES ('budget_' || $1, $1, '2026-11-01', 80, 1, now())",
+)

@@ -21,7 +21,7 @@ from tests.contract.attacks import Attack
 # Refusals of these kinds are about the input and say where in it.
 _ABOUT_THE_BODY = ("malformed-json", "invalid-input", "unsupported-country")
 _POINTER = re.compile(r"(/([^~/]|~[01])*)*", re.DOTALL)
-_CHARGE = re.compile(r"(0|\d+\.\d+) CNY")
+_CHARGE = re.compile(r"(0|\d+\.\d+) CNY(; estimate)?")
 # A well-formed request is refused only for what nobody but the service, or the key's earlier use, could know.
 _FAIR = ("too-large", "idempotency-key-reused", "idempotency-in-flight")
 

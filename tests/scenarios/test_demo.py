@@ -24,11 +24,13 @@ from billing.rebuild import verify
 from billing.reconcile import Report, reconcile
 from catalog.load import price_version
 from catalog.vocabulary.clock import ManualClock
+from catalog.vocabulary.money import round_money
 from catalog.vocabulary.period import Period
 from deploy.cli import main
 from deploy.database import Database
 from deploy.demo import remove
 from deploy.demo.erase import account_tables
+from deploy.demo.group import Member
 from deploy.demo.keys import key_file, read_keys
 from deploy.demo.plan import plan_of
 from deploy.demo.record import demo_journal
@@ -106,6 +108,15 @@ async def amount_due(admin: asyncpg.Connection, price: str, calls: int) -> Decim
     return rate(version.price, Usage(Decimal(calls)), "CNY").amount
 
 
+def agreed(member: Member, lines: Decimal) -> Decimal:
+    """What the contract makes of a month's lines: + fee, - discount, at least the minimum."""
+    if member.contract is None:
+        return lines
+    with_fee = lines + member.contract.access_fee
+    discount = round_money(with_fee * member.contract.discount_pct / 100, "CNY")
+    return max(with_fee - discount, member.contract.minimum)
+
+
 async def test_a_first_start_shows_three_billed_months_and_the_running_one(
     installation: Installation,
 ) -> None:
@@ -134,6 +145,7 @@ async def test_a_first_start_shows_three_billed_months_and_the_running_one(
                 calls, price = used[member.name, operation, month.first_day]
                 assert calls == plan.volume(member.name, operation, month.month)
                 due += await amount_due(admin, price, calls)
+            due = agreed(member, due)
             document = documents[member.name, month.first_day]
             assert (document["state"], document["total"]) == ("issued", due)
             assert month.next().bounds(member.timezone)[0] <= document["issued_at"] <= NOW

@@ -42,7 +42,7 @@ async def _document(pool: asyncpg.Pool, account_id: str, period: Period) -> Docu
 
 
 async def _credited(admin: asyncpg.Connection) -> dict[str, Decimal]:
-    rows = await admin.fetch("SELECT account_id, sum(amount) AS amount FROM billing.credit_line GROUP BY 1")
+    rows = await admin.fetch("SELECT account_id, -sum(amount) AS amount FROM billing.charge_line GROUP BY 1")
     return {row["account_id"]: row["amount"] for row in rows}
 
 
@@ -234,5 +234,5 @@ async def test_the_sandbox_has_no_service_level(
     await use(billing_pool, [_screened(datetime(2026, 9, 5, tzinfo=UTC), environment="test")])
     await miss(admin, "customs/screen", datetime(2026, 9, 17, 2, tzinfo=UTC), 25)
     await close(billing_pool, SEPTEMBER, _clock(2026, 10, 2))
-    rows = await admin.fetch("SELECT DISTINCT invoice_id FROM billing.credit_line")
+    rows = await admin.fetch("SELECT DISTINCT invoice_id FROM billing.charge_line")
     assert [row["invoice_id"] for row in rows] == ["inv_live_acct_a_2026-09"]

@@ -122,6 +122,14 @@ def test_a_pasted_text_tells_the_place_of_its_address() -> None:
     assert answer("parse", text="???x").un_locode is None
 
 
+@pytest.mark.parametrize("text", ["西湖区文三路90号", "浙江省宁波市 广州市 天河路1号"])
+def test_a_text_that_is_ambiguous_or_contradicts_itself_has_no_place(text: str) -> None:
+    reply = answer("parse", text=text)
+    assert reply.verdict in ("ambiguous", "invalid")
+    assert reply.un_locode is None
+    assert "UN/LOCODE: UNECE" not in [source.name for source in reply.sources]
+
+
 @pytest.mark.parametrize("text", ["CNSHA", "CN SHA", "cn-sha", " cnsha "])
 def test_a_typed_code_is_the_whole_match(text: str) -> None:
     [place] = suggested(text)

@@ -117,6 +117,7 @@ def test_short_colloquial_and_latin_names_lead_to_the_code(text: str, code: str)
         ("常熟 人民路1号", {"320581"}),
         ("甘肃临夏临夏人民路1号", {"622901", "622921"}),
         ("浙江省杭州市江干区凯旋路1号", {"330102", "330114"}),
+        ("绍兴县人民路1号", {"330602", "330603"}),
     ],
 )
 def test_what_the_text_leaves_open_is_asked_and_never_chosen(text: str, among: set[str]) -> None:
@@ -332,3 +333,28 @@ def test_every_county_is_found_in_every_way_of_writing_and_none_is_silently_wron
     ] == []
     exact = sum(result == "exact" for _, result in judged)
     assert exact >= chinese_variants.LEAST_EXACT * len(judged)
+
+
+@pytest.mark.parametrize(
+    ("area", "locality", "district"),
+    [
+        ("浙江省", "麗水市", "景寧縣"),
+        ("Zhejiang", "Li Shui Shi", "Jingning She Autonomous County"),
+        ("zhejiang sheng", "Lishui", "jing ning she zu zi zhi xian"),
+    ],
+)
+def test_validate_understands_traditional_characters_pinyin_and_english(
+    area: str, locality: str, district: str
+) -> None:
+    reply = answer(
+        "validate", country="CN", administrative_area=area, locality=locality, dependent_locality=district,
+        lines=["人民路1号"],
+    )  # fmt: skip
+    assert reply.address.dependent_locality == "景宁畲族自治县"
+    assert "331127" in {part.code for part in reply.components}
+
+
+def test_validate_reads_the_beginning_of_a_line_in_traditional_characters() -> None:
+    reply = answer("validate", country="CN", lines=["廣東省廣州市天河區體育西路1號"])
+    assert "440106" in {part.code for part in reply.components}
+    assert reply.address.lines == ["體育西路1號"]

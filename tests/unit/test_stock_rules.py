@@ -359,3 +359,14 @@ async def test_rules_that_contradict_themselves_are_refused_with_their_place(
         await call("configure", **rules)
     assert [error.pointer for error in fault.value.errors] == [pointer]
     assert (await call("configure")).changes == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "moment"), [("since", "0001-01-01T00:00:00+14:00"), ("until", "9999-12-31T23:59:59-14:00")]
+)
+async def test_a_moment_that_is_not_in_the_calendar_is_the_callers_mistake(
+    call: StockCalls, field: str, moment: str
+) -> None:
+    with pytest.raises(CallerFault) as fault:
+        await call("movements", **{field: moment})
+    assert [error.pointer for error in fault.value.errors] == [f"/{field}"]

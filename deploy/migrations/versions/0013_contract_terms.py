@@ -85,8 +85,6 @@ _CHARGES = (
     "SELECT setval(pg_get_serial_sequence('billing.charge_line', 'id'), coalesce(max(id), 0) + 1, false) FROM billing.charge_line",
     "DROP TABLE billing.credit_line",
     "CREATE INDEX charge_line_invoice ON billing.charge_line (invoice_id)",
-    "CREATE TRIGGER needs_draft BEFORE INSERT ON billing.charge_line "
-    "FOR EACH ROW EXECUTE FUNCTION billing.needs_draft()",
     "CREATE TRIGGER never_emptied BEFORE TRUNCATE ON billing.charge_line "
     "FOR EACH STATEMENT EXECUTE FUNCTION catalog.refuse_change()",
     "CALL catalog.append_only('billing.charge_line')",
@@ -97,8 +95,61 @@ _CHARGES = (
     "ALTER TABLE billing.invoice ADD COLUMN terms jsonb NOT NULL DEFAULT '{}', ADD COLUMN held text NOT NULL DEFAULT ''",
 )
 
+# A close adds lines and postings by the dozen: the same checks once a statement instead of once a row. Postings are
+# added a whole transaction at a time, so what a statement adds must balance by itself. What they refer to is never
+# deleted, so that it is there when they are added is all that a foreign key would watch, at a row lock for each row.
+_CHECKS = (
+    """
+    CREATE FUNCTION billing.check_added_balance() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        unbalanced bigint;
+    BEGIN
+        SELECT transaction_id INTO unbalanced FROM added GROUP BY transaction_id, currency HAVING sum(amount) <> 0 LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'ledger transaction % does not sum to zero', unbalanced USING ERRCODE = 'check_violation';
+        END IF;
+        SELECT transaction_id INTO unbalanced FROM added
+         WHERE NOT EXISTS (SELECT FROM billing.ledger_transaction WHERE id = added.transaction_id) LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'there is no ledger transaction %', unbalanced USING ERRCODE = 'foreign_key_violation';
+        END IF;
+        RETURN NULL;
+    END $$
+    """,
+    "DROP TRIGGER balanced ON billing.posting",
+    "DROP FUNCTION billing.check_balance",
+    "CREATE TRIGGER balanced AFTER INSERT ON billing.posting REFERENCING NEW TABLE AS added "
+    "FOR EACH STATEMENT EXECUTE FUNCTION billing.check_added_balance()",
+    """
+    CREATE FUNCTION billing.added_to_drafts() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        document text;
+    BEGIN
+        SELECT added.invoice_id INTO document
+          FROM (SELECT DISTINCT invoice_id FROM added) AS added
+         WHERE NOT EXISTS (SELECT FROM billing.invoice WHERE id = added.invoice_id AND state = 'draft') LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'document % is not a draft', document USING ERRCODE = 'restrict_violation';
+        END IF;
+        RETURN NULL;
+    END $$
+    """,
+    *(f"DROP TRIGGER needs_draft ON billing.{table}" for table in ("rated_line", "invoice_line")),
+    "DROP FUNCTION billing.needs_draft",
+    "ALTER TABLE billing.posting DROP CONSTRAINT posting_transaction_id_fkey",
+    *(
+        f"ALTER TABLE billing.{table} DROP CONSTRAINT {table}_invoice_id_fkey"
+        for table in ("rated_line", "invoice_line")
+    ),
+    *(
+        f"CREATE TRIGGER needs_draft AFTER INSERT ON billing.{table} REFERENCING NEW TABLE AS added "
+        "FOR EACH STATEMENT EXECUTE FUNCTION billing.added_to_drafts()"
+        for table in ("rated_line", "invoice_line", "charge_line")
+    ),
+)
+
 
 def upgrade() -> None:
     """Create the terms, and turn credits into one kind of the charges that no call carries."""
-    for statement in (*_TERMS, *_CHARGES):
+    for statement in (*_TERMS, *_CHARGES, *_CHECKS):
         op.execute(statement)

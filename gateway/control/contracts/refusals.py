@@ -20,12 +20,24 @@ ALWAYS = (
     "unknown-operation",
     "too-large",
     "unsupported-media-type",
+    "credit-exhausted",
+    "budget-exhausted",
     "rate-limited",
+    "quota-exhausted",
     "internal-error",
     "unavailable",
     "deadline-exceeded",
 )
-_WAITABLE = frozenset({"rate-limited", "unavailable", "idempotency-in-flight"})
+_WAITABLE = frozenset(
+    {
+        "credit-exhausted",
+        "budget-exhausted",
+        "rate-limited",
+        "quota-exhausted",
+        "unavailable",
+        "idempotency-in-flight",
+    }
+)
 _METERED = frozenset({"internal-error", "unavailable", "deadline-exceeded"})
 
 PROBLEM_SCHEMAS: Mapping[str, dict[str, Any]] = {

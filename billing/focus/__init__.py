@@ -1,0 +1,1 @@
+"""The FinOps cost and usage export, FOCUS 1.2."""

@@ -1,0 +1,1 @@
+"""Settling inside the group: what cost centres bear, what units earn, what is left of it."""

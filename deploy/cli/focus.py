@@ -1,0 +1,42 @@
+"""`ordergate focus`."""
+
+from pathlib import Path
+
+import click
+
+from billing.focus.export import focus_rows
+from billing.focus.files import FORMATS, write_rows
+from billing.focus.row import FocusRow
+from catalog.accounts.account import find_account
+from catalog.transaction import Transaction
+from catalog.vocabulary.ids import ENVIRONMENTS, Environment
+from catalog.vocabulary.period import Period
+from deploy.cli.output import working
+from deploy.cli.period import PERIOD
+from deploy.cli.session import session
+
+
+@click.command()
+@click.argument("period", type=PERIOD)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="A file that ends in .parquet or .csv.",
+)
+@click.option("--account", help="One account by name or id; all by default.")
+@click.option("--seller", default="Ordergate", show_default=True, help="The legal entity that issues.")
+@click.option("--env", "environment", type=click.Choice(ENVIRONMENTS), default="live", show_default=True)
+def focus(period: Period, output: Path, account: str | None, seller: str, environment: Environment) -> None:
+    """A month's costs and usage in the FinOps format FOCUS 1.2. The rows of a document sum to its total."""
+    if output.suffix not in FORMATS:
+        raise click.BadParameter(f"name a file that ends in {' or '.join(FORMATS)}", param_hint="--output")
+
+    async def work(transaction: Transaction) -> tuple[FocusRow, ...]:
+        account_id = None if account is None else (await find_account(transaction, account)).id
+        return await focus_rows(transaction, period, environment, seller, account_id)
+
+    with working(f"exporting {period}"):
+        rows = session().read(work)
+        write_rows(rows, output)
+    click.echo(f"{len(rows)} rows in {output}")

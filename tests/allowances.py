@@ -1,0 +1,96 @@
+"""Quotas, budgets and credit for tests: set as an operator sets them, and looked at behind the scenes."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+
+from billing.budget.budgets import Budget, Scope, set_budget
+from billing.prepaid.grants import PRIORITY_DEFAULT, Category, Grant, grant_credit
+from catalog.accounts.account import Account
+from catalog.vocabulary.ids import Environment
+from deploy.database import Database
+from deploy.roles import BILLING, GATEWAY
+from tests.gateways import RunningGateway
+
+
+async def grant(
+    database: Database,
+    account: Account,
+    amount: str,
+    now: datetime,
+    *,
+    environment: Environment = "live",
+    category: Category = "paid",
+    priority: int = PRIORITY_DEFAULT,
+    valid_until: datetime | None = None,
+) -> Grant:
+    """Credit for an account."""
+    connection = await asyncpg.connect(**database.as_role(BILLING, {"ordergate.account": "*"}))
+    try:
+        async with connection.transaction():
+            return await grant_credit(
+                connection,
+                account,
+                environment,
+                Decimal(amount),
+                category=category,
+                priority=priority,
+                valid_until=valid_until,
+                actor="test",
+                now=now,
+            )
+    finally:
+        await connection.close()
+
+
+async def budget(
+    database: Database,
+    account: Account,
+    amount: str,
+    now: datetime,
+    *,
+    scope: Scope = "account",
+    scope_id: str = "",
+    hard: bool = True,
+    thresholds_pct: tuple[int, ...] = (80, 100),
+) -> Budget:
+    """A live budget of an account."""
+    connection = await asyncpg.connect(**database.as_role(GATEWAY, {"ordergate.account": "*"}))
+    try:
+        async with connection.transaction():
+            return await set_budget(
+                connection,
+                account,
+                "live",
+                scope,
+                scope_id,
+                Decimal(amount),
+                hard=hard,
+                thresholds_pct=thresholds_pct,
+                actor="test",
+                now=now,
+            )
+    finally:
+        await connection.close()
+
+
+async def publish_quota(gateway: RunningGateway, q: int, service: str = "address", **terms: Any) -> None:
+    """The service's passport with one hard quota and no rate."""
+    quota = {"kind": "quota", "per": "account", "period": "month", "hard": True, "q": q, **terms}
+
+    def change(document: dict[str, Any]) -> None:
+        document["limits"] = [quota]
+
+    await gateway.publish(service, change)
+    await gateway.settle()
+
+
+async def standing(admin: asyncpg.Connection, kind: str) -> tuple[Decimal, Decimal]:
+    """What of all limits of a kind is used, and what is leased."""
+    row = await admin.fetchrow(
+        "SELECT coalesce(sum(used), 0), coalesce(sum(leased), 0) FROM billing.allowance WHERE kind = $1", kind
+    )
+    assert row is not None
+    return row[0], row[1]

@@ -1,0 +1,1 @@
+"""Pictures of the portal's pages, for people to look at."""
