@@ -59,6 +59,7 @@ CASES ?= ../shared/cases
 .PHONY: conformance
 conformance: setup ## public cases against the product: CASES=folder, one line a suite
 	@$(PY) -m tests.conformance $(CASES)
+	@$(PY) -m tests.conformance.focus
 
 .PHONY: stripe-shapes
 stripe-shapes: setup ## every request to Stripe against Stripe's own mock, which Go builds into the user's cache

@@ -18,7 +18,7 @@ from billing.invoice.price import price_versions, rate_lines
 from billing.invoice.printed import printed
 from billing.invoice.render import to_csv, to_json
 from billing.invoice.simulate import Simulation, simulate
-from billing.invoice.used import used_lines
+from billing.invoice.used import NOTHING, used_lines
 from billing.lease.standing import budget_standing, quota_standing
 from billing.lease.terms import Standing, Wanted
 from billing.prepaid.grants import Category, Grant, grants_of
@@ -178,8 +178,9 @@ async def usage(
     used = await used_lines(connection, month)
     ratings = await rate_lines(connection, payer, month, used)
     by_operation: dict[str, _Sum] = {}
-    for key, line in used.items():
-        line_sum = _Sum(line.calls, line.units, ratings[key].amount)
+    for key, rating in ratings.items():
+        line = used.get(key, NOTHING)
+        line_sum = _Sum(line.calls, line.units, rating.amount)
         by_operation[key.operation] = by_operation.get(key.operation, _Sum()) + line_sum
     services = tuple(
         _service(service, list(group), payer.currency)

@@ -13,10 +13,14 @@ from catalog.plan import Price, depends_on_period, list_amount, parse_price
 from catalog.usage_event import BillableOn
 from catalog.vocabulary.clock import to_ns
 from catalog.vocabulary.money import plain
+from catalog.vocabulary.period import day_starts_ns
 
 
 class PriceVersion(msgspec.Struct, frozen=True):
-    """One price of one operation in one plan and currency, from a moment on; immutable once published."""
+    """One price of one operation in one plan and currency; immutable once published.
+
+    It begins when `effective_on` begins on the payer's calendar (at once without one), but never before `effective_from`.
+    """
 
     id: str
     service: str
@@ -27,11 +31,11 @@ class PriceVersion(msgspec.Struct, frozen=True):
     billable_on: BillableOn
     model: str
     price: Price
+    effective_on: date | None = None
 
-    @property
-    def effective_from_ns(self) -> int:
-        """The moment from which it applies, in nanoseconds since the epoch."""
-        return to_ns(self.effective_from)
+    def begins_ns(self, timezone: str) -> int:
+        """The moment from which it applies to payers of a zone, in nanoseconds since the epoch."""
+        return _begins_ns(to_ns(self.effective_from), self.effective_on, timezone)
 
 
 class AppliedPrice(msgspec.Struct, frozen=True, gc=False):
@@ -45,6 +49,11 @@ class AppliedPrice(msgspec.Struct, frozen=True, gc=False):
     one_call: str
     one_amount: Decimal
     price: Price
+    effective_on: date | None = None
+
+    def begins_ns(self, timezone: str) -> int:
+        """The moment from which it applies to payers of a zone, in nanoseconds since the epoch."""
+        return _begins_ns(self.effective_from_ns, self.effective_on, timezone)
 
     def amount(self, units: Decimal) -> Decimal:
         """The list amount of a call: what is reserved and taken of prepaid credit and of hard budgets."""
@@ -53,6 +62,14 @@ class AppliedPrice(msgspec.Struct, frozen=True, gc=False):
     def charge(self, units: Decimal) -> str:
         """`<decimal> <currency>` at list price, with `; estimate` where the real price depends on the period."""
         return self.one_call if units == 1 else _charge(self.price, units, self.currency)
+
+
+def _begins_ns(effective_from_ns: int, effective_on: date | None, timezone: str) -> int:
+    return (
+        effective_from_ns
+        if effective_on is None
+        else max(effective_from_ns, day_starts_ns(effective_on, timezone))
+    )
 
 
 def _charge(price: Price, units: Decimal, currency: str) -> str:
@@ -74,10 +91,12 @@ class PublishedOperation(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
     prices: Mapping[tuple[str, str], tuple[AppliedPrice, ...]]
 
-    def price_at(self, plan_id: str, currency: str, occurred_at_ns: int) -> AppliedPrice | None:
-        """The version in force at a moment; None where the plan has no price in that currency yet."""
+    def price_at(
+        self, plan_id: str, currency: str, timezone: str, occurred_at_ns: int
+    ) -> AppliedPrice | None:
+        """The version in force at a moment for payers of a zone; None where the plan has no price in that currency yet."""
         for price in self.prices.get((plan_id, currency), ()):
-            if price.effective_from_ns <= occurred_at_ns:
+            if price.begins_ns(timezone) <= occurred_at_ns:
                 return price
         return None
 
@@ -94,12 +113,13 @@ def applied(version: PriceVersion) -> AppliedPrice:
     """The call path's form of a price version."""
     return AppliedPrice(
         version.id,
-        version.effective_from_ns,
+        to_ns(version.effective_from),
         version.billable_on,
         version.currency,
         _charge(version.price, Decimal(1), version.currency),
         list_amount(version.price, Decimal(1)),
         version.price,
+        version.effective_on,
     )
 
 

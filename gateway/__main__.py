@@ -2,13 +2,11 @@
 
 import argparse
 import asyncio
-import contextlib
 import gc
 import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 from functools import partial
 
 import uvicorn
@@ -17,20 +15,10 @@ import uvloop
 from catalog.database import role_arguments
 from catalog.vocabulary.logs import log_json
 from gateway.app import Gateway
-from gateway.http_protocol import CallProtocol
+from gateway.server import server_of
 from gateway.settings import InvalidSetting, Settings, from_environment
 
 log = logging.getLogger("gateway")
-
-_GRACE_S = 20
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handling: it would raise the signal again and end the process before we are done."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> int:
@@ -40,21 +28,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     # What lives as long as the worker is not looked through again with every collection.
     gc.collect()
     gc.freeze()
-    server = _Server(
-        uvicorn.Config(
-            gateway.control,
-            http=CallProtocol.for_pipeline(gateway.pipeline),
-            loop="none",
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=_GRACE_S,
-            backlog=2048,
-        )
-    )
+    server = server_of(gateway)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)

@@ -21,4 +21,4 @@ def authorise(caller: Caller, operation: PublishedOperation, now_ns: int) -> Per
     subscription = caller.subscription_to(operation.service, now_ns)
     if subscription is None:
         raise Problem("not-subscribed", f"The account has no subscription to {operation.service}.")
-    return Permit(caller, operation, subscription.id, subscription.plan_id)
+    return Permit(caller, operation, subscription)

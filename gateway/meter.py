@@ -35,11 +35,13 @@ class Journal(Protocol):
 
 def price_of(permit: Permit, occurred_at_ns: int) -> AppliedPrice:
     """The price version in force, chosen by `occurred_at` and frozen on the event."""
-    price = permit.operation.price_at(permit.plan_id, permit.caller.currency, occurred_at_ns)
+    caller, subscription = permit.caller, permit.subscription
+    at_ns = subscription.priced_at_ns(occurred_at_ns)
+    price = permit.operation.price_at(subscription.plan_id, caller.currency, caller.timezone, at_ns)
     if price is None:
         raise Problem(
             "not-subscribed",
-            f"Plan {permit.plan_id} has no price for {permit.operation.id} in {permit.caller.currency} yet.",
+            f"Plan {subscription.plan_id} has no price for {permit.operation.id} in {caller.currency} yet.",
         )
     return price
 
@@ -101,7 +103,7 @@ class Meter:
             caller.application_id,
             caller.key_id,
             caller.cost_centre_id,
-            permit.subscription_id,
+            permit.subscription.id,
             operation.id,
             operation.passport_version,
             outcome.class_,

@@ -45,8 +45,7 @@ class Permit(msgspec.Struct, frozen=True, gc=False):
 
     caller: Caller
     operation: PublishedOperation
-    subscription_id: str
-    plan_id: str
+    subscription: SubscriptionRecord
 
 
 class Hold(Protocol):

@@ -9,6 +9,7 @@ import pytest
 
 from deploy.database import Database
 from deploy.roles import BILLING, GATEWAY, READER
+from tests.control_plane import Installation, control_plane
 from tests.databases import DatabaseServer
 from tests.gateways import RunningGateway, running_gateway
 
@@ -70,3 +71,12 @@ async def gateway(
     """A gateway worker that answers real HTTP; see tests/gateways.py."""
     async with running_gateway(database, tmp_path / "home", admin) as running:
         yield running
+
+
+@pytest.fixture
+async def plane(
+    database: Database, gateway_pool: asyncpg.Pool, tmp_path: Path
+) -> AsyncIterator[Installation]:
+    """A control plane with the built-in services on sale; see tests/control_plane.py."""
+    async with control_plane(database, gateway_pool, tmp_path) as installation:
+        yield installation

@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
 import msgspec
-import uvicorn
 
 from atomic_services.registry import built_in_passport, built_in_passports
 from billing.store.partitions import ensure_upcoming
@@ -23,20 +22,12 @@ from deploy.database import Database
 from deploy.home import Home
 from deploy.roles import BILLING, GATEWAY
 from gateway.app import Gateway
-from gateway.http_protocol import CallProtocol
+from gateway.server import server_of
 from gateway.settings import Settings
 from gateway.stores.keys import create_key
 from gateway.stores.peppers import load_peppers
 
 BERLIN = {"country": "DE", "postal_code": "10115", "locality": "Berlin", "lines": ["Invalidenstr. 116"]}
-
-
-class _Server(uvicorn.Server):
-    """pytest keeps its own signal handlers."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class RunningGateway:
@@ -145,18 +136,7 @@ async def running_gateway(
     gateway = Gateway(settings, database.as_role)
     await gateway.start()
     listener = socket.create_server(("127.0.0.1", 0))
-    server = _Server(
-        uvicorn.Config(
-            gateway.control,
-            http=CallProtocol.for_pipeline(gateway.pipeline),
-            loop="none",
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-        )
-    )
+    server = server_of(gateway)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         await asyncio.sleep(0.005)

@@ -6,6 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from billing.audit.tallies import Cell, Figure, Tally, invoiced, posted, rated, stored
+from billing.prepaid.faults import PREPAID_FAULTS
 from billing.transaction import Connection
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.money import plain
@@ -101,6 +102,6 @@ _ACCRUED = """
 async def _ledger_faults(connection: Connection, environment: Environment) -> list[tuple[str, Decimal]]:
     return [
         (row[0], row[1])
-        for query in (_UNBALANCED, _TOTALS, _ACCRUED)
+        for query in (_UNBALANCED, _TOTALS, _ACCRUED, *PREPAID_FAULTS)
         for row in await connection.fetch(query, environment)
     ]

@@ -6,7 +6,7 @@ import msgspec
 
 from billing.invoice.month import Month, payer_of, period_of
 from billing.invoice.price import rate_lines
-from billing.invoice.used import LineKey, Used, used_lines
+from billing.invoice.used import NOTHING, LineKey, Used, used_lines
 from billing.rate import Rating
 from billing.transaction import Connection
 from catalog.vocabulary.ids import Environment
@@ -32,5 +32,5 @@ async def rerated_lines(connection: Connection, environment: Environment) -> Asy
         payer = await payer_of(connection, month.account_id)
         used = await used_lines(connection, month, table="pg_temp.recomputed_usage_hour")
         ratings = await rate_lines(connection, payer, month, used)
-        for key, line in used.items():
-            yield ReratedLine(month, key, line, ratings[key])
+        for key, rating in ratings.items():
+            yield ReratedLine(month, key, used.get(key, NOTHING), rating)

@@ -12,6 +12,7 @@ from billing.invoice.close_account import IssuedDocument, LeftDraft, close_accou
 from billing.invoice.guard import Books
 from billing.invoice.month import all_payers
 from billing.invoice.transfer import transfer_older
+from billing.prepaid.apply import CreditHeld
 from billing.rate import UsageError
 from billing.transaction import Connection, all_accounts, every_account
 from catalog.vocabulary.clock import Clock, from_ns
@@ -111,7 +112,7 @@ async def close(
                     documents, drafts = await close_account(
                         connection, payer, environment, period, agreed, now
                     )
-            except UsageError as error:
+            except (UsageError, CreditHeld) as error:
                 agreed.judged.ended(committed=False)
                 left.append(LeftDraft(payer.id, environment, str(period), reason=str(error)))
                 continue

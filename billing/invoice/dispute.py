@@ -202,10 +202,10 @@ async def disputes(
 
 
 _SELECT = """
-    SELECT dispute.id, dispute.account_id, dispute.environment, invoice_id, invoice.period, invoice.state, line, service,
+    SELECT dispute.id, dispute.account_id, dispute.environment, dispute.invoice_id, invoice.period, invoice.state, line, service,
            operation, call_id, dispute.currency, amount, dispute.reason, opened_at, decision, ruled_at,
            ruling.reason AS ruling, note.number AS credit_note
-    FROM billing.dispute JOIN billing.invoice ON invoice.id = invoice_id
+    FROM billing.dispute JOIN billing.invoice ON invoice.id = dispute.invoice_id
     LEFT JOIN billing.dispute_ruling AS ruling ON ruling.dispute_id = dispute.id
     LEFT JOIN billing.credit_note AS note ON note.id = ruling.credit_note_id
 """

@@ -2,58 +2,204 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
+from itertools import groupby
 
+import asyncpg
 import msgspec
 
 from billing.invoice.month import Month, Payer
-from billing.invoice.used import LineKey, Used
-from billing.rate import Buckets, CallCounts, Events, Rating, Usage, UsageError, rate
+from billing.invoice.parts import Life, counts_days, in_order, is_timed, shares
+from billing.invoice.used import NOTHING, LineKey, Used
+from billing.rate import Buckets, CallCounts, Events, Rating, Usage, UsageError, rate, rate_part
+from billing.rate.usage import Measured
 from billing.transaction import Connection
 from catalog.load import PriceVersion, price_version
 from catalog.plan import Price
 from catalog.plan.price import Bucketed, Percentage, SuccessTiered
 from catalog.usage_event import CallClass
+from catalog.vocabulary.money import EXACT
 
 _FREE = Rating(Decimal(0), Decimal(0), ())
 # Accounts of one plan use similar quantities, and a rating depends on nothing but its arguments.
 _rate = lru_cache(maxsize=4096)(rate)
 _TRAILING_MONTHS = 3
+_COLUMNS = (
+    "id, service, plan_id, operation, currency, effective_from, effective_on, billable_on, model, price"
+)
+_SIBLINGS = f"""
+    SELECT {_COLUMNS} FROM catalog.price_version
+    WHERE (service, plan_id, operation, currency)
+       IN (SELECT service, plan_id, operation, currency FROM catalog.price_version WHERE id = ANY($1))
+"""  # noqa: S608 - a constant
 
 
 async def price_versions(connection: Connection, ids: Iterable[str]) -> Mapping[str, PriceVersion]:
     """The price versions of these ids, the empty one (not billable) left out."""
     rows = await connection.fetch(
-        "SELECT id, service, plan_id, operation, currency, effective_from, billable_on, model, price "
-        "FROM catalog.price_version WHERE id = ANY($1) AND id <> ''",
+        f"SELECT {_COLUMNS} FROM catalog.price_version WHERE id = ANY($1) AND id <> ''",  # noqa: S608 - a constant
         sorted(set(ids)),
     )
+    return _decoded(rows)
+
+
+class Prices(msgspec.Struct, frozen=True):
+    """All versions of the prices that some lines were priced with, and the lives of their subscriptions."""
+
+    versions: Mapping[str, PriceVersion]
+    by_place: Mapping[tuple[str, str, str, str], Sequence[PriceVersion]]
+    lives: Mapping[str, Life]
+
+    def siblings(self, version: PriceVersion) -> Sequence[PriceVersion]:
+        """The versions of the same price."""
+        return self.by_place[_place(version)]
+
+
+async def prices_of(connection: Connection, lines: Iterable[LineKey]) -> Prices:
+    """What is known of the prices of lines. Test books and books of old may have subscriptions that nobody knows."""
+    keys = [key for key in lines if key.price_version]
+    rows = await connection.fetch(_SIBLINGS, sorted({key.price_version for key in keys}))
+    versions = _decoded(rows)
+    lives: dict[str, Life] = {}
+    if any(counts_days(version) for version in versions.values()):
+        found = await connection.fetch(
+            "SELECT id, starts_at, ends_at, prices_as_of FROM catalog.subscription WHERE id = ANY($1)",
+            sorted({key.subscription_id for key in keys}),
+        )
+        lives = {row["id"]: Life(row["starts_at"], row["ends_at"], row["prices_as_of"]) for row in found}
+    by_place: dict[tuple[str, str, str, str], list[PriceVersion]] = {}
+    for version in versions.values():
+        by_place.setdefault(_place(version), []).append(version)
+    return Prices(versions, by_place, lives)
+
+
+def _decoded(rows: Iterable[asyncpg.Record]) -> Mapping[str, PriceVersion]:
     decoded = ({**row, "price": msgspec.json.decode(row["price"])} for row in rows)
     return {row["id"]: price_version(row) for row in decoded}
+
+
+def _place(version: PriceVersion) -> tuple[str, str, str, str]:
+    return (version.service, version.plan_id, version.operation, version.currency)
 
 
 async def rate_lines(
     connection: Connection, payer: Payer, month: Month, lines: Mapping[LineKey, Used]
 ) -> Mapping[LineKey, Rating]:
-    """The amount of each line's whole month in the payer's currency.
+    """The amount of each line's whole month in the payer's currency, in the order of the lines.
 
+    A price that changed within the month goes on where the one before it left the quantities, and what it asks for the
+    time counts by days; a version that held for some days and was not called has a line of its own if it asks for them.
     `UsageError` where a price asks for a measure that calls do not carry, or is unknown here: the month stays open.
     """
-    versions = await price_versions(connection, (key.price_version for key in lines))
+    prices = await prices_of(connection, lines)
+    return await rate_priced(connection, month, payer.timezone, payer.currency, lines, prices)
+
+
+async def rate_priced(
+    connection: Connection,
+    month: Month,
+    timezone: str,
+    currency: str,
+    lines: Mapping[LineKey, Used],
+    prices: Prices,
+) -> Mapping[LineKey, Rating]:
+    """`rate_lines` with prices that are known already."""
     ratings: dict[LineKey, Rating] = {}
-    for key, used in lines.items():
-        if not key.price_version:
-            ratings[key] = _FREE
-            continue
-        version = versions.get(key.price_version)
-        if version is None:
+    for _, group in groupby(lines, key=lambda key: (key.subscription_id, key.operation)):
+        keys = list(group)
+        ratings |= {key: _FREE for key in keys if not key.price_version}
+        priced = {key: lines[key] for key in keys if key.price_version}
+        ratings |= await _rate_operation(connection, month, timezone, currency, priced, prices)
+    return ratings
+
+
+async def _rate_operation(
+    connection: Connection,
+    month: Month,
+    timezone: str,
+    currency: str,
+    lines: Mapping[LineKey, Used],
+    prices: Prices,
+) -> Mapping[LineKey, Rating]:
+    """The lines of one operation of one subscription, one for each price version."""
+    for key in lines:
+        if key.price_version not in prices.versions:
             raise UsageError(
                 f"{key.operation} was priced with {key.price_version}, which is not in the catalogue"
             )
-        assert version.currency == payer.currency, "a subscription's price is in the payer's currency"
-        usage = await usage_of(connection, month, key, used, version.price)
-        ratings[key] = _rate(version.price, usage, payer.currency)
+    if len(lines) == 1:
+        ((key, used),) = lines.items()
+        version = prices.versions[key.price_version]
+        assert version.currency == currency, "a subscription's price is in the payer's currency"
+        siblings = prices.siblings(version)
+        if not any(counts_days(one) for one in siblings):
+            return {
+                key: _rate(
+                    version.price, await usage_of(connection, month, key, used, version.price), currency
+                )
+            }
+    return await _rate_parts(connection, month, timezone, currency, lines, prices)
+
+
+async def _rate_parts(
+    connection: Connection,
+    month: Month,
+    timezone: str,
+    currency: str,
+    lines: Mapping[LineKey, Used],
+    prices: Prices,
+) -> Mapping[LineKey, Rating]:
+    first = next(iter(lines))
+    every = {one.id: one for key in lines for one in prices.siblings(prices.versions[key.price_version])}
+    share: dict[str, Fraction] = {}
+    for key in lines:
+        siblings = prices.siblings(prices.versions[key.price_version])
+        share |= shares(siblings, month.period, timezone, prices.lives.get(key.subscription_id))
+    used = {key.price_version: one for key, one in lines.items()}
+    ratings: dict[LineKey, Rating] = {}
+    before: list[Usage] = []
+    for version in in_order(every.values(), timezone):
+        key = LineKey(first.subscription_id, first.operation, version.id)
+        if version.id in used or (is_timed(version) and share.get(version.id)):
+            own = await usage_of(connection, month, key, used.get(version.id, NOTHING), version.price)
+            after, earlier = _joined(before, own)
+            held = share.get(version.id, Fraction(0))
+            ratings[key] = rate_part(version.price, after, currency, before=earlier, share=held)
+            before.append(own)
     return ratings
+
+
+def _joined(before: Sequence[Usage], own: Usage) -> tuple[Usage, Usage | None]:
+    """The period's usage up to and including a part, and up to it. Buckets are periods of their own."""
+    match own.measured:
+        case Decimal() as units:
+            earlier: Measured = sum((_units(one) for one in before), Decimal(0))
+            after: Measured = EXACT.add(_units(Usage(earlier)), units)
+        case Events(values):
+            earlier = Events(tuple(value for one in before for value in _values(one)))
+            after = Events((*earlier.values, *values))
+        case _:
+            return own, None
+    if not before:
+        return own, None
+    return Usage(after, own.calls, own.trailing), Usage(earlier, own.calls, own.trailing)
+
+
+def _values(usage: Usage) -> tuple[Decimal, ...]:
+    return usage.measured.values if isinstance(usage.measured, Events) else ()
+
+
+def _units(usage: Usage) -> Decimal:
+    match usage.measured:
+        case Decimal() as units:
+            return units
+        case Events(values):
+            return sum(values, Decimal(0))
+        case Buckets(quantities):
+            return sum(quantities, Decimal(0))
+        case _:
+            return Decimal(0)
 
 
 async def usage_of(

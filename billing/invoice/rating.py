@@ -92,7 +92,9 @@ async def _steps(connection: Connection, payer: Payer, month: Month) -> list[Ste
     before = await _rated_before(connection, month)
     every = {key: used.get(key, NOTHING) for key in sorted(used.keys() | before.keys())}
     ratings = await rate_lines(connection, payer, month, every)
-    return [Step(key, before.get(key, _NEVER), every[key], ratings[key]) for key in every]
+    return [
+        Step(key, before.get(key, _NEVER), every.get(key, NOTHING), rating) for key, rating in ratings.items()
+    ]
 
 
 async def _rated_before(connection: Connection, month: Month) -> Mapping[LineKey, RatedBefore]:

@@ -13,12 +13,11 @@ import msgspec
 
 from billing.invoice.draft_price import DraftPrice, draft_prices
 from billing.invoice.month import AccountKind, Month
-from billing.invoice.price import price_versions, usage_of
+from billing.invoice.price import Prices, prices_of, rate_priced, usage_of
 from billing.invoice.used import LineKey, Used
-from billing.rate import Rating, Usage, UsageError, rate
+from billing.rate import Rating, Usage, rate
 from billing.transaction import Connection
-from catalog.load import PriceVersion
-from catalog.plan import Plan, Price
+from catalog.plan import Plan
 from catalog.usage_event import CallClass, is_billable
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.money import Money, money, round_money
@@ -80,6 +79,7 @@ class _Called(msgspec.Struct, frozen=True):
     account: str
     kind: AccountKind
     currency: str
+    timezone: str
     subscription_id: str
     plan_id: str
     operation: str
@@ -95,6 +95,11 @@ class _Called(msgspec.Struct, frozen=True):
     def line(self) -> tuple[str, str, str]:
         """What a draft price covers: one operation of one subscription."""
         return (self.account_id, self.subscription_id, self.operation)
+
+    @property
+    def key(self) -> LineKey:
+        """The line that the calls are rated on now."""
+        return LineKey(self.subscription_id, self.operation, self.price_version)
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -117,8 +122,8 @@ async def simulate(
     """
     drafts = draft_prices(service, plans)
     rows = await _called(connection, service, period, environment)
-    versions = await price_versions(connection, {row.price_version for row in rows})
-    desk = _Desk(connection, period, environment, versions)
+    prices = await prices_of(connection, {row.key for row in rows})
+    desk = _Desk(connection, period, environment, prices)
     lines = [await desk.line(list(group), drafts) for _, group in groupby(rows, key=attrgetter("line"))]
     return Simulation(
         service,
@@ -139,12 +144,12 @@ class _Desk:
         connection: Connection,
         period: Period,
         environment: Environment,
-        versions: Mapping[str, PriceVersion],
+        prices: Prices,
     ) -> None:
         self._connection = connection
         self._period = period
         self._environment: Environment = environment
-        self._versions = versions
+        self._prices = prices
         self._rated: dict[tuple[str, Usage, str], Rating] = {}
 
     async def line(self, rows: Sequence[_Called], drafts: Mapping[tuple[str, str, str], DraftPrice]) -> _Line:
@@ -156,38 +161,26 @@ class _Desk:
         return _Line(called, price is not None, sum(row.calls for row in rows), current, draft)
 
     async def _current(self, rows: Sequence[_Called]) -> Decimal:
-        amount = _NOTHING
-        for version_id, group in groupby(rows, key=attrgetter("price_version")):
-            if not version_id:
-                continue
-            version = self._versions.get(version_id)
-            if version is None:
-                raise UsageError(f"calls were priced with {version_id}, which is not in the catalogue")
+        lines = {}
+        for key, group in groupby(rows, key=attrgetter("key")):
             own = list(group)
-            used = _used(own, [row for row in own if row.billable_calls])
-            amount += await self._amount(version_id, version.price, own[0], used, version_id, None)
-        return amount
+            lines[key] = _used(own, [row for row in own if row.billable_calls])
+        month = Month(rows[0].account_id, self._environment, self._period)
+        ratings = await rate_priced(
+            self._connection, month, rows[0].timezone, rows[0].currency, lines, self._prices
+        )
+        return sum((rating.amount for rating in ratings.values()), _NOTHING)
 
     async def _drafted(self, rows: Sequence[_Called], draft: DraftPrice) -> Decimal:
         billable = [row for row in rows if is_billable(draft.billable_on, row.class_)]
         classes = tuple(sorted({row.class_ for row in billable}))
-        return await self._amount(draft.id, draft.price, rows[0], _used(rows, billable), None, classes)
-
-    async def _amount(
-        self,
-        price_id: str,
-        price: Price,
-        row: _Called,
-        used: Used,
-        version: str | None,
-        classes: tuple[CallClass, ...] | None,
-    ) -> Decimal:
+        row, used = rows[0], _used(rows, billable)
         month = Month(row.account_id, self._environment, self._period)
-        key = LineKey(row.subscription_id, row.operation, version or "")
-        usage = await usage_of(self._connection, month, key, used, price, classes)
-        known = (price_id, usage, row.currency)
+        key = LineKey(row.subscription_id, row.operation, "")
+        usage = await usage_of(self._connection, month, key, used, draft.price, classes)
+        known = (draft.id, usage, row.currency)
         if (rating := self._rated.get(known)) is None:
-            rating = self._rated[known] = rate(price, usage, row.currency)
+            rating = self._rated[known] = rate(draft.price, usage, row.currency)
         return rating.amount
 
 
@@ -207,7 +200,7 @@ async def _called(
 ) -> list[_Called]:
     rows = await connection.fetch(
         """
-        SELECT used.account_id, account.name AS account, account.kind, account.currency,
+        SELECT used.account_id, account.name AS account, account.kind, account.currency, account.timezone,
                used.subscription_id, coalesce(subscription.plan_id, '') AS plan_id,
                used.operation, used.price_version, used.class AS class_,
                sum(used.calls)::bigint AS calls, sum(used.billable_calls)::bigint AS billable_calls,
@@ -218,7 +211,7 @@ async def _called(
         JOIN catalog.account AS account ON account.id = used.account_id
         LEFT JOIN catalog.subscription AS subscription ON subscription.id = used.subscription_id
         WHERE used.environment = $1 AND used.period = $2 AND split_part(used.operation, '/', 1) = $3
-        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
         ORDER BY used.account_id, used.subscription_id, used.operation, used.price_version, used.class
         """,
         environment,

@@ -1,6 +1,6 @@
 """Quantity times price: pure rating, exact until the one rounding of a line."""
 
-from billing.rate.rating import Rating, rate, rate_difference
+from billing.rate.rating import Rating, rate, rate_difference, rate_part
 from billing.rate.trace import TierTrace
 from billing.rate.usage import (
     Attainment,
@@ -30,4 +30,5 @@ __all__ = [
     "UsageError",
     "rate",
     "rate_difference",
+    "rate_part",
 ]

@@ -8,10 +8,10 @@ import msgspec
 from billing.rate.after.adjust import adjustments
 from billing.rate.exact import LineRounding, round_to, to_decimal
 from billing.rate.price.apply import price_steps
-from billing.rate.trace import Step, TierTrace, total, trace_of
+from billing.rate.trace import Step, TierTrace, priced, total, trace_of
 from billing.rate.usage import Buckets, Usage, UsageError
 from catalog.plan import Price
-from catalog.plan.price import Bucketed
+from catalog.plan.price import Bucketed, Flat
 from catalog.vocabulary.money import exponent
 
 
@@ -34,6 +34,26 @@ def rate(price: Price, usage: Usage, currency: str) -> Rating:
     return line(steps, exponent(currency))
 
 
+def rate_part(
+    price: Price, usage: Usage, currency: str, *, before: Usage | None = None, share: Fraction = Fraction(1)
+) -> Rating:
+    """What a price costs that held for a part of the period, `share` of its days.
+
+    Quantities are the period's: tiers, packages and free units go on where the prices `before` it left them, and
+    `usage` includes theirs. What a price asks for the time itself is its share: a flat fee, a fixed discount, minimum and
+    maximum. The line may be negative, as `rate_difference`'s may.
+    """
+    if isinstance(price, Flat):
+        steps = [priced(share, Fraction(price.amount))]
+    elif isinstance(price, Bucketed):
+        steps = _bucketed(price, usage)
+    else:
+        steps = price_steps(price, usage)
+        if before is not None and (counted := total(price_steps(price, before))):
+            steps.append(Step(-counted, "counted_before"))
+    return line(steps + adjustments(price, usage, steps, share), exponent(currency))
+
+
 def rate_difference(price: Price, before: Usage, after: Usage, currency: str) -> Rating:
     """The line that carries what is new since `before` was billed; it may be negative.
 
@@ -45,14 +65,7 @@ def rate_difference(price: Price, before: Usage, after: Usage, currency: str) ->
 
 def rate_steps(price: Price, usage: Usage) -> list[Step]:
     """The exact steps of an amount, before any rounding."""
-    if isinstance(price, Bucketed):
-        steps = [
-            step
-            for quantity in _bucket_quantities(usage)
-            for step in rate_steps(price.price, Usage(quantity, usage.calls, usage.trailing))
-        ]
-    else:
-        steps = price_steps(price, usage)
+    steps = _bucketed(price, usage) if isinstance(price, Bucketed) else price_steps(price, usage)
     return steps + adjustments(price, usage, steps)
 
 
@@ -72,6 +85,14 @@ def difference(
     change = Fraction(due.amount) - Fraction(billed.amount)
     amount = to_decimal(change) if places is None else round_to(change, places)
     return Rating(amount, to_decimal(total(settled)), trace_of(settled))
+
+
+def _bucketed(price: Bucketed, usage: Usage) -> list[Step]:
+    return [
+        step
+        for quantity in _bucket_quantities(usage)
+        for step in rate_steps(price.price, Usage(quantity, usage.calls, usage.trailing))
+    ]
 
 
 def _bucket_quantities(usage: Usage) -> tuple[Decimal, ...]:

@@ -18,6 +18,7 @@ StepName = Literal[
     "discount_amount",
     "minimum",
     "maximum",
+    "counted_before",
     "billed_before",
 ]
 

@@ -1,7 +1,8 @@
 """Which plans an account can have: for its kind, in its currency, of a service that it may see."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -61,11 +62,16 @@ def plan_refused(passport: Passport, plan: Plan, account: Account, now: datetime
             f"{plan.id} has prices in {priced}, {account.name} pays in {account.currency} and nothing is converted; "
             f"{_fitting(passport, account, now)}",
         )
-    if plan.effective_from > now.astimezone(UTC).date():
+    if plan.effective_from > _today(account, now):
         return FieldError(
             "/plan_id", "not-yet", f"{plan.id} begins on {plan.effective_from}; subscribe from then on"
         )
     return None
+
+
+def _today(account: Account, now: datetime) -> date:
+    """A plan begins on the account's own calendar."""
+    return now.astimezone(ZoneInfo(account.timezone)).date()
 
 
 def _fitting(passport: Passport, account: Account, now: datetime) -> str:
@@ -75,7 +81,7 @@ def _fitting(passport: Passport, account: Account, now: datetime) -> str:
         for plan in passport.parsed_plans
         if plan.audience in (audience, "both")
         and any(entry.currency == account.currency for entry in plan.prices)
-        and plan.effective_from <= now.astimezone(UTC).date()
+        and plan.effective_from <= _today(account, now)
     ]
     return (
         f"choose {' or '.join(fitting)}"

@@ -16,7 +16,10 @@ from catalog.vocabulary.problem import Problem
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """An account's plan of a service; current while `ends_at` is None. Tiers cumulate over a subscription's calls."""
+    """An account's plan of a service; current while `ends_at` is None. Tiers cumulate over a subscription's calls.
+
+    It follows the plan's prices, or keeps those of the moment `prices_as_of` for ever.
+    """
 
     id: str
     account_id: str
@@ -24,9 +27,10 @@ class Subscription(msgspec.Struct, frozen=True):
     plan_id: str
     starts_at: datetime
     ends_at: datetime | None
+    prices_as_of: datetime | None = None
 
 
-_COLUMNS = "id, account_id, service, plan_id, starts_at, ends_at"
+_COLUMNS = "id, account_id, service, plan_id, starts_at, ends_at, prices_as_of"
 
 
 async def subscribe(
@@ -39,10 +43,11 @@ async def subscribe(
     actor: str,
     now: datetime,
     by_operator: bool = False,
+    keep_prices: bool = False,
 ) -> Subscription:
     """Subscribe an account; it can call as soon as the transaction commits and workers have taken it over (1 s).
 
-    `starts_at` is now or earlier. Only an operator may name a service that the account does not see.
+    `starts_at` is now or earlier; with `keep_prices` later changes of the plan's prices do not concern it. Only an operator may name a service that the account does not see.
     `Problem` invalid-input names rule and remedy: unknown service or plan, another audience, no price in the account's
     currency; conflict: the account has a subscription of the service already.
     """
@@ -71,7 +76,8 @@ async def subscribe(
         raise invalid_fields([refused])
     row = await transaction.fetchrow(
         f"""
-        INSERT INTO catalog.subscription (id, account_id, service, plan_id, starts_at) VALUES ($1, $2, $3, $4, $5)
+        INSERT INTO catalog.subscription (id, account_id, service, plan_id, starts_at, prices_as_of)
+        VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (account_id, service) WHERE ends_at IS NULL DO NOTHING RETURNING {_COLUMNS}
         """,  # noqa: S608 - a constant
         new_id("sub"),
@@ -79,6 +85,7 @@ async def subscribe(
         service,
         plan_id,
         starts_at,
+        now if keep_prices else None,
     )
     if row is None:
         raise Problem(
@@ -90,7 +97,7 @@ async def subscribe(
         actor,
         "subscription.create",
         f"subscription/{row['id']}",
-        {"account": account.id, "service": service, "plan": plan_id},
+        {"account": account.id, "service": service, "plan": plan_id, "keeps_prices": keep_prices},
         now,
     )
     return _subscription(row)

@@ -1,7 +1,7 @@
 """A passport's plans -> price versions: what changed becomes a new version, and nothing is ever changed in place."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 
 import msgspec
 
@@ -17,6 +17,8 @@ _Key = tuple[str, str, str]
 _NOT_METERED = (Capacity, Matrix, Outcome)
 # Versions of one price start one after the other, so that at every moment exactly one is the newest.
 _TICK = timedelta(microseconds=1)
+# No calendar on earth is further ahead: a day has begun nowhere before it begins there.
+_EARLIEST = timezone(timedelta(hours=14))
 
 
 class NewPrice(msgspec.Struct, frozen=True):
@@ -30,6 +32,7 @@ class NewPrice(msgspec.Struct, frozen=True):
     currency: str
     version: int
     effective_from: datetime
+    effective_on: date
     billable_on: BillableOn
     model: str
     price: Price
@@ -38,6 +41,7 @@ class NewPrice(msgspec.Struct, frozen=True):
 class _Newest(msgspec.Struct, frozen=True):
     version: int
     effective_from: datetime
+    effective_on: date | None
     terms: tuple[Audience, BillableOn, str, Price]
 
 
@@ -58,15 +62,16 @@ def unmetered(plans: Iterable[Plan]) -> list[FieldError]:
 async def publish_prices(transaction: Transaction, passport: Passport, now: datetime) -> tuple[NewPrice, ...]:
     """Write a version for every price that is new or differs from its newest version; returns those written.
 
-    A first version starts with its plan. A change starts then too, but never before `now` and never before the version
-    that it replaces: a price applies by `occurred_at`, so one that started earlier would reprice what has happened.
+    A first version starts with its plan: at midnight of that day on each payer's calendar. A change starts then too, but
+    never before `now` and never before the version that it replaces: a price applies by `occurred_at`, so one that started
+    earlier would reprice what has happened.
     """
     new = tuple(_changed(passport, await _newest(transaction, passport.service), now))
     await transaction.executemany(
         """
         INSERT INTO catalog.price_version (id, service, plan_id, audience, operation, currency, version,
-                                           effective_from, billable_on, model, price, published_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                                           effective_from, effective_on, billable_on, model, price, published_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
         """,
         [_row(price, now) for price in new],
     )
@@ -77,7 +82,7 @@ async def _newest(transaction: Transaction, service: str) -> Mapping[_Key, _Newe
     rows = await transaction.fetch(
         """
         SELECT DISTINCT ON (plan_id, operation, currency)
-               plan_id, operation, currency, version, effective_from, audience, billable_on, model, price
+               plan_id, operation, currency, version, effective_from, effective_on, audience, billable_on, model, price
         FROM catalog.price_version WHERE service = $1 ORDER BY plan_id, operation, currency, version DESC
         """,
         service,
@@ -86,6 +91,7 @@ async def _newest(transaction: Transaction, service: str) -> Mapping[_Key, _Newe
         (row["plan_id"], row["operation"], row["currency"]): _Newest(
             row["version"],
             row["effective_from"],
+            row["effective_on"],
             (
                 row["audience"],
                 row["billable_on"],
@@ -100,7 +106,8 @@ async def _newest(transaction: Transaction, service: str) -> Mapping[_Key, _Newe
 def _changed(passport: Passport, newest: Mapping[_Key, _Newest], now: datetime) -> Iterator[NewPrice]:
     for plan, entry in _entries(passport.parsed_plans):
         operation = f"{passport.service}/{entry.operation}"
-        starts = datetime.combine(plan.effective_from, time.min, UTC)
+        starts = datetime.combine(plan.effective_from, time.min, _EARLIEST)
+        starts_on = plan.effective_from
         held = newest.get((plan.id, operation, entry.currency))
         version = 1
         if held is not None:
@@ -108,6 +115,7 @@ def _changed(passport: Passport, newest: Mapping[_Key, _Newest], now: datetime) 
                 continue
             version = held.version + 1
             starts = max(starts, now, held.effective_from + _TICK)
+            starts_on = max(starts_on, held.effective_on or starts_on)
         yield NewPrice(
             f"{passport.service}/{plan.id}/{entry.operation}/{entry.currency}@{version}",
             passport.service,
@@ -117,6 +125,7 @@ def _changed(passport: Passport, newest: Mapping[_Key, _Newest], now: datetime) 
             entry.currency,
             version,
             starts,
+            starts_on,
             plan.billable_on,
             entry.model,
             entry.price,
@@ -137,6 +146,7 @@ def _row(price: NewPrice, now: datetime) -> tuple[object, ...]:
         price.currency,
         price.version,
         price.effective_from,
+        price.effective_on,
         price.billable_on,
         price.model,
         msgspec.json.encode(price_fields(price.price)).decode(),

@@ -2,9 +2,12 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
+
+from catalog.vocabulary.clock import to_ns
 
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 
@@ -69,6 +72,12 @@ def month_bounds(moment: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+@lru_cache(maxsize=65_536)
+def day_starts_ns(day: date, timezone: str) -> int:
+    """The first moment of a day on a zone's calendar, in nanoseconds since the epoch."""
+    return to_ns(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(timezone)))
 
 
 def is_timezone(name: str) -> bool:

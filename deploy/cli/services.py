@@ -99,7 +99,7 @@ def _entries(on_sale: Catalogue, now_ns: int) -> list[ServiceEntry]:
                     tuple(
                         PriceNow(plan, price.id, price.charge(Decimal(1)))
                         for (plan, currency) in sorted(operation.prices)
-                        if (price := operation.price_at(plan, currency, now_ns)) is not None
+                        if (price := operation.price_at(plan, currency, "UTC", now_ns)) is not None
                     ),
                 )
                 for operation in on_sale.operations.values()

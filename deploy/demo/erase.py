@@ -24,13 +24,25 @@ _TRANSACTIONS = "billing.ledger_transaction"
 # A document's rows refer to it, and a transaction's postings to the transaction.
 _BOOKS = (
     "billing.unrated",
+    "billing.transfer",
+    "billing.dispute_ruling",
+    "billing.dispute",
+    "billing.approval",
+    "billing.credit_note_line",
+    "billing.credit_note",
     "billing.charge_line",
     "billing.rated_line",
     "billing.invoice_line",
     "billing.invoice",
     "catalog.account_terms",
 )
-_POSTED = "CREATE TEMPORARY TABLE erased ON COMMIT DROP AS SELECT DISTINCT transaction_id AS id FROM billing.posting WHERE account_id = ANY($1)"
+# What a unit is owed of another company's documents stands between the unit and the house.
+_POSTED = """
+    CREATE TEMPORARY TABLE erased ON COMMIT DROP AS
+    SELECT transaction_id AS id FROM billing.posting WHERE account_id = ANY($1) UNION
+    SELECT ledger_transaction.id FROM billing.ledger_transaction
+      JOIN billing.transfer ON kind = 'transfer' AND source = 'transfer:' || document_id WHERE account_id = ANY($1)
+"""
 _MARK = """
     INSERT INTO billing.unrated SELECT DISTINCT account_id, environment, period FROM billing.usage_hour
      WHERE account_id = ANY($1)
@@ -43,6 +55,7 @@ _STILL_USED = """
 _NUMBERS = """
     DELETE FROM billing.invoice_number
      WHERE NOT EXISTS (SELECT FROM billing.invoice WHERE left(number, -7) = series)
+       AND NOT EXISTS (SELECT FROM billing.credit_note WHERE left(number, -7) = series)
 """
 
 

@@ -93,7 +93,7 @@ def _month(
     count = plan.volume(account.name, operation.id, period.month)
     for occurred_at_ns in call_times(period, account.timezone, count, random):
         application = random.choices(caller.applications, sizes)[0]
-        price = operation.price_at(plan_id, account.currency, occurred_at_ns)
+        price = operation.price_at(plan_id, account.currency, account.timezone, occurred_at_ns)
         if occurred_at_ns > until_ns:
             return
         if price is None:

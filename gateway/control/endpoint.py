@@ -56,6 +56,13 @@ LIMIT = Parameter(
     {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
 )
 
+SERVICE = Parameter(
+    "service",
+    "path",
+    Text("Name of the service.", "服务名称。"),
+    {"type": "string", "examples": ["address"]},
+)
+
 LANGUAGE = Parameter(
     "language",
     "query",

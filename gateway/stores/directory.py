@@ -36,6 +36,12 @@ class SubscriptionRecord(msgspec.Struct, frozen=True):
     plan_id: str
     starts_at_ns: int
     ends_at_ns: int | None
+    prices_as_of_ns: int | None = None
+
+    def priced_at_ns(self, occurred_at_ns: int) -> int:
+        """The moment whose prices a call pays: its own, or the one that the subscription keeps the prices of."""
+        kept_ns = self.prices_as_of_ns
+        return occurred_at_ns if kept_ns is None else min(occurred_at_ns, kept_ns)
 
 
 class BudgetRecord(msgspec.Struct, frozen=True):
@@ -207,6 +213,7 @@ class DirectoryStore:
                 row["plan_id"],
                 to_ns(row["starts_at"]),
                 None if row["ends_at"] is None else to_ns(row["ends_at"]),
+                None if row["prices_as_of"] is None else to_ns(row["prices_as_of"]),
             )
             self._subscriptions.setdefault(row["account_id"], {})[terms.id] = terms
         for row in rows["application"]:
@@ -286,7 +293,7 @@ def _kept_if_unreadable(what: str) -> Iterator[None]:
 _CHANGED = {
     "account": "SELECT id, name, currency, timezone FROM catalog.account WHERE changed_xid >= $1::text::xid8",
     "subscription": """
-        SELECT id, account_id, service, plan_id, starts_at, ends_at FROM catalog.subscription
+        SELECT id, account_id, service, plan_id, starts_at, ends_at, prices_as_of FROM catalog.subscription
         WHERE changed_xid >= $1::text::xid8 ORDER BY starts_at
     """,
     "budget": """
@@ -310,7 +317,7 @@ _CHANGED = {
         WHERE changed_xid >= $1::text::xid8 ORDER BY service, revision DESC
     """,
     "price_version": """
-        SELECT id, service, plan_id, operation, currency, effective_from, billable_on, model, price
+        SELECT id, service, plan_id, operation, currency, effective_from, effective_on, billable_on, model, price
         FROM catalog.price_version WHERE changed_xid >= $1::text::xid8
     """,
 }

@@ -8,7 +8,7 @@ what is leased to a worker counts as taken until the worker says otherwise, or i
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
@@ -62,8 +62,15 @@ _Key = tuple[str, str, str, str]
 class LeaseStore:
     """This worker's leases. One for each worker; used from one event loop."""
 
-    def __init__(self, pool: asyncpg.Pool, journal_id: UUID, clock: Clock) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        journal_id: UUID,
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
         """`journal_id` is the journal that this worker writes: it tells when the worker has died."""
+        self._sleep = sleep
         self._pool = pool
         self._clock = clock
         self._holder = Holder(uuid4(), journal_id)
@@ -182,7 +189,7 @@ class LeaseStore:
                 if taken.leases:
                     continue
                 if taken.standing.reserved > 0 and now_ns < give_up_ns:
-                    await asyncio.sleep(_RECALL_POLL_S)
+                    await self._sleep(_RECALL_POLL_S)
                     continue
                 now, resets_at = from_ns(self._clock.now_ns()), from_ns(limit.ends_ns)
                 problem = exhausted(limit.terms, taken.standing, need, resets_at, now)

@@ -1,6 +1,5 @@
 """What /api answers an account, what it refuses and how, and what of one account another can see: nothing."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,6 @@ from tests.usage_books import call, use
 OCTOBER = datetime(2026, 10, 12, 4, tzinfo=UTC)
 PRICE = "address/internal-2026/validate/CNY@1"
 UNKNOWN_CALL = "call_019a9d3c5a7e7c03a1f2b3c4d5e6f708"
-
-
-@pytest.fixture
-async def plane(
-    database: Database, gateway_pool: asyncpg.Pool, tmp_path: Path
-) -> AsyncIterator[Installation]:
-    async with control_plane(database, gateway_pool, tmp_path) as installation:
-        yield installation
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 NOBODYS = {
     "catalog.passport", "catalog.price_version", "catalog.audit", "catalog.review", "catalog.submission", "catalog.person", "gateway.sign_in_link", "gateway.session", "billing.ship_offset", "billing.watermark",
     "billing.invoice_number", "billing.ledger_transaction",
-    "billing.maintenance", "billing.probe_minute", "billing.sla_judgement", "billing.sla_figure", "billing.sla_alarm", "billing.lease_holder",
+    "billing.maintenance", "billing.probe_minute", "billing.sla_judgement", "billing.sla_figure", "billing.sla_alarm", "billing.close_calendar", "billing.lease_holder",
 }  # fmt: skip
 
 
@@ -129,8 +129,16 @@ _FOREIGN: dict[str, tuple[str, str]] = {
     "read_service_level": ("bench", "teleport"),
     "read_outcome": ("{call_id}", "call_019a9d3c5a7e7c03a1f2b3c4d5e6f708"),
     "report_outcome": ("{call_id}", "call_019a9d3c5a7e7c03a1f2b3c4d5e6f708"),
+    "open_dispute": ("2026-10", "2026-08"),
+    "list_disputes": ("2026-10", "2026-08"),
+    "approve_document": ("2026-10", "2026-08"),
+    "read_chargeback": ("2026-10", "2026-08"),
 }
-_BODIES = {"report_outcome": {"outcome": "wrong", "reason": "came back"}}
+_BODIES = {
+    "report_outcome": {"outcome": "wrong", "reason": "came back"},
+    "open_dispute": {"line": 1, "amount": "0.01", "reason": "not ours"},
+    "approve_document": {},
+}
 
 
 async def test_what_is_anothers_is_not_found_like_what_does_not_exist(installed: Installation) -> None:

@@ -1,20 +1,16 @@
 """Pages: every link leads somewhere, nothing is loaded from elsewhere, and a reader finds it in English and Chinese."""
 
 import re
-from collections.abc import AsyncIterator
 from html import unescape
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-import asyncpg
 import pytest
 
 from atomic_services.address import fields
 from catalog.vocabulary.problem import PROBLEMS
-from deploy.database import Database
 from gateway.control.api import ENDPOINTS
-from tests.control_plane import Installation, control_plane
+from tests.control_plane import Installation
 
 _VOID = {"meta", "link", "path", "rect", "br", "input"}
 
@@ -56,14 +52,6 @@ class Page(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag not in _VOID:
             assert self._open.pop() == tag
-
-
-@pytest.fixture
-async def plane(
-    database: Database, gateway_pool: asyncpg.Pool, tmp_path: Path
-) -> AsyncIterator[Installation]:
-    async with control_plane(database, gateway_pool, tmp_path) as installation:
-        yield installation
 
 
 async def test_every_link_of_every_page_leads_somewhere_in_both_languages(plane: Installation) -> None:

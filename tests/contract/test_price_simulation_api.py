@@ -1,29 +1,18 @@
 """An account asks what its own calls would have cost under other prices."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
 from catalog.vocabulary.problem import PROBLEMS
-from deploy.database import Database
-from tests.control_plane import Installation, Owner, control_plane
+from tests.control_plane import Installation, Owner
 from tests.usage_books import call, use
 
 OCTOBER = datetime(2026, 10, 12, 4, tzinfo=UTC)
 PRICE = "address/internal-2026/validate/CNY@1"
 PATH = "/api/services/address/simulate-price"
-
-
-@pytest.fixture
-async def plane(
-    database: Database, gateway_pool: asyncpg.Pool, tmp_path: Path
-) -> AsyncIterator[Installation]:
-    async with control_plane(database, gateway_pool, tmp_path) as installation:
-        yield installation
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -18,21 +16,12 @@ from billing.view import usage
 from catalog.vocabulary.clock import ManualClock, to_ns
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import PROBLEMS
-from deploy.database import Database
-from tests.control_plane import NOW, Installation, Owner, control_plane, eventually
+from tests.control_plane import NOW, Installation, Owner, eventually
 from tests.usage_books import roll_up_all
 
 BATCH = "application/cloudevents-batch+json"
 SINGLE = "application/cloudevents+json"
 PATH = "/api/usage/events"
-
-
-@pytest.fixture
-async def plane(
-    database: Database, gateway_pool: asyncpg.Pool, tmp_path: Path
-) -> AsyncIterator[Installation]:
-    async with control_plane(database, gateway_pool, tmp_path) as installation:
-        yield installation
 
 
 @pytest.fixture

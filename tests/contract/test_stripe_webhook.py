@@ -1,7 +1,6 @@
 """The webhook's route: signed bodies are stored and answered at once, everything else is refused."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import asyncpg
 import httpx
@@ -10,9 +9,8 @@ import pytest
 
 from billing.inbox import StripeInbox
 from catalog.vocabulary.clock import ManualClock
-from deploy.database import Database
 from gateway.control.build import build_control
-from tests.control_plane import NOW, Installation, control_plane
+from tests.control_plane import NOW, Installation
 from tests.fakes.stripe_server.webhooks import signature
 
 SECRET = "whsec_0123456789"
@@ -24,14 +22,6 @@ BODY = msgspec.json.encode(
         "data": {"object": {"object": "invoice", "id": "in_1", "lines": "x" * 100_000}},
     }
 )
-
-
-@pytest.fixture
-async def plane(
-    database: Database, gateway_pool: asyncpg.Pool, tmp_path: Path
-) -> AsyncIterator[Installation]:
-    async with control_plane(database, gateway_pool, tmp_path) as installation:
-        yield installation
 
 
 @pytest.fixture

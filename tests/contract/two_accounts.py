@@ -72,6 +72,7 @@ async def two_accounts(server: DatabaseServer, folder: Path) -> AsyncIterator[In
         # Five hours away on one day, so that the document has a credit too.
         await miss(admin, "address/validate", OCTOBER, 300)
         await close(billing, Period(2026, 10), ManualClock(NOVEMBER_22))
+        await _contested(admin, b)
         for owner in (a, b):
             await _rows_of_background_work(admin, owner)
         yield Installation(gateway, database, a, b, tuple(await account_tables(admin)))
@@ -102,6 +103,25 @@ async def _call_everything(gateway: RunningGateway, key: str) -> list[httpx.Resp
     return replies
 
 
+async def _contested(admin: asyncpg.Connection, owner: Owner) -> None:
+    """What became of the issued document."""
+    own = (owner.id,)
+    await admin.execute(
+        "INSERT INTO billing.dispute SELECT 'dsp_' || $1, $1, 'live', id, 'line', 'address', 'address/validate', NULL, 'CNY', "
+        "0.01, 'no', now(), 'key/x' FROM billing.invoice WHERE account_id = $1 AND state = 'issued'",
+        *own,
+    )
+    await admin.execute(
+        "INSERT INTO billing.dispute_ruling VALUES ('dsp_' || $1, $1, 'rejected', 'yes', NULL, now(), 'operator')",
+        *own,
+    )
+    await admin.execute(
+        "INSERT INTO billing.approval SELECT id, $1, total, now(), 'key/x' FROM billing.invoice WHERE account_id = $1 "
+        "AND state = 'issued'",
+        *own,
+    )
+
+
 async def _rows_of_background_work(admin: asyncpg.Connection, owner: Owner) -> None:
     """What comes into being without a call of ours: announcements, counted refusals, months to be rated."""
     own = (owner.id,)
@@ -124,6 +144,10 @@ async def _rows_of_background_work(admin: asyncpg.Connection, owner: Owner) -> N
         "'came back', occurred_at, now(), 'key/x' FROM billing.usage_event WHERE account_id = $1 AND environment = 'live' "
         "RETURNING call_id, account_id) "
         "INSERT INTO billing.outcome_ruling SELECT call_id, account_id, 'contested', 'no', now(), 'operator' FROM report",
+        *own,
+    )
+    await admin.execute(
+        "INSERT INTO catalog.allocation_rule VALUES ('alloc_' || $1, $1, '', '2026-11-01', 1, '[]', now(), 'key/x')",
         *own,
     )
     await admin.execute("INSERT INTO billing.unrated VALUES ($1, 'live', '2026-09-01')", *own)

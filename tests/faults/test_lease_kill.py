@@ -1,13 +1,12 @@
 """Workers killed at random at a hard limit: exceeded by nothing, and in the end granted to the last call."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 
 import asyncpg
 import pytest
-
-import asyncio
 
 from catalog.vocabulary.clock import from_ns
 from deploy.database import Database

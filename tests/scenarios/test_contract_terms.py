@@ -246,7 +246,7 @@ async def test_tax_is_rounded_once_for_each_rate_and_only_external_accounts_pay_
 @pytest.mark.parametrize(
     ("terms", "pointer"),
     [
-        ({"access_fee": Decimal("-1")}, "/access_fee"),
+        ({"access_fee": Decimal(-1)}, "/access_fee"),
         ({"minimum": Decimal("0.001")}, "/minimum"),
         ({"discount_pct": Decimal(101)}, "/discount_pct"),
         ({"committed_spend": Decimal(10)}, "/committed_spend"),

@@ -49,8 +49,8 @@ async def test_a_publication_is_on_sale_with_its_price_from_the_plans_first_day(
         on_sale = await catalogue(connection)
     operation = on_sale.operations["/v1/echo/echo"]
     first_moment = to_ns(datetime(2026, 1, 1, tzinfo=UTC))
-    assert operation.price_at("standard", "CNY", first_moment - 1) is None
-    price = operation.price_at("standard", "CNY", first_moment)
+    assert operation.price_at("standard", "CNY", "UTC", first_moment - 1) is None
+    price = operation.price_at("standard", "CNY", "UTC", first_moment)
     assert price is not None
     assert price.id == "echo/standard/echo/CNY@1"
 
@@ -91,8 +91,8 @@ async def test_a_price_change_starts_now_and_never_reprices_what_has_happened(
     assert done.new_prices == ("echo/standard/echo/CNY@2",)
     async with transaction(gateway_pool) as connection:
         operation = (await catalogue(connection)).operations["/v1/echo/echo"]
-    before = operation.price_at("standard", "CNY", to_ns(NOW) - 1000)
-    after = operation.price_at("standard", "CNY", to_ns(NOW))
+    before = operation.price_at("standard", "CNY", "UTC", to_ns(NOW) - 1000)
+    after = operation.price_at("standard", "CNY", "UTC", to_ns(NOW))
     assert before is not None
     assert after is not None
     assert (before.id, after.id) == ("echo/standard/echo/CNY@1", "echo/standard/echo/CNY@2")

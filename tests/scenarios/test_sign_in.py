@@ -1,9 +1,7 @@
 """People sign in with a link that works once, see their own accounts and nobody else's, and can be signed out."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import asyncpg
 import httpx
@@ -15,7 +13,6 @@ from catalog.accounts.user import User, create_user, find_user, list_users
 from catalog.vocabulary.clock import ManualClock
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem
-from deploy.database import Database
 from gateway.stores.sign_in import (
     LINK_LASTS,
     SESSION_LASTS,
@@ -25,19 +22,11 @@ from gateway.stores.sign_in import (
     use_link,
 )
 from tests.contract.test_pages import Page
-from tests.control_plane import NOW, Installation, Owner, control_plane
+from tests.control_plane import NOW, Installation, Owner
 from tests.usage_books import call, use
 
 _COOKIE = "ordergate_session"
 PRICE = "address/internal-2026/validate/CNY@1"
-
-
-@pytest.fixture
-async def plane(
-    database: Database, gateway_pool: asyncpg.Pool, tmp_path: Path
-) -> AsyncIterator[Installation]:
-    async with control_plane(database, gateway_pool, tmp_path) as installation:
-        yield installation
 
 
 async def invite(plane: Installation, email: str, role: str, *owners: Owner) -> tuple[User, str]:

@@ -46,7 +46,7 @@ def test_the_version_in_force_at_the_moment_of_the_call_is_chosen(
     catalogue = load(
         built_in_passports(), [version(2, MARCH, unit_price="0.06"), version(1, JANUARY, unit_price="0.05")]
     )
-    price = catalogue.operations["/v1/address/validate"].price_at("plan", "CNY", to_ns(moment))
+    price = catalogue.operations["/v1/address/validate"].price_at("plan", "CNY", "UTC", to_ns(moment))
     assert (price.id if price else None) == expected
 
 
@@ -69,7 +69,7 @@ def test_the_charge_is_the_list_amount_at_the_first_tier(
     model: str, price: dict[str, Any], units: str, charge: str
 ) -> None:
     catalogue = load(built_in_passports(), [version(1, JANUARY, model, **price)])
-    found = catalogue.operations["/v1/address/validate"].price_at("plan", "CNY", to_ns(MARCH))
+    found = catalogue.operations["/v1/address/validate"].price_at("plan", "CNY", "UTC", to_ns(MARCH))
     assert found is not None
     assert found.charge(Decimal(units)) == charge
 
@@ -78,5 +78,5 @@ def test_another_plan_or_currency_has_no_price() -> None:
     operation = load(built_in_passports(), [version(1, JANUARY, unit_price="0.05")]).operations[
         "/v1/address/validate"
     ]
-    assert operation.price_at("plan", "USD", to_ns(MARCH)) is None
-    assert operation.price_at("other", "CNY", to_ns(MARCH)) is None
+    assert operation.price_at("plan", "USD", "UTC", to_ns(MARCH)) is None
+    assert operation.price_at("other", "CNY", "UTC", to_ns(MARCH)) is None

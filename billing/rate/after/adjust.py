@@ -8,8 +8,13 @@ from billing.rate.usage import Usage
 from catalog.plan.price import Modifiers
 
 
-def adjustments(price: Modifiers, usage: Usage, steps: list[Step]) -> list[Step]:
-    """What the price's modifiers add to the amount of `steps`, one step each where it changes something."""
+def adjustments(
+    price: Modifiers, usage: Usage, steps: list[Step], share: Fraction = Fraction(1)
+) -> list[Step]:
+    """What the price's modifiers add to the amount of `steps`, one step each where it changes something.
+
+    Those that are for the whole period count by the `share` of it that the price held for; bounds of no time bind nobody.
+    """
     amount = total(steps)
     found: list[Step] = []
 
@@ -22,11 +27,13 @@ def adjustments(price: Modifiers, usage: Usage, steps: list[Step]) -> list[Step]
     if price.success_factor:
         become(amount * _factor(price, usage), "success_factor")
     become(amount * (1 - Fraction(price.discount_pct) / 100), "discount_pct")
-    become(max(Fraction(0), amount - Fraction(price.discount_amount)), "discount_amount")
-    if price.minimum is not None:
-        become(max(amount, Fraction(price.minimum)), "minimum")
-    if price.maximum is not None:
-        become(min(amount, Fraction(price.maximum)), "maximum")
+    if discount := share * Fraction(price.discount_amount):
+        # Only ever taken off: what is negative already is a correction of an earlier price's part.
+        become(min(amount, max(Fraction(0), amount - discount)), "discount_amount")
+    if price.minimum is not None and share:
+        become(max(amount, share * Fraction(price.minimum)), "minimum")
+    if price.maximum is not None and share:
+        become(min(amount, share * Fraction(price.maximum)), "maximum")
     return found
 
 

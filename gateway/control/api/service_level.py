@@ -16,7 +16,7 @@ from gateway.control.api.usage import PERIOD_SCHEMA, read_period
 from gateway.control.asking import ControlRequest, read_query
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
-from gateway.control.endpoint import Endpoint, Parameter
+from gateway.control.endpoint import SERVICE, Endpoint, Parameter
 from gateway.proofs import Caller
 
 
@@ -59,12 +59,7 @@ ENDPOINTS = (
         ),
         ServiceLevel,
         parameters=(
-            Parameter(
-                "service",
-                "path",
-                Text("Name of the service.", "服务名称。"),
-                {"type": "string", "examples": ["address"]},
-            ),
+            SERVICE,
             Parameter(
                 "period",
                 "query",

@@ -18,7 +18,7 @@ from gateway.control.api.passport_view import LifecycleState, PassportView, pass
 from gateway.control.asking import ControlRequest, page_of, read_query
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
-from gateway.control.endpoint import LIMIT, Endpoint, Parameter, after
+from gateway.control.endpoint import LIMIT, SERVICE, Endpoint, after
 from gateway.proofs import Caller
 
 
@@ -127,14 +127,7 @@ ENDPOINTS = (
             "服务护照：操作、SLA、限额与价格。",
         ),
         PassportView,
-        parameters=(
-            Parameter(
-                "service",
-                "path",
-                Text("Name of the service.", "服务名称。"),
-                {"type": "string", "examples": ["address"]},
-            ),
-        ),
+        parameters=(SERVICE,),
         problems=("invalid-input", "not-found"),
     ),
 )

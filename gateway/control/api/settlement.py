@@ -104,9 +104,11 @@ async def list_disputes(
 ) -> Response[bytes]:
     """What was contested of a month's document, oldest first."""
     query = read_query(request, "limit", "after")
-    month = _month(caller, period)
+    month, limit = _month(caller, period), read_limit(query)
     async with books.read(caller.account_id) as transaction:
-        return answer(await view.disputes(transaction, month, read_limit(query), query.get("after")))
+        # `Problem` not-found where there is no document to dispute.
+        await view.document(transaction, month)
+        return answer(await view.disputes(transaction, month, limit, query.get("after")))
 
 
 @post(f"{_PATH}/approval", name="approve_document")

@@ -19,7 +19,7 @@ from gateway.control.api.usage import PERIOD_SCHEMA
 from gateway.control.asking import ControlRequest, read_body, read_query
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
-from gateway.control.endpoint import Endpoint, Parameter
+from gateway.control.endpoint import SERVICE, Endpoint
 from gateway.proofs import Caller
 
 
@@ -87,14 +87,7 @@ ENDPOINTS = (
         ),
         Simulation,
         request=DraftTerms,
-        parameters=(
-            Parameter(
-                "service",
-                "path",
-                Text("Name of the service.", "服务名称。"),
-                {"type": "string", "examples": ["address"]},
-            ),
-        ),
+        parameters=(SERVICE,),
         problems=("invalid-input", "not-found"),
     ),
 )

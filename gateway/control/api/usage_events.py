@@ -178,7 +178,9 @@ def _report(item: Any, caller: Caller, operations: dict[str, PublishedOperation]
         raise _Refused([FieldError("/data/units", "range", f"above 0 and at most {plain(_UNITS_MAX)}")])
     occurred_at_ns = to_ns(moment)
     subscription = caller.subscription_to(operation.service, occurred_at_ns)
-    price = subscription and operation.price_at(subscription.plan_id, caller.currency, occurred_at_ns)
+    price = subscription and operation.price_at(
+        subscription.plan_id, caller.currency, caller.timezone, subscription.priced_at_ns(occurred_at_ns)
+    )
     if not subscription or not price:
         detail = f"the account had no subscription with a price for {operation.id} at that time"
         raise _Refused([FieldError("/time", "not-subscribed", detail)])

@@ -1,0 +1,259 @@
+"""Leases against a slow oracle: whatever workers do, and whenever they die, a limit is kept and in the end used up.
+
+Three workers with journals of their own, real PostgreSQL, the product's own shipping and settling. The oracle is a list of
+the calls that are on record, which is all that a caller could ever be charged for.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar, Literal, cast
+
+import asyncpg
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from billing.flow import Flow
+from billing.journal import Journal
+from billing.store.partitions import ensure_days
+from catalog.accounts.account import find_account
+from catalog.usage_event import USAGE_EVENT_KIND, encode_record
+from catalog.vocabulary.clock import ManualClock, from_ns
+from catalog.vocabulary.ids import new_id
+from catalog.vocabulary.problem import Problem
+from deploy.roles import BILLING, GATEWAY
+from gateway.proofs import Caller, Permit
+from gateway.stores.directory import AllowancesRecord
+from gateway.stores.hold import LeaseHold
+from gateway.stores.leases import LeaseStore
+from tests.allowances import grant
+from tests.databases import DatabaseServer
+from tests.fakes.journal_disk import is_torture, memory_directory
+from tests.usage_books import add_account
+from tests.usage_calls import usage_event
+
+START = datetime(2026, 11, 10, 12, tzinfo=UTC)
+WORKERS = 3
+LIMIT = Decimal("1.00")
+_SEGMENT_BYTES = 128 * 1024
+
+Ending = Literal["ok", "cheaper", "failed", "refused", "unknown-recorded", "unknown-lost", "hangs"]
+WORKER = st.integers(0, WORKERS - 1)
+CHARGE = st.sampled_from([Decimal(one) for one in ("0.01", "0.055", "0.09", "0.30")])
+
+
+class Worker:
+    """A gateway worker as far as leases go: its journal and its store, and the calls that hang in it."""
+
+    def __init__(self, journal: Journal, store: LeaseStore) -> None:
+        self.journal = journal
+        self.store = store
+        self.hanging: list[tuple[LeaseHold, Decimal]] = []
+
+
+class LeaseMachine(RuleBasedStateMachine):
+    """One prepaid account of two grants, used up by calls of every ending on three workers."""
+
+    runner: ClassVar[asyncio.Runner]
+    pool: ClassVar[asyncpg.Pool]
+    billing: ClassVar[asyncpg.Pool]
+    admin: ClassVar[asyncpg.Connection]
+    database: ClassVar[Any]
+    folder: ClassVar[Path]
+
+    def run(self, work: Any) -> Any:
+        return self.runner.run(work)
+
+    @initialize()
+    def open(self) -> None:
+        self.run(self._open())
+
+    async def _open(self) -> None:
+        self.clock = ManualClock(START)
+        self.account_id = new_id("acct")
+        await add_account(self.admin, self.account_id)
+        await self.admin.execute(
+            "UPDATE billing.lease SET state = 'closed', closed_at = now() WHERE state <> 'closed'"
+        )
+        account = await find_account(self.admin, self.account_id)
+        for amount, priority in (("0.37", 1), ("0.63", 2)):
+            await grant(self.database, account, amount, START, priority=priority)
+        self.root = self.folder / self.account_id
+        self.recorded: list[Decimal] = []
+        self.workers = [await self._worker(self.root / f"worker-{number}") for number in range(WORKERS)]
+        self.flow = Flow(self.billing, self.root, None, self.clock)
+        caller = Caller(
+            "key",
+            self.account_id,
+            "app",
+            "live",
+            "",
+            "CNY",
+            "Asia/Shanghai",
+            frozenset("*"),
+            {},
+            AllowancesRecord(frozenset({"live"}), ()),
+        )
+        operation = SimpleNamespace(id="address/validate", service="address", quotas=())
+        self.permit = cast("Permit", SimpleNamespace(caller=caller, operation=operation))
+
+    async def _worker(self, directory: Path) -> Worker:
+        journal = await Journal.open(
+            directory, clock=self.clock, segment_bytes=_SEGMENT_BYTES, reserve_bytes=0
+        )
+        store = LeaseStore(self.pool, journal.journal_id, self.clock, sleep=self._others_go_on)
+        await store.start()
+        return Worker(journal, store)
+
+    async def _others_go_on(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        for worker in self.workers:
+            await worker.store.turn()
+
+    async def _call(self, worker: Worker, charge: Decimal, ending: Ending) -> bool:
+        now_ns = self.clock.now_ns()
+        hold = worker.store.hold(self.permit, now_ns, self.clock.monotonic_ns())
+        assert hold is not None
+        try:
+            await hold.reserve(charge)
+        except Problem as refused:
+            assert refused.type.name == "credit-exhausted"
+            return False
+        match ending:
+            case "refused":
+                hold.void()
+            case "hangs":
+                worker.hanging.append((hold, charge))
+            case "unknown-lost":
+                hold.capture(True, charge)
+                hold.doubt()
+            case _:
+                await self._record(worker, hold, charge, ending)
+        return True
+
+    async def _record(self, worker: Worker, hold: LeaseHold, charge: Decimal, ending: Ending) -> None:
+        cost = {"cheaper": Decimal("0.01"), "failed": Decimal(0)}.get(ending, charge)
+        taken = hold.capture(ending != "failed", cost)
+        event = usage_event(
+            from_ns(self.clock.now_ns()), account_id=self.account_id, payer=self.account_id, taken=taken
+        )
+        await worker.journal.append(USAGE_EVENT_KIND, encode_record(event))
+        self.recorded.append(cost)
+        if ending == "unknown-recorded":
+            hold.doubt()
+        else:
+            hold.confirm()
+
+    @rule(
+        number=WORKER,
+        charge=CHARGE,
+        ending=st.sampled_from(
+            ["ok", "ok", "ok", "cheaper", "failed", "refused", "unknown-recorded", "unknown-lost", "hangs"]
+        ),
+    )
+    def call(self, number: int, charge: Decimal, ending: Ending) -> None:
+        self.run(self._call(self.workers[number], charge, ending))
+
+    @rule(number=WORKER)
+    def what_hung_goes_on(self, number: int) -> None:
+        worker = self.workers[number]
+        for hold, charge in worker.hanging:
+            try:
+                self.run(self._record(worker, hold, charge, "ok"))
+            except Problem as given_up:
+                assert given_up.type.name == "unavailable"
+        worker.hanging = []
+
+    @rule(number=WORKER)
+    def turn(self, number: int) -> None:
+        self.run(self.workers[number].store.turn())
+
+    @rule(seconds=st.sampled_from([0.5, 2, 31, 130]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(number=WORKER)
+    def a_worker_dies_and_comes_back(self, number: int) -> None:
+        self.run(self._die(number))
+
+    async def _die(self, number: int) -> None:
+        await self.workers[number].journal.close()
+        self.workers[number] = await self._worker(self.root / f"worker-{number}")
+
+    @rule()
+    def the_flow_goes_on(self) -> None:
+        self.run(self._flow())
+
+    async def _flow(self) -> None:
+        await self.flow.ship()
+        await self.flow.settle_leases()
+
+    @invariant()
+    def never_above_the_limit(self) -> None:
+        if not hasattr(self, "permit"):
+            return
+        used, leased = self.run(self._standing())
+        assert sum(self.recorded) <= LIMIT
+        assert sum(self.recorded) <= used + leased <= LIMIT
+
+    async def _standing(self) -> tuple[Decimal, Decimal]:
+        row = await self.admin.fetchrow(
+            "SELECT sum(used), sum(leased) FROM billing.allowance WHERE account_id = $1", self.account_id
+        )
+        assert row is not None
+        return row[0], row[1]
+
+    def teardown(self) -> None:
+        if hasattr(self, "permit"):
+            self.run(self._end_quietly())
+
+    async def _end_quietly(self) -> None:
+        """Once nothing happens any more every cent can be had, and what is counted is what is on record."""
+        for number in range(WORKERS):
+            await self._die(number)
+        for _ in range(3):
+            await self._flow()
+        assert await self._standing() == (sum(self.recorded), 0)
+        while await self._call(self.workers[0], Decimal("0.01"), "ok"):
+            pass
+        assert sum(self.recorded) == LIMIT
+        self.flow.close()
+        for worker in self.workers:
+            await worker.store.stop()
+            await worker.journal.close()
+
+
+def test_leases_keep_the_limit_and_give_all_of_it(database_server: DatabaseServer) -> None:
+    with asyncio.Runner() as runner, memory_directory() as folder:
+        LeaseMachine.runner, LeaseMachine.folder = runner, folder
+        LeaseMachine.database = database = runner.run(database_server.create())
+        LeaseMachine.admin = runner.run(asyncpg.connect(**database.admin()))
+
+        async def pools() -> None:
+            everyone = {"ordergate.account": "*"}
+            LeaseMachine.pool = await asyncpg.create_pool(**database.as_role(GATEWAY), min_size=1, max_size=2)
+            LeaseMachine.billing = await asyncpg.create_pool(
+                **database.as_role(BILLING, everyone), min_size=1, max_size=2
+            )
+            async with LeaseMachine.billing.acquire() as connection:
+                await ensure_days(connection, {START.date()})
+
+        runner.run(pools())
+        try:
+            run_state_machine_as_test(
+                LeaseMachine,
+                settings=settings(
+                    max_examples=300 if is_torture() else 12,
+                    stateful_step_count=50 if is_torture() else 25,
+                    deadline=None,
+                    suppress_health_check=[HealthCheck.too_slow],
+                ),
+            )
+        finally:
+            runner.run(LeaseMachine.admin.close())
+            runner.run(LeaseMachine.pool.close())
+            runner.run(LeaseMachine.billing.close())
+            runner.run(database_server.drop(database))

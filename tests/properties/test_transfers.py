@@ -1,0 +1,79 @@
+"""Whatever is earned by whomever: each document's parts sum to it, and the transfers of the group to zero in every currency."""
+
+from collections import defaultdict
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.invoice.month import Payer
+from billing.invoice.transfer import Earned, transfer_entries, unit_parts
+from catalog.passport import Share
+from catalog.vocabulary.money import exponent
+
+_UNITS = ("logistics", "legal", "it", "warehouse")
+
+
+@st.composite
+def _shares(draw: st.DrawFn) -> tuple[Share, ...]:
+    """Up to four units with percentages to two places that sum to 100; one may deliver nothing."""
+    cuts = sorted(draw(st.lists(st.integers(0, 10_000), min_size=0, max_size=3, unique=True)))
+    edges = [0, *cuts, 10_000]
+    percents = [Decimal(end - start) / 100 for start, end in zip(edges, edges[1:], strict=False)]
+    return tuple(Share(unit, f"{percent:f}") for unit, percent in zip(_UNITS, percents, strict=False))
+
+
+_MINOR = st.integers(-(10**9), 10**9)
+_DOCUMENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["internal", "external", "platform"]),
+        st.sampled_from(["CNY", "JPY", "KWD"]),
+        st.lists(st.tuples(_MINOR, st.integers(0, 10**6), _shares()), min_size=1, max_size=4),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(_DOCUMENTS)
+def test_parts_sum_to_the_document_and_transfers_to_zero(
+    documents: list[tuple[str, str, list[tuple[int, int, tuple[Share, ...]]]]],
+) -> None:
+    group: dict[str, Decimal] = defaultdict(Decimal)
+    claims: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    owed: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for number, (kind, currency, services) in enumerate(documents):
+        unit = Decimal(1).scaleb(-exponent(currency))
+        payer = Payer(f"acct_{number}", "x", {}, kind, currency, "UTC", {})  # type: ignore[arg-type]
+        parts = []
+        for place, (revenue, credits, shares) in enumerate(services):
+            earned = Earned(f"service-{place}", revenue * unit, credits * unit)
+            own = unit_parts(earned, shares, currency)
+            assert sum(part.revenue for part in own) == earned.revenue
+            assert sum(part.credits for part in own) == earned.credits
+            assert sum(part.share_pct for part in own) == 100
+            assert all(part.share_pct > 0 for part in own)
+            parts.extend(own)
+        for part in parts:
+            claims[part.unit, currency] += part.revenue - part.credits
+        for entry in transfer_entries(payer, parts):
+            assert entry.amount
+            group[entry.currency] += entry.amount
+            if entry.account_id.startswith("unit:"):
+                owed[entry.account_id.removeprefix("unit:"), currency] += entry.amount
+            else:
+                assert (entry.account_id == payer.id) == (kind == "internal")
+    assert not any(group.values())
+    assert {key: amount for key, amount in owed.items() if amount} == {
+        key: amount for key, amount in claims.items() if amount
+    }
+
+
+@given(_MINOR, _shares())
+def test_a_credit_that_was_divided_already_stays_as_it_was(minor: int, shares: tuple[Share, ...]) -> None:
+    delivering = [share.unit for share in shares if Decimal(share.share_pct)]
+    given_before = dict.fromkeys(delivering, Decimal("0.00")) | {
+        delivering[-1]: Decimal(abs(minor)).scaleb(-2)
+    }
+    earned = Earned("customs", Decimal(0), Decimal(abs(minor)).scaleb(-2), given_before)
+    assert {part.unit: part.credits for part in unit_parts(earned, shares, "CNY")} == given_before
