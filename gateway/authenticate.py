@@ -83,4 +83,5 @@ def _caller(record: KeyRecord) -> Caller:
         record.scopes,
         account.subscriptions,
         account.allowances,
+        account.test_clock_ns if record.environment == "test" else None,
     )

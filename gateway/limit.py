@@ -58,7 +58,7 @@ class Limiter:
         self._clock = clock
 
     def __call__(self, permit: Permit, call_id: UUID) -> Admission:
-        """Admit the call or raise `RateLimited`. The call occurs now."""
+        """Admit the call or raise `RateLimited`. The call occurs now, or when the sandbox's own clock says."""
         now_ns = self._clock.monotonic_ns()
         caller, operation = permit.caller, permit.operation
         headers: tuple[Header, ...] = ()
@@ -69,7 +69,7 @@ class Limiter:
         if operation.account_rate is not None:
             key = f"{caller.environment}:{caller.account_id}:{operation.id}"
             self._take(operation.account_rate, key, now_ns)
-        occurred_at_ns = self._clock.now_ns()
+        occurred_at_ns = self._clock.now_ns() if caller.test_clock_ns is None else caller.test_clock_ns
         hold = None
         if operation.quotas or caller.allowances is not None:
             hold = self._allowances.hold(permit, occurred_at_ns, now_ns)

@@ -19,7 +19,7 @@ from gateway.stores.directory import AllowancesRecord, SubscriptionRecord
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
-    """authenticate.py: whose credential this is."""
+    """authenticate.py: whose credential this is. `test_clock_ns` is when a test call occurs whose account set its clock."""
 
     key_id: str
     account_id: str
@@ -31,6 +31,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     scopes: frozenset[str]
     subscriptions: Mapping[str, tuple[SubscriptionRecord, ...]]
     allowances: AllowancesRecord | None
+    test_clock_ns: int | None
 
     def subscription_to(self, service: str, now_ns: int) -> SubscriptionRecord | None:
         """The subscription in force at a moment."""

@@ -74,7 +74,7 @@ async def close(
     """Issue every account's documents up to and including `period` from what is rolled up; accounts without usage get
     none, unless their contract costs something by itself.
 
-    An account whose month has not ended on its own calendar is refused; one that lacks billing details, and one whose
+    An account whose month has not ended on its own calendar is refused (its sandbox's, by the sandbox's own clock); one that lacks billing details, and one whose
     bill is unusual, keeps its draft; the report says so. A month that was left open earlier is closed first, so that an
     account's documents come in the order of their months. One transaction per account and environment: a close that
     was stopped anywhere is simply repeated, and closers that run at once wait for each other account by account.
@@ -94,12 +94,11 @@ async def close(
         for payer in payers
         if from_ns(clock.now_ns()) < payer.ends_at(period)
     ]
-    waiting = {one.account_id for one in not_ended}
     due = [
         (payer, environment)
         for payer in payers
         for environment in ENVIRONMENTS
-        if payer.id not in waiting
+        if payer.ends_at(period) <= payer.now_in(environment, from_ns(clock.now_ns()))
         and ((payer.id, environment) in open_books or (environment == "live" and agreed.terms.of(payer.id)))
     ]
     async with pool.acquire() as connection:
@@ -108,7 +107,7 @@ async def close(
                 progress(done, len(due))
             try:
                 async with every_account(connection):
-                    now = from_ns(clock.now_ns())
+                    now = payer.now_in(environment, from_ns(clock.now_ns()))
                     documents, drafts = await close_account(
                         connection, payer, environment, period, agreed, now
                     )

@@ -13,7 +13,7 @@ from billing.invoice.issue import recipient
 from billing.invoice.month import Payer, payer_of
 from billing.invoice.number import series_of, take_number
 from billing.invoice.transfer import Deliveries, Earned, transfer
-from billing.ledger.accounts import DISPUTED, HOUSE, LOSS, RECEIVABLE, credits_of, earnings
+from billing.ledger.accounts import DISPUTED, HOUSE, LOSS, RECEIVABLE, TAX, credits_of, earnings
 from billing.ledger.post import Entry, post
 from billing.transaction import Connection
 from catalog.vocabulary.apportion import apportion
@@ -51,6 +51,17 @@ _SELECT = (
     "SELECT id, number, invoice_id, account_id, environment, reason, currency, total, issued_at "
     "FROM billing.credit_note WHERE "
 )
+
+
+# Charges on one service count to it, those on the whole bill and taxes stand for themselves.
+_BY_SERVICE = """
+    SELECT service, sum(amount) AS amount, min(currency) AS currency
+    FROM (SELECT split_part(operation, '/', 1) AS service, amount, currency FROM billing.invoice_line
+          WHERE invoice_id = $1 UNION ALL
+          SELECT CASE WHEN kind = 'tax' THEN 'tax' ELSE coalesce(nullif(service, ''), 'account') END, amount, currency
+          FROM billing.charge_line WHERE invoice_id = $1) AS line
+    GROUP BY 1 HAVING sum(amount) > 0 ORDER BY 1
+"""
 
 
 async def issue_credit_note(
@@ -141,11 +152,7 @@ async def spread(
     connection: Connection, invoice_id: str, amount: Decimal, description: str
 ) -> tuple[CreditLine, ...]:
     """An amount over a document's services in proportion to what each came to, by largest remainder: it sums exactly."""
-    rows: list[asyncpg.Record] = await connection.fetch(
-        "SELECT split_part(operation, '/', 1) AS service, sum(amount) AS amount, min(currency) AS currency "
-        "FROM billing.invoice_line WHERE invoice_id = $1 GROUP BY 1 HAVING sum(amount) > 0 ORDER BY 1",
-        invoice_id,
-    )
+    rows: list[asyncpg.Record] = await connection.fetch(_BY_SERVICE, invoice_id)
     assert rows and amount > 0, "something is credited of something"
     parts = apportion(amount, [row["amount"] for row in rows], rows[0]["currency"])
     return tuple(
@@ -168,7 +175,10 @@ def _entries(note: CreditNote, lines: Sequence[CreditLine]) -> list[Entry]:
         ]
     reduced = credits_of if note.reason == "sla_credit" else earnings
     return [
-        *(Entry(HOUSE, reduced(line.service), note.currency, line.amount) for line in lines),
+        *(
+            Entry(HOUSE, TAX if line.service == TAX else reduced(line.service), note.currency, line.amount)
+            for line in lines
+        ),
         Entry(note.account_id, RECEIVABLE, note.currency, -note.total),
     ]
 

@@ -31,7 +31,7 @@ async def issue_held(pool: asyncpg.Pool, month: Month, *, actor: str, clock: Clo
                 "conflict", f"{payer.name} has no document of {month.period} that is held for review."
             )
         agreed = await read_agreed(connection, month.period, payer.id)
-        now = from_ns(clock.now_ns())
+        now = payer.now_in(month.environment, from_ns(clock.now_ns()))
         issued, left = await close_account(
             connection, payer, month.environment, month.period, agreed, now, approved=month.period
         )

@@ -24,7 +24,7 @@ class Month(msgspec.Struct, frozen=True, order=True):
 
 
 class Payer(msgspec.Struct, frozen=True):
-    """The terms of an account that decide how it is billed; all but `title` and `profile` are fixed for ever."""
+    """The terms of an account that decide how it is billed; all but `title`, `profile` and `test_clock` are fixed for ever."""
 
     id: str
     name: str
@@ -33,15 +33,18 @@ class Payer(msgspec.Struct, frozen=True):
     currency: str
     timezone: str
     profile: Mapping[str, Any]
+    test_clock: datetime | None = None
+
+    def now_in(self, environment: Environment, now: datetime) -> datetime:
+        """What time it is in the account's books: that of day, or of the sandbox's own clock."""
+        return self.test_clock if environment == "test" and self.test_clock is not None else now
 
     def ends_at(self, period: Period) -> datetime:
         """When a month is over on the account's own calendar (UTC, exclusive)."""
         return period.bounds(self.timezone)[1]
 
 
-_PAYER = (
-    "SELECT id, name, title, kind, currency, timezone, coalesce(billing_profile, '{}') FROM catalog.account "
-)
+_PAYER = "SELECT id, name, title, kind, currency, timezone, coalesce(billing_profile, '{}'), test_clock FROM catalog.account "
 
 
 async def payer_of(connection: Connection, account_id: str) -> Payer:
@@ -58,9 +61,16 @@ async def all_payers(connection: Connection) -> list[Payer]:
 
 
 def _payer(row: asyncpg.Record) -> Payer:
-    account, name, title, kind, currency, timezone, profile = row
+    account, name, title, kind, currency, timezone, profile, test_clock = row
     return Payer(
-        account, name, msgspec.json.decode(title), kind, currency, timezone, msgspec.json.decode(profile)
+        account,
+        name,
+        msgspec.json.decode(title),
+        kind,
+        currency,
+        timezone,
+        msgspec.json.decode(profile),
+        test_clock,
     )
 
 

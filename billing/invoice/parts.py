@@ -49,7 +49,7 @@ def shares(
 
 def in_order(versions: Iterable[PriceVersion], timezone: str) -> Sequence[PriceVersion]:
     """Versions of one price in the order in which they begin for payers of a zone."""
-    return sorted(versions, key=lambda one: (one.begins_ns(timezone), one.effective_from))
+    return sorted(versions, key=lambda one: (one.begins_ns(timezone), one.effective_from, one.id))
 
 
 def is_timed(version: PriceVersion) -> bool:

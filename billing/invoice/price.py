@@ -110,7 +110,8 @@ async def rate_priced(
         keys = list(group)
         ratings |= {key: _FREE for key in keys if not key.price_version}
         priced = {key: lines[key] for key in keys if key.price_version}
-        ratings |= await _rate_operation(connection, month, timezone, currency, priced, prices)
+        if priced:
+            ratings |= await _rate_operation(connection, month, timezone, currency, priced, prices)
     return ratings
 
 

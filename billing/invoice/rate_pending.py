@@ -54,7 +54,8 @@ async def rate_pending(pool: asyncpg.Pool, clock: Clock, limit: int = 100) -> Ra
 
 
 async def _rate(connection: Connection, month: Month, now: datetime) -> int:
-    return await rate_month(connection, await payer_of(connection, month.account_id), month, now)
+    payer = await payer_of(connection, month.account_id)
+    return await rate_month(connection, payer, month, payer.now_in(month.environment, now))
 
 
 async def _next_marked(connection: Connection, after: Month | None) -> Month | None:

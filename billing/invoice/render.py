@@ -38,14 +38,14 @@ def to_json(document: Document) -> bytes:
 
 
 def to_csv(document: Document) -> str:
-    """One table: a `line` row for each line (`credit` for what a missed objective gives back), below it a `share` row for each part of it that an application used for a
+    """One table: a `line` row for each line (charges that no call carries say their kind: `fee`, `credit`, `tax`), below it a `share` row for each part of it that an application used for a
     cost centre, and at the end one `total` row."""
     return csv_table(COLUMNS, _rows(document))
 
 
 def _rows(document: Document) -> Iterator[dict[str, object]]:
     for line in document.lines:
-        yield _row(document, "line" if line.credit is None else "credit", _line_cells(line))
+        yield _row(document, "line" if line.kind == "usage" else line.kind, _line_cells(line))
         for share in line.shares:
             yield _row(document, "share", _share_cells(line, share))
     yield _row(document, "total", {"calls": document.calls, "amount": document.total})

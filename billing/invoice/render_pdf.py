@@ -185,6 +185,8 @@ def _line(line: DocumentLine, language: Language) -> list[Flowable | list[Paragr
             charges=credit.charges,
         )
         what.append(_small(text))
+    elif (charge := words.CHARGES.get(line.kind)) is not None:
+        what.append(_small(charge.worded(language).format(base=line.base, name=line.name)))
     what += [
         _small(f"{tier.quantity} × {tier.unit_price} + {tier.flat_fee} = {tier.amount}")
         if tier.step == "price"

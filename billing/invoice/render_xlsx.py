@@ -9,7 +9,7 @@ from typing import Any
 import xlsxwriter
 
 from billing.invoice import words
-from billing.invoice.document import Document
+from billing.invoice.document import Document, DocumentLine
 from catalog.vocabulary.problem import Language
 
 # A spreadsheet's number has fifteen digits; what is longer stays text rather than lose its end.
@@ -87,7 +87,7 @@ def _lines_sheet(sheet: _Sheet, document: Document, title: str, language: Langua
             (
                 line.service,
                 line.operation,
-                line.price_version,
+                line.price_version or _charged(line, language),
                 line.usage_period,
                 line.calls,
                 Decimal(line.units),
@@ -98,6 +98,12 @@ def _lines_sheet(sheet: _Sheet, document: Document, title: str, language: Langua
     sheet.row(
         (words.TOTAL.worded(language), "", "", "", document.calls, "", "", Decimal(document.total)), bold=True
     )
+
+
+def _charged(line: DocumentLine, language: Language) -> str:
+    """What a charge is that no call carries; nothing for calls without a price."""
+    words_of = words.CHARGES.get(line.kind)
+    return "" if words_of is None else words_of.worded(language).format(base=line.base, name=line.name)
 
 
 def _shares_sheet(sheet: _Sheet, document: Document, language: Language) -> None:

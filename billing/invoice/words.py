@@ -1,5 +1,7 @@
 """What is printed on a document beside its figures, in English and Chinese."""
 
+from collections.abc import Mapping
+
 from catalog.vocabulary.problem import Text
 
 KINDS = {
@@ -29,6 +31,13 @@ SLA_CREDIT = Text(
     "Service credit: {objective} reached {measured}, promised {target} %; {percent} % of {charges}",
     "服务赔付：{objective} 实际 {measured}，承诺 {target}%；按 {charges} 的 {percent}% 赔付",
 )
+CHARGES: Mapping[str, Text] = {
+    "fee": Text("Access fee", "接入费"),
+    "discount": Text("Discount on {base}", "{base} 的折扣"),
+    "top_up": Text("Top-up of {base} to the minimum", "{base} 补足至最低消费"),
+    "true_up": Text("Committed spend, {base} of it used", "承诺消费，已用 {base}"),
+    "tax": Text("{name} on {base}", "{base} 的税 {name}"),
+}
 CORRECTION = Text("correction of {month}", "{month} 更正")
 COST_CENTRES = Text("By cost centre and application", "按成本中心与应用")
 COST_CENTRE = Text("Cost centre", "成本中心")

@@ -27,8 +27,9 @@ _CLOSE = """
     FROM (SELECT allowance_id, sum(granted) AS granted, sum(used) AS used FROM closed GROUP BY 1) AS total
     WHERE allowance.id = allowance_id
 """
+# `before` is of the statement's snapshot; who changes what a lease is worth holds the lock on its limit.
 _SHRINK = """
-    WITH before AS (SELECT id, granted FROM billing.lease WHERE id = ANY($1) FOR UPDATE),
+    WITH before AS (SELECT id, granted FROM billing.lease WHERE id = ANY($1)),
          shrunk AS (
         UPDATE billing.lease SET granted = kept.granted
         FROM unnest($1::bigint[], $2::numeric[]) AS kept (id, granted)

@@ -1,12 +1,13 @@
 """Our issued documents as they are to stand in the provider's book."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from billing.invoice.credit_note import CreditNote, note_lines
-from billing.invoice.document import DocumentLine, document
+from billing.invoice.document import DocumentLine, LineKind, document
 from billing.invoice.month import Month, period_of
 from billing.payment.account import Terms
 from billing.payment.provider import NewCreditNote, NewCustomer, NewInvoice, NewLine
@@ -70,8 +71,19 @@ async def credit_note_for(
     )
 
 
+_KINDS: Mapping[LineKind, str] = {
+    "fee": "access fee",
+    "discount": "discount",
+    "top_up": "minimum",
+    "true_up": "committed spend",
+    "tax": "tax",
+}
+
+
 def _description(line: DocumentLine) -> str:
     if line.credit is not None:
         return f"{line.operation} {line.usage_period}: credit for {line.credit.objective}"
     correction = " (correction)" if line.correction else ""
+    if line.kind != "usage":
+        return f"{line.name or line.operation} {line.usage_period}{correction}: {_KINDS[line.kind]}"
     return f"{line.operation} {line.usage_period}{correction}: {line.calls} calls"

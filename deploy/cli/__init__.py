@@ -26,6 +26,7 @@ _COMMANDS = {
     "close": "deploy.cli.close:close",
     "approve": "deploy.cli.approve:approve",
     "tax": "deploy.cli.terms:tax",
+    "clock": "deploy.cli.clock:clock",
     "statement": "deploy.cli.documents:statement",
     "payments": "deploy.cli.payments:payments",
     "chargeback": "deploy.cli.settlement:chargeback",

@@ -195,14 +195,23 @@ def profile(account: str, legal_name: str, address: str, tax_id: str, country: s
 @account.command()
 @click.argument("account")
 @click.argument("plans", type=_Plan(), nargs=-1, required=True, metavar="SERVICE=PLAN…")
-def subscribe(account: str, plans: tuple[tuple[str, str], ...]) -> None:
+@click.option("--keep-prices", is_flag=True, help="Keep today's prices whatever the plan charges later.")
+def subscribe(account: str, plans: tuple[tuple[str, str], ...], keep_prices: bool) -> None:
     """Subscribe an account to plans from now on."""
 
     async def work(transaction: Transaction, by: By) -> None:
         found = await find_account(transaction, account)
         for service, plan in plans:
             await subscribe_account(
-                transaction, found, service, plan, by.now, actor=by.actor, now=by.now, by_operator=True
+                transaction,
+                found,
+                service,
+                plan,
+                by.now,
+                actor=by.actor,
+                now=by.now,
+                by_operator=True,
+                keep_prices=keep_prices,
             )
 
     session().act(work)

@@ -69,6 +69,7 @@ class AccountRecord(msgspec.Struct, frozen=True):
     timezone: str
     subscriptions: Mapping[str, tuple[SubscriptionRecord, ...]]
     allowances: AllowancesRecord | None
+    test_clock_ns: int | None = None
 
 
 class KeyRecord(msgspec.Struct, frozen=True):
@@ -276,6 +277,7 @@ class DirectoryStore:
             row["timezone"],
             by_service,
             allowances if allowances.prepaid or allowances.budgets else None,
+            None if row["test_clock"] is None else to_ns(row["test_clock"]),
         )
 
 
@@ -291,7 +293,7 @@ def _kept_if_unreadable(what: str) -> Iterator[None]:
 
 
 _CHANGED = {
-    "account": "SELECT id, name, currency, timezone FROM catalog.account WHERE changed_xid >= $1::text::xid8",
+    "account": "SELECT id, name, currency, timezone, test_clock FROM catalog.account WHERE changed_xid >= $1::text::xid8",
     "subscription": """
         SELECT id, account_id, service, plan_id, starts_at, ends_at, prices_as_of FROM catalog.subscription
         WHERE changed_xid >= $1::text::xid8 ORDER BY starts_at

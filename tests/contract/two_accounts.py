@@ -12,6 +12,8 @@ import msgspec
 
 from atomic_services import registry
 from billing.desk import close
+from billing.invoice.dispute import accept_dispute
+from billing.transaction import all_accounts
 from catalog.vocabulary.clock import ManualClock
 from catalog.vocabulary.period import Period
 from deploy.database import Database
@@ -72,7 +74,7 @@ async def two_accounts(server: DatabaseServer, folder: Path) -> AsyncIterator[In
         # Five hours away on one day, so that the document has a credit too.
         await miss(admin, "address/validate", OCTOBER, 300)
         await close(billing, Period(2026, 10), ManualClock(NOVEMBER_22))
-        await _contested(admin, b)
+        await _contested(admin, billing, b)
         for owner in (a, b):
             await _rows_of_background_work(admin, owner)
         yield Installation(gateway, database, a, b, tuple(await account_tables(admin)))
@@ -103,22 +105,20 @@ async def _call_everything(gateway: RunningGateway, key: str) -> list[httpx.Resp
     return replies
 
 
-async def _contested(admin: asyncpg.Connection, owner: Owner) -> None:
-    """What became of the issued document."""
-    own = (owner.id,)
+async def _contested(admin: asyncpg.Connection, billing: asyncpg.Pool, owner: Owner) -> None:
+    """What became of the issued document: a dispute, its credit note, an approval."""
+    await admin.execute("SET ordergate.account = '*'")
     await admin.execute(
         "INSERT INTO billing.dispute SELECT 'dsp_' || $1, $1, 'live', id, 'line', 'address', 'address/validate', NULL, 'CNY', "
         "0.01, 'no', now(), 'key/x' FROM billing.invoice WHERE account_id = $1 AND state = 'issued'",
-        *own,
+        owner.id,
     )
-    await admin.execute(
-        "INSERT INTO billing.dispute_ruling VALUES ('dsp_' || $1, $1, 'rejected', 'yes', NULL, now(), 'operator')",
-        *own,
-    )
+    async with all_accounts(billing) as connection:
+        await accept_dispute(connection, f"dsp_{owner.id}", "yes", "operator", NOVEMBER_22)
     await admin.execute(
         "INSERT INTO billing.approval SELECT id, $1, total, now(), 'key/x' FROM billing.invoice WHERE account_id = $1 "
         "AND state = 'issued'",
-        *own,
+        owner.id,
     )
 
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,9 @@ class Storm:
 
     async def call(self, client: httpx.AsyncClient, *, with_effect: bool) -> int:
         """One call; 0 where its worker died."""
-        operation, body, headers = "address/validate", BERLIN, self._headers
+        operation = "address/validate"
+        body: Mapping[str, Any] = BERLIN
+        headers = self._headers
         if with_effect:
             self._number += 1
             operation, body = "stock/adjust", _STOCKED
@@ -106,8 +108,9 @@ class Storm:
         """kill -9 of a random worker, several times."""
         for _ in range(times):
             await asyncio.sleep(every_s * self._random.uniform(0.5, 1.5))
+            pid = self.pids.pop(self._random.randrange(len(self.pids)))
             with suppress(ProcessLookupError):
-                os.kill(self._random.choice(self.pids), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
 
     async def flow_on(self) -> None:
         """What the billing process does, for ever."""
@@ -157,4 +160,3 @@ async def _read_pids(maker: asyncio.subprocess.Process, storm: Storm) -> None:
     assert maker.stdout is not None
     async for line in maker.stdout:
         storm.pids.append(int(line))
-        storm.pids[:] = [pid for pid in storm.pids if Path(f"/proc/{pid}").exists()]

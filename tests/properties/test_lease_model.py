@@ -217,7 +217,7 @@ class LeaseMachine(RuleBasedStateMachine):
         for _ in range(3):
             await self._flow()
         assert await self._standing() == (sum(self.recorded), 0)
-        while await self._call(self.workers[0], Decimal("0.01"), "ok"):
+        while await self._call(self.workers[0], Decimal("0.005"), "ok"):
             pass
         assert sum(self.recorded) == LIMIT
         self.flow.close()

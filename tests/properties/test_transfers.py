@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from decimal import Decimal
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ def _shares(draw: st.DrawFn) -> tuple[Share, ...]:
     """Up to four units with percentages to two places that sum to 100; one may deliver nothing."""
     cuts = sorted(draw(st.lists(st.integers(0, 10_000), min_size=0, max_size=3, unique=True)))
     edges = [0, *cuts, 10_000]
-    percents = [Decimal(end - start) / 100 for start, end in zip(edges, edges[1:], strict=False)]
+    percents = [Decimal(end - start) / 100 for start, end in pairwise(edges)]
     return tuple(Share(unit, f"{percent:f}") for unit, percent in zip(_UNITS, percents, strict=False))
 
 
@@ -46,8 +47,8 @@ def test_parts_sum_to_the_document_and_transfers_to_zero(
         unit = Decimal(1).scaleb(-exponent(currency))
         payer = Payer(f"acct_{number}", "x", {}, kind, currency, "UTC", {})  # type: ignore[arg-type]
         parts = []
-        for place, (revenue, credits, shares) in enumerate(services):
-            earned = Earned(f"service-{place}", revenue * unit, credits * unit)
+        for place, (revenue, given_back, shares) in enumerate(services):
+            earned = Earned(f"service-{place}", revenue * unit, given_back * unit)
             own = unit_parts(earned, shares, currency)
             assert sum(part.revenue for part in own) == earned.revenue
             assert sum(part.credits for part in own) == earned.credits

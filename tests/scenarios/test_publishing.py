@@ -108,13 +108,20 @@ async def test_an_announced_price_change_waits_for_its_day_and_a_later_one_repla
             echo_passport(plans=[plan("standard", unit_price=price, effective_from="2027-01-01")]),
         )
     async with transaction(gateway_pool) as connection:
-        versions = {version.id: version.effective_from for version in await price_versions(connection)}
-    day = datetime(2027, 1, 1, tzinfo=UTC)
-    assert versions == {
-        "echo/standard/echo/CNY@1": datetime(2026, 1, 1, tzinfo=UTC),
-        "echo/standard/echo/CNY@2": day,
-        "echo/standard/echo/CNY@3": day + timedelta(microseconds=1),
-    }
+        operation = (await catalogue(connection)).operations["/v1/echo/echo"]
+    # The day begins when it begins on the payer's calendar.
+    for timezone, hours in (
+        ("Asia/Shanghai", -8),
+        ("UTC", 0),
+        ("Pacific/Pago_Pago", 11),
+        ("Pacific/Kiritimati", -14),
+    ):
+        day = to_ns(datetime(2027, 1, 1, tzinfo=UTC) + timedelta(hours=hours))
+        before = operation.price_at("standard", "CNY", timezone, day - 1_000)
+        after = operation.price_at("standard", "CNY", timezone, day + 1_000)
+        assert before is not None
+        assert after is not None
+        assert (before.id, after.id) == ("echo/standard/echo/CNY@1", "echo/standard/echo/CNY@3")
 
 
 @pytest.mark.parametrize("change", [{"audience": "internal"}, {"billable_on": "accepted"}])

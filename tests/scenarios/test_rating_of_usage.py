@@ -94,18 +94,18 @@ async def test_live_and_test_usage_are_rated_in_books_of_their_own_at_full_price
     ]
 
 
-async def test_each_price_version_is_a_line_of_its_own_with_its_own_tiers(
+async def test_each_price_version_is_a_line_of_its_own_and_goes_on_in_the_months_tiers(
     admin: asyncpg.Connection, billing_pool: asyncpg.Pool
 ) -> None:
     await add_account(admin, "acct_a")
-    await add_price(admin, "old", model="graduated", price=GRADUATED)
-    await add_price(admin, "new", model="graduated", price=GRADUATED)
-    versions = ["old"] * 11 + ["new"] * 11
+    await add_price(admin, "first", model="graduated", price=GRADUATED)
+    await add_price(admin, "second", model="graduated", price=GRADUATED)
+    versions = ["first"] * 11 + ["second"] * 11
     await use(billing_pool, [call("acct_a", OCTOBER_5, price_version=version) for version in versions])
     await rate_pending(billing_pool, CLOCK)
     assert await _lines(admin, "price_version, calls_after, precise_after") == [
-        ("new", 11, Decimal("1.083")),
-        ("old", 11, Decimal("1.083")),
+        ("first", 11, Decimal("1.083")),
+        ("second", 11, Decimal("0.363")),
     ]
 
 

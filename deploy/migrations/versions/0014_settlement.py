@@ -109,9 +109,13 @@ _HOLD = """
     CREATE FUNCTION billing.hold_disputed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     DECLARE
+        document text := (SELECT state FROM billing.invoice WHERE id = NEW.invoice_id);
         held bigint;
     BEGIN
-        IF (SELECT state FROM billing.invoice WHERE id = NEW.invoice_id) = 'issued' THEN
+        IF document IS NULL THEN
+            RAISE EXCEPTION 'document % is out of scope', NEW.invoice_id USING ERRCODE = 'insufficient_privilege';
+        END IF;
+        IF document = 'issued' THEN
             INSERT INTO billing.ledger_transaction (environment, kind, source, booked_at)
             VALUES (NEW.environment, 'dispute_held', 'dispute:' || NEW.id, NEW.opened_at) RETURNING id INTO held;
             INSERT INTO billing.posting (transaction_id, position, account_id, ledger_account, currency, amount)

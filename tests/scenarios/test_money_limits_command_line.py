@@ -1,0 +1,151 @@
+"""`ordergate grant`, `credit` and `budget`, the alarms of a budget, and what an account reads about all of it."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import asyncpg
+import pytest
+from click.testing import CliRunner, Result
+
+from billing.invoice.rate_pending import rate_pending
+from catalog.accounts.account import find_account
+from catalog.registry.audit import verify
+from catalog.vocabulary.clock import ManualClock, from_ns
+from deploy.cli import main
+from deploy.database import Database
+from tests.allowances import budget, grant, publish_quota
+from tests.gateways import BERLIN, RunningGateway
+from tests.usage_books import add_account, add_price, call, use
+
+Run = Callable[..., Result]
+OCTOBER_5 = datetime(2026, 10, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def run(database: Database, tmp_path: Path) -> Run:
+    """Runs a command line in this process; the exit status is 0 unless `fails` says otherwise."""
+    url = f"postgresql://postgres@/{database.name}?host={quote(str(database.socket_dir), safe='/')}&port=5432"
+    environment: Mapping[str, str | None] = {
+        "ORDERGATE_HOME": str(tmp_path / "home"),
+        "ORDERGATE_DATABASE_URL": url,
+        "ORDERGATE_KEY": None,
+    }
+
+    def invoke(*arguments: str, fails: int = 0) -> Result:
+        result = CliRunner().invoke(main, arguments, env=environment)
+        assert result.exit_code == fails, result.output
+        return result
+
+    return invoke
+
+
+def test_credit_is_granted_shown_and_audited(run: Run) -> None:
+    run("account", "create", "dealer", "--kind", "external")
+    made = json.loads(run("grant", "dealer", "40.00", "--expires", "2099-12-31", "--json").output)
+    assert (made["amount"], made["category"], made["priority"]) == ("40.00", "paid", 100)
+    assert made["valid_until"].startswith("2099-12-31T16:00:00"), "the end of that day in Shanghai"
+    run("grant", "dealer", "5", "--category", "promotional", "--priority", "1")
+    listed = json.loads(run("credit", "dealer", "--json").output)
+    assert [one["amount"] for one in listed] == ["5", "40.00"], "in the order of consumption"
+    shown = run("credit", "dealer").output
+    assert "total" in shown
+    assert "45" in shown
+    assert "positive amount" in run("grant", "dealer", "1.234", fails=1).output
+    assert "no account" in run("grant", "nobody", "1", fails=1).output
+
+
+def test_budgets_are_set_listed_and_ended(run: Run) -> None:
+    run("account", "create", "brand")
+    made = json.loads(run("budget", "set", "brand", "400.00", "--alarm", "80", "--hard", "--json").output)
+    assert (made["amount"], made["hard"], made["thresholds_pct"]) == ("400.00", True, [80])
+    changed = json.loads(run("budget", "set", "brand", "500.00", "--json").output)
+    assert (changed["id"], changed["hard"], changed["thresholds_pct"]) == (made["id"], False, [80, 100])
+    (state,) = json.loads(run("budget", "list", "brand", "--json").output)
+    assert (state["budget"]["amount"], state["spent"]) == ("500.00", "0.00")
+    assert "80 %, 100 %" in run("budget", "list", "brand").output
+    assert "no application" in run("budget", "set", "brand", "1", "--application", "x", fails=1).output
+    run("budget", "end", "brand", made["id"])
+    assert json.loads(run("budget", "list", "brand", "--json").output) == []
+    assert "has no budget" in run("budget", "end", "brand", made["id"], fails=1).output
+
+
+async def test_each_threshold_raises_one_alarm_a_month(
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool, database: Database
+) -> None:
+    await add_account(admin, "acct_a")
+    await add_price(admin, "price")
+    async with billing_pool.acquire() as connection:
+        account = await find_account(connection, "acct_a")
+    await budget(database, account, "1.00", OCTOBER_5, hard=False)
+    await budget(database, account, "2.00", OCTOBER_5, hard=False, scope="cost_centre", scope_id="cc_acct_a")
+    clock = ManualClock(datetime(2026, 10, 6, tzinfo=UTC))
+
+    async def alarms() -> list[tuple[str, int]]:
+        rows = await admin.fetch(
+            "SELECT payload->>'scope' AS scope, (payload->>'threshold_pct')::int AS pct FROM catalog.outbox "
+            "WHERE kind = 'budget.threshold' ORDER BY announced_at, 1, 2"
+        )
+        return [(row["scope"], row["pct"]) for row in rows]
+
+    for calls, expected in (
+        (14, []),
+        (1, [("account", 80)]),
+        (4, [("account", 80), ("account", 100)]),
+        (20, [("account", 80), ("account", 100), ("cost_centre", 80), ("cost_centre", 100)]),
+    ):
+        await use(billing_pool, [call("acct_a", OCTOBER_5) for _ in range(calls)])
+        await rate_pending(billing_pool, clock)
+        await rate_pending(billing_pool, clock)
+        assert await alarms() == expected, calls
+    told = await admin.fetchval(
+        "SELECT payload FROM catalog.outbox WHERE kind = 'budget.threshold' ORDER BY announced_at LIMIT 1"
+    )
+    assert json.loads(told)["spent"] == "0.83"
+    await use(billing_pool, [call("acct_a", datetime(2026, 11, 5, tzinfo=UTC)) for _ in range(40)])
+    await rate_pending(billing_pool, clock)
+    assert len(await alarms()) == 8, "another month has alarms of its own"
+    assert await admin.fetchval("SELECT count(*) FROM billing.budget_alarm") == 8
+
+
+async def test_an_account_reads_what_is_left_of_everything(
+    gateway: RunningGateway, admin: asyncpg.Connection
+) -> None:
+    await publish_quota(gateway, 5)
+    opened = await gateway.open_account()
+    now = from_ns(gateway.clock.now_ns())
+    await grant(gateway.database, opened.account, "1.00", now)
+    await budget(gateway.database, opened.account, "0.50", now)
+    key = await gateway.create_key(opened)
+    headers = {"Authorization": f"Bearer {key}"}
+
+    async def read() -> Any:
+        reply = await gateway.client.get("/api/account/allowances", headers=headers)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    before = await read()
+    assert before["credit"]["required"] is True
+    assert before["budgets"][0]["counted"] is None
+    for _ in range(2):
+        assert (await gateway.call(key, "address/validate", BERLIN)).status_code == 200
+    async with asyncio.timeout(10):
+        while await admin.fetchval("SELECT sum(leased) FROM billing.allowance"):
+            await asyncio.sleep(0.05)
+    after = await read()
+    quota = next(one for one in after["quotas"] if one["counts"] == "address/validate")
+    assert (quota["limit"], quota["used"], quota["reserved"], quota["remaining"]) == ("5", "2", "0", "3")
+    assert after["budgets"][0]["counted"] == {"amount": "0.11", "currency": "CNY"}
+    assert after["credit"]["remaining"] == {"amount": "0.89", "currency": "CNY"}
+    (one,) = after["credit"]["grants"]
+    assert (one["used"]["amount"], one["remaining"]["amount"], one["expired"]) == ("0.11", "0.89", None)
+    refused = await gateway.client.get("/api/account/allowances?x=1", headers=headers)
+    assert refused.status_code == 400
+    async with admin.transaction():
+        assert (await verify(admin)).is_sound
+    actions = {row["action"] for row in await admin.fetch("SELECT action FROM catalog.audit")}
+    assert {"credit.grant", "budget.set"} <= actions
