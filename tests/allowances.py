@@ -87,7 +87,7 @@ async def publish_quota(gateway: RunningGateway, q: int, service: str = "address
     await gateway.settle()
 
 
-async def standing(admin: asyncpg.Connection, kind: str) -> tuple[Decimal, Decimal]:
+async def standing(admin: asyncpg.Connection, kind: str) -> tuple[Any, Any]:
     """What of all limits of a kind is used, and what is leased."""
     row = await admin.fetchrow(
         "SELECT coalesce(sum(used), 0), coalesce(sum(leased), 0) FROM billing.allowance WHERE kind = $1", kind

@@ -20,14 +20,13 @@ from catalog.vocabulary.period import Period
 
 
 class SlaCredit(msgspec.Struct, frozen=True):
-    """Why a credit is on a document: `credit_pct` of `charges`, shared as `delivered_by` says. `evidence` is the
-    judgement's: attainment, counts, window, rule and schedule row."""
+    """Why a credit is on a document: `credit_pct` of `charges`. `evidence` is the judgement's: attainment, counts, window,
+    rule and schedule row, without how the units that deliver the service share it: that is the group's own business."""
 
     objective: str
     operation: str | None
     credit_pct: Decimal
     charges: Decimal
-    delivered_by: Mapping[str, str]
     evidence: Mapping[str, Any]
 
 
@@ -175,7 +174,8 @@ async def judged_credits(
         return {}
     rows = await connection.fetch(
         """
-        SELECT line.id, line.service, line.name AS objective, judgement.operation, credit_pct, base, detail, evidence
+        SELECT line.id, line.service, line.name AS objective, judgement.operation, credit_pct, base,
+               evidence - 'delivered_by' AS evidence
         FROM billing.charge_line AS line
         JOIN billing.sla_judgement AS judgement
           ON (judgement.service, judgement.objective, judgement.period, judgement.timezone)
@@ -190,7 +190,6 @@ async def judged_credits(
             row["operation"],
             row["credit_pct"],
             row["base"],
-            msgspec.json.decode(row["detail"])["delivered_by"],
             msgspec.json.decode(row["evidence"]),
         )
         for row in rows

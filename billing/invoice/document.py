@@ -42,7 +42,7 @@ class DocumentShare(msgspec.Struct, frozen=True):
 
 class DocumentCredit(msgspec.Struct, frozen=True):
     """Why something is given back: the missed objective, what was measured against what was promised, the percentage of
-    which charges, how the units that deliver the service share it, and the whole evidence."""
+    which charges, and the evidence."""
 
     objective: str
     measured: str
@@ -50,7 +50,6 @@ class DocumentCredit(msgspec.Struct, frozen=True):
     target_pct: str | None
     credit_pct: str
     charges: str
-    delivered_by: Mapping[str, str]
     evidence: Mapping[str, Any]
 
 
@@ -251,7 +250,6 @@ def _credit(one: SlaCredit, currency: str) -> DocumentCredit:
         one.evidence["target_pct"],
         quantity(one.credit_pct),
         _amount(one.charges, currency),
-        one.delivered_by,
         one.evidence,
     )
 

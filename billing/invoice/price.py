@@ -166,8 +166,10 @@ async def _rate_parts(
             own = await usage_of(connection, month, key, used.get(version.id, NOTHING), version.price)
             after, earlier = _joined(before, own)
             held = share.get(version.id, Fraction(0))
-            ratings[key] = rate_part(version.price, after, currency, before=earlier, share=held)
+            rating = rate_part(version.price, after, currency, before=earlier, share=held)
             before.append(own)
+            if version.id in used or rating.precise:
+                ratings[key] = rating
     return ratings
 
 

@@ -8,13 +8,13 @@ import msgspec
 
 from billing.budget.watch import watch_budgets
 from billing.invoice.draft import Draft, draft_for
-from billing.invoice.lines import decode_split
+from billing.invoice.lines import decode_split, decode_trace
 from billing.invoice.month import Month, Payer
 from billing.invoice.price import rate_lines
 from billing.invoice.used import NOTHING, LineKey, Share, Used, used_lines
 from billing.ledger.accounts import ACCRUED, HOUSE, earnings
 from billing.ledger.post import Entry, Transaction, post_all
-from billing.rate import Rating
+from billing.rate import Rating, TierTrace
 from billing.transaction import Connection
 
 _ADD = """
@@ -39,10 +39,11 @@ class RatedBefore(msgspec.Struct, frozen=True):
     units: Decimal
     amount: Decimal
     precise: Decimal
+    trace: tuple[TierTrace, ...]
     split: tuple[Share, ...]
 
 
-_NEVER = RatedBefore(0, 0, 0, Decimal(0), Decimal(0), Decimal(0), ())
+_NEVER = RatedBefore(0, 0, 0, Decimal(0), Decimal(0), Decimal(0), (), ())
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -55,13 +56,14 @@ class Step(msgspec.Struct, frozen=True):
 
     @property
     def moved(self) -> bool:
-        """Whether anything differs from the step before."""
+        """Whether anything differs from the step before, be it only how the same amount comes about."""
         before, used, rating = self.before, self.used, self.rating
-        return (before.calls, before.units, before.amount, before.precise, before.split) != (
+        return (before.calls, before.units, before.amount, before.precise, before.trace, before.split) != (
             used.calls,
             used.units,
             rating.amount,
             rating.precise,
+            rating.trace,
             used.shares,
         )
 
@@ -102,7 +104,7 @@ async def _rated_before(connection: Connection, month: Month) -> Mapping[LineKey
         """
         SELECT DISTINCT ON (subscription_id, operation, price_version)
                subscription_id, operation, price_version,
-               id, step, calls_after, units_after, amount_after, precise_after, split
+               id, step, calls_after, units_after, amount_after, precise_after, trace, split
         FROM billing.rated_line WHERE account_id = $1 AND environment = $2 AND period = $3
         ORDER BY subscription_id, operation, price_version, step DESC
         """,
@@ -118,6 +120,7 @@ async def _rated_before(connection: Connection, month: Month) -> Mapping[LineKey
             units=row["units_after"],
             amount=row["amount_after"],
             precise=row["precise_after"],
+            trace=decode_trace(row["trace"]),
             split=decode_split(row["split"]),
         )
         for row in rows

@@ -175,7 +175,7 @@ async def _credits(
     connection: Connection, account_id: str, service: str, period: Period
 ) -> tuple[CreditGiven, ...]:
     rows = await connection.fetch(
-        "SELECT name AS objective, judgement.operation, credit_pct, -amount AS amount, currency, invoice_id, evidence "
+        "SELECT name AS objective, judgement.operation, credit_pct, -amount AS amount, currency, invoice_id, evidence - 'delivered_by' AS evidence "
         "FROM billing.charge_line AS line JOIN billing.sla_judgement AS judgement "
         "ON (judgement.service, judgement.objective, judgement.period, judgement.timezone) "
         "= (line.service, line.name, line.period, line.timezone) "

@@ -151,9 +151,21 @@ async def _rows_of_background_work(admin: asyncpg.Connection, owner: Owner) -> N
         *own,
     )
     await admin.execute("INSERT INTO billing.unrated VALUES ($1, 'live', '2026-09-01')", *own)
-    for statement in _LIMITS_IN_MONEY:
+    for statement in (*_LIMITS_IN_MONEY, *_COLLECTED, _TERMS, _REPORTED):
         await admin.execute(statement, *own)
 
+
+# An account that a provider collects from, with a document on its way, paid, and a reminder of it.
+_COLLECTED = (
+    "INSERT INTO billing.payment_account VALUES ($1, true, 30, '{1}', NULL, now())",
+    "INSERT INTO billing.payment_task (id, account_id, kind, document_id, due_at, created_at) "
+    "VALUES (gen_random_uuid(), $1, 'invoice', 'doc_' || $1, now(), now())",
+    "INSERT INTO billing.settlement_entry SELECT 'payment', 'pay_' || id, id, $1, currency, 1, NULL, now() "
+    "FROM billing.invoice WHERE account_id = $1",
+    "INSERT INTO billing.reminder SELECT id, 1, $1, now() FROM billing.invoice WHERE account_id = $1",
+)
+_TERMS = "INSERT INTO catalog.account_terms VALUES ('terms_' || $1, $1, '', '2026-12-01', 1, 2, 5, 40, 0, 0, now(), 'test')"
+_REPORTED = "INSERT INTO billing.seen VALUES ($1, 'live', '/box', '1', decode(repeat('00', 32), 'hex'), gen_random_uuid())"
 
 # A grant with what may become of it, a lease of it, and a budget with an alarm.
 _LIMITS_IN_MONEY = (

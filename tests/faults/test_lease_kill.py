@@ -1,7 +1,6 @@
 """Workers killed at random at a hard limit: exceeded by nothing, and in the end granted to the last call."""
 
 import asyncio
-import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -16,8 +15,8 @@ from tests.fakes.journal_disk import is_torture, memory_directory
 from tests.faults.lease_storm import lease_storm
 from tests.gateways import RunningGateway, running_gateway
 
-_WORKERS, _KILLS, _CLIENTS = (8, 60, 32) if is_torture() else (2, 4, 8)
-_CALLS = 30_000 if is_torture() else 700
+_WORKERS, _KILLS, _CLIENTS = (8, 60, 32) if is_torture() else (2, 3, 8)
+_CALLS = 30_000 if is_torture() else 400
 _KILL_EVERY_S = 0.4
 _PRICE = Decimal("0.055")
 _TAKEN = """

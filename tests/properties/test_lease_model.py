@@ -25,7 +25,7 @@ from catalog.vocabulary.clock import ManualClock, from_ns
 from catalog.vocabulary.ids import new_id
 from catalog.vocabulary.problem import Problem
 from deploy.roles import BILLING, GATEWAY
-from gateway.proofs import Caller, Permit
+from gateway.proofs import Permit
 from gateway.stores.directory import AllowancesRecord
 from gateway.stores.hold import LeaseHold
 from gateway.stores.leases import LeaseStore
@@ -85,17 +85,15 @@ class LeaseMachine(RuleBasedStateMachine):
         self.recorded: list[Decimal] = []
         self.workers = [await self._worker(self.root / f"worker-{number}") for number in range(WORKERS)]
         self.flow = Flow(self.billing, self.root, None, self.clock)
-        caller = Caller(
-            "key",
-            self.account_id,
-            "app",
-            "live",
-            "",
-            "CNY",
-            "Asia/Shanghai",
-            frozenset("*"),
-            {},
-            AllowancesRecord(frozenset({"live"}), ()),
+        caller = SimpleNamespace(
+            key_id="key",
+            account_id=self.account_id,
+            application_id="app",
+            environment="live",
+            cost_centre_id="",
+            currency="CNY",
+            timezone="Asia/Shanghai",
+            allowances=AllowancesRecord(frozenset({"live"}), ()),
         )
         operation = SimpleNamespace(id="address/validate", service="address", quotas=())
         self.permit = cast("Permit", SimpleNamespace(caller=caller, operation=operation))
@@ -199,7 +197,7 @@ class LeaseMachine(RuleBasedStateMachine):
         assert sum(self.recorded) <= LIMIT
         assert sum(self.recorded) <= used + leased <= LIMIT
 
-    async def _standing(self) -> tuple[Decimal, Decimal]:
+    async def _standing(self) -> tuple[Any, Any]:
         row = await self.admin.fetchrow(
             "SELECT sum(used), sum(leased) FROM billing.allowance WHERE account_id = $1", self.account_id
         )

@@ -100,7 +100,7 @@ def _account(random: Random, zone: str, months: Sequence[Month], *, external: bo
 def _terms(random: Random, starts_on: date, spend: int) -> SlowTerms:
     return SlowTerms(
         starts_on,
-        random.choice((0, 2_00, 3_33)),
+        random.choice((1, 2_00, 3_33)),
         random.choice((0, 5, 33)),
         random.choice((0, 0, 4_00, 10_01)),
         spend,

@@ -166,7 +166,8 @@ async def test_grants_are_consumed_by_priority_then_expiry_then_age(
         for _ in range(2):
             assert (await gateway.call(key, "address/validate", BERLIN)).status_code == 200
         await until(lambda: nothing_held(admin))
-        used = dict(await admin.fetch("SELECT subject, used FROM billing.allowance WHERE kind = 'credit'"))
+        rows = await admin.fetch("SELECT subject, used FROM billing.allowance WHERE kind = 'credit'")
+        used = {row["subject"]: row["used"] for row in rows}
         assert [used[one.id] for one in order] == [Decimal("0.11")] * spent + [0] * (5 - spent)
     assert (await gateway.call(key, "address/validate", BERLIN)).status_code == 402
 

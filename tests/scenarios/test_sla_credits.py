@@ -1,5 +1,6 @@
 """A missed objective is on the bill without anybody asking: once, exact, with its evidence."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -92,8 +93,14 @@ async def test_the_second_returned_set_of_papers_gives_every_account_a_tenth_of_
         "99.9568",
         "10",
     )
-    assert given.credit.delivered_by == {"logistics": "22.62", "legal": "10.28", "it": "8.22"}
     evidence = given.credit.evidence
+    assert "delivered_by" not in evidence, (
+        "who delivers a service, and for which share, is the group's own business"
+    )
+    shared = await admin.fetchval(
+        "SELECT detail -> 'delivered_by' FROM billing.charge_line WHERE kind = 'credit' AND amount = -41.12"
+    )
+    assert json.loads(shared) == {"logistics": "22.62", "legal": "10.28", "it": "8.22"}
     assert evidence["window"] == {"first_month": "2025-11", "last_month": "2026-10", "widened": True}
     assert (evidence["outcomes"], evidence["answered"], evidence["sample_min"]) == (2, 4640, 3334)
     assert evidence["schedule_row"] == {"at_least": "99.9", "credit_pct": "10"}

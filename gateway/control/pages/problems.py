@@ -17,6 +17,8 @@ _MEANING: Mapping[int, Text] = {
               "请求无法理解，或内容违反规则。errors 逐项列出字段、规则与处理办法。"),
     401: Text("Nobody could be recognised by this credential. Nothing else was looked at.",
               "无法凭此凭证识别调用方，其余内容均未检查。"),
+    402: Text("What this call may cost is more than the prepaid credit or the budget has left. It did not reach the service.",
+              "本次调用的可能费用超过预付余额或预算的剩余额度，在到达服务之前即被拒绝。"),
     403: Text("The credential is good, but what was asked for is not open to it.", "凭证有效，但无权执行所请求的内容。"),
     404: Text("Nothing of this name exists here for this account. What belongs to others looks the same.",
               "对该账户而言不存在此名称的内容；属于他人的内容同样显示为不存在。"),
@@ -38,9 +40,16 @@ _MEANING: Mapping[int, Text] = {
               "操作超出时限，并计入服务水平考核。"),
 }  # fmt: skip
 _REPEATABLE = frozenset(
-    {"rate-limited", "idempotency-in-flight", "internal-error", "unavailable", "deadline-exceeded"}
+    {
+        "rate-limited",
+        "quota-exhausted",
+        "idempotency-in-flight",
+        "internal-error",
+        "unavailable",
+        "deadline-exceeded",
+    }
 )
-_AFTER_CHANGE_OF_STATE = frozenset({409})
+_AFTER_CHANGE_OF_STATE = frozenset({402, 409})
 
 
 class ProblemView(msgspec.Struct, frozen=True):
