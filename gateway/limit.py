@@ -91,6 +91,8 @@ def charge_at_most(call: ValidCall, price: AppliedPrice) -> Decimal | None:
     if price.billable_on == "outcome":
         return Decimal(0)
     entry = call.admission.permit.operation.entry
+    if entry.meter.unit is not None:
+        return price.one_amount
     if entry.meter.value is not None:
         return most_for_one_call(price.price)
     return price.amount(meter.units(entry.meter, call.request, None))

@@ -112,8 +112,8 @@ class Pipeline:
             self._mark(trace, "limit")
             call = validate(admission, raw, self._operations)
             self._mark(trace, "validate")
-            if (hold := admission.hold) is not None:
-                await hold.reserve(charge_at_most(call, price))
+            if (hold := admission.hold) is not None and not hold.reserve(charge_at_most(call, price)):
+                await hold.acquire()
             if permit.operation.entry.effect == "none":
                 outcome = await dispatch(call, self._operations, None, self._left_s(call))
                 self._mark(trace, "dispatch")

@@ -52,8 +52,11 @@ class Permit(msgspec.Struct, frozen=True, gc=False):
 class Hold(Protocol):
     """What an admitted call reserves of quotas, budgets and credit, settled once: captured, or given back."""
 
-    async def reserve(self, charge: Decimal | None) -> None:
-        """Set aside what the call takes at most; `Problem` quota-exhausted, budget-exhausted, credit-exhausted or unavailable."""
+    def reserve(self, charge: Decimal | None) -> bool:
+        """Set aside what the call takes at most; False where `acquire` has to ask for it."""
+
+    async def acquire(self) -> None:
+        """Ask for what is lacking; `Problem` quota-exhausted, budget-exhausted, credit-exhausted or unavailable."""
 
     def capture(self, counts: bool, charge: Decimal) -> tuple[tuple[int, str], ...]:
         """What the call took of which lease, for its record."""

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from atomic_services.address import SERVICE
-from atomic_services.address.schema import ValidateReply
+from atomic_services.address.schema import ParseReply, ValidateReply
 from atomic_services.contract import CallContext
 
 CONTEXT = CallContext(UUID(int=1), "test", "acct_a", "app_a", datetime(2026, 11, 1, tzinfo=UTC))
@@ -30,3 +30,21 @@ def call(operation: str, /, **request: Any) -> ValidateReply:
     reply = answer(operation, **request)
     assert isinstance(reply, ValidateReply)
     return reply
+
+
+def parse(text: str, **more: Any) -> ParseReply:
+    """The reply of `parse`."""
+    reply = answer("parse", text=text, **more)
+    assert isinstance(reply, ParseReply)
+    return reply
+
+
+def deepest(reply: ParseReply) -> str | None:
+    """The code of the smallest division above the towns."""
+    codes = [d.code for d in reply.divisions if d.level in ("province", "city", "district")]
+    return codes[-1] if codes else None
+
+
+def rules(reply: ParseReply) -> set[str]:
+    """The names of the rules that were found."""
+    return {found.rule for found in reply.findings}

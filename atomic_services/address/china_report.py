@@ -11,7 +11,7 @@ from atomic_services.address.divisions import (
     Unit,
 )
 from atomic_services.address.findings import finding
-from atomic_services.address.locate import Use
+from atomic_services.address.locate import Use, is_without_heirs
 from atomic_services.address.parse_china import ChineseText
 from atomic_services.address.reading import AREA, DEPENDENT, DIVISIONS, LOCALITY
 from atomic_services.address.schema import Candidate, Division, DivisionLevel, Finding, Status
@@ -42,8 +42,13 @@ def report(found: ChineseText) -> Report:
 
 
 def _settled(found: ChineseText, unit: Unit) -> Report:
-    uses = {use.unit: use for e in found.location.best for use in e.uses if unit.within(use.unit)}
-    findings: list[Finding] = []
+    said = [use for e in found.location.best for use in e.uses if unit.within(use.unit)]
+    uses = {use.unit: use for use in said if not is_without_heirs(use.entry)}
+    findings = [
+        finding("division-abolished", "/text", given=use.mention.text, hint=use.entry.retired.last_year)
+        for use in said
+        if is_without_heirs(use.entry) and use.entry.retired is not None
+    ]
     fields: dict[str, str] = {}
     given: dict[str, tuple[Status, str | None]] = {}
     levels: list[Division] = []

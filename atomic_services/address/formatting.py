@@ -27,9 +27,10 @@ async def write(request: FormatRequest, _context: CallContext) -> FormatReply:
     values = named(country, given)
     template = form.address if "road" in values or "postcode" in values else form.fallback
     values = completed(country, form, values, abbreviate=request.abbreviate)
-    text = ", ".join(distinct(part.lstrip() for part in tidy(fill(template, values)).split(", ")))
-    # The patterns that follow expect every line to end, the last one too.
-    written = tidy(functools.reduce(lambda line, rule: rule.apply(line), form.after, f"{text}\n"))
+    # The steps that follow expect every line to end, the last one too.
+    text = f"{tidy(fill(template, values))}\n"
+    text = ", ".join(distinct(part.lstrip() for part in text.split(", ")))
+    written = tidy(functools.reduce(lambda line, rule: rule.apply(line), form.after, text))
     lines = tuple(line for line in written.split("\n") if line)
     return FormatReply(country=country, formatted=lines, text=written, sources=(SOURCE,))
 

@@ -98,6 +98,11 @@ def locate(plain: str, found: Sequence[Mention]) -> Location:
     return Location(best, _is_weak(best), tuple(contradicting), tuple(repeated), tuple(former))
 
 
+def is_without_heirs(entry: Entry) -> bool:
+    """Whether the entry is an abolished unit that nothing is known to have taken the place of."""
+    return entry.grade == ABOLISHED and entry.retired is not None and not entry.retired.successors
+
+
 def adjacent(plain: str, left: Mention, right: Mention) -> bool:
     """Whether only separators stand between two mentions."""
     return left.end <= right.start and SEPARATORS.fullmatch(plain, left.end, right.start) is not None
@@ -158,7 +163,12 @@ def _uses(mention: Mention, unit: Unit) -> dict[int, Use]:
     for entry in mention.entries:
         for target in targets(entry):
             level, worth = target.level, _FORMER_WORTH
-            if unit.within(target):
+            if is_without_heirs(entry):
+                # Speaks for what it lay in as one of its parts, and against the other parts.
+                if unit is not target:
+                    continue
+                level, worth = entry.level, _worth(mention, entry, target)
+            elif unit.within(target):
                 worth = _worth(mention, entry, target)
             elif _is_former_city(mention, target, unit):
                 level = CITY

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from atomic_services.address.divisions import ABOLISHED, COMMON_NOUNS, Entry, Unit, divisions
+from atomic_services.address.divisions import ABOLISHED, COMMON_NOUNS, COUNTY, Entry, Unit, divisions
 from atomic_services.address.text import fold
 
 MENTIONS_MAX = 96
@@ -25,6 +25,8 @@ _APART = re.compile(r"(?:^|[\n,，;；/|()\ue000-\uf8ff])\s{0,2}$")
 _FOLLOWED = re.compile(r"\s{0,2}(?:$|[\n,，;；/|().\d\ue000-\uf8ff])")
 SEPARATORS = re.compile(r"[\s,，、·;；:：。.|/\\()（）\[\]【】<>《》\"“”_~\ue000-\uf8ff-]*")
 _AFTER_TYPED = {"市": "场", "区": "间域块位划", "县": "道", "旗": "舰袍", "州": "际", "盟": "友"}
+# What a district of today was before; 新区 are new areas that became districts.
+_FORMER_KINDS = ("新区", "县", "市", "区", "旗")
 _SIDES = tuple("段侧端口面边头首")
 _ROAD = "路街道巷弄"
 _OTHER_PLACE = re.compile(
@@ -43,7 +45,7 @@ _LATIN_ROAD = re.compile(
 class Mention(msgspec.Struct, frozen=True, gc=False):
     """A name in the text and what it may mean; `typed` where it says what kind of unit it is.
 
-    `leading` at the beginning of a piece of the text, `isolated` where it is a piece of its own, `inner` where it is the
+    Without `entries` it is the name of nothing that is known. `leading` at the beginning of a piece of the text, `isolated` where it is a piece of its own, `inner` where it is the
     end of a longer name (兴县 of 绍兴县).
     """
 
@@ -102,11 +104,31 @@ def _chinese(text: str, plain: str) -> Iterator[Mention]:
             if entries is None:
                 continue
             typed = any(entry.typed for entry in entries)
+            if not typed:
+                end, entries = _with_former_kind(plain, start, end, entries)
             if not _another_word(plain, end, typed, length):
                 leading = _is_edge(plain, start - 1)
                 isolated = leading and _is_edge(plain, end)
                 common = name in COMMON_NOUNS or (length == 2 and name[-1] == "区")
                 yield Mention(start, end, text[start:end], entries, typed, False, common, leading, isolated)
+
+
+def _with_former_kind(
+    plain: str, start: int, end: int, entries: tuple[Entry, ...]
+) -> tuple[int, tuple[Entry, ...]]:
+    """The end of a bare name with its kind, and its meanings: 松江县 is 松江区, and 金华县 means nothing that is known."""
+    for kind in _FORMER_KINDS:
+        longer = end + len(kind)
+        if not plain.startswith(kind, end) or plain[longer : longer + 1] in tuple(
+            _AFTER_TYPED.get(kind[-1], "")
+        ):
+            continue
+        if plain[start:longer] in divisions().names:
+            break
+        counties = tuple(entry for entry in entries if entry.level == COUNTY)
+        if counties or kind in "县旗":
+            return longer, counties
+    return end, entries
 
 
 def _another_word(plain: str, end: int, typed: bool, length: int) -> bool:

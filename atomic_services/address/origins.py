@@ -5,17 +5,19 @@ import re
 
 import phonenumbers
 
-from atomic_services.address.divisions import CITY
+from atomic_services.address.divisions import CITY, divisions
 from atomic_services.address.han import simplify
 from atomic_services.address.labels import blank
 from atomic_services.address.locate import Location, locate
 from atomic_services.address.mentions import mentions
 from atomic_services.address.pasted import SEPARATING, Pasted
-from atomic_services.address.reference import countries, rules_of
+from atomic_services.address.reference import Region, countries, rules_of
 from atomic_services.address.regions import find_beginning
 from atomic_services.address.text import fold
 
 _PIECE = re.compile(f"[^{SEPARATING}]+")
+_WORD = re.compile(f"[^{SEPARATING}\\s]+")
+_NAME_AND_CODE = re.compile(r"(?P<name>.*?)(?:(?<=\S)\s+(?P<code>\d[\d-]{2,9}))?\s*\Z", re.ASCII | re.DOTALL)
 _KANA = re.compile("[\u3040-\u30ff]")
 _HANGUL = re.compile("[\uac00-\ud7a3]")
 _HAN = re.compile("[\u3400-\u9fff]")
@@ -25,10 +27,16 @@ _OTHER_NAMES = {
     "US": ("USA", "U.S.A.", "US", "United States of America", "美国"), "GB": ("UK", "U.K.", "Great Britain", "England", "Scotland", "Wales", "英国"),
     "DE": ("Deutschland", "Allemagne", "德国"), "FR": ("法国", "Frankreich"), "JP": ("日本", "日本国", "Nippon"), "KR": ("대한민국", "South Korea", "Korea", "韩国"),
     "IT": ("Italia", "意大利"), "ES": ("España", "西班牙"), "AT": ("Österreich", "奥地利"), "CH": ("Schweiz", "Suisse", "Svizzera", "瑞士"),
-    "NL": ("Nederland", "The Netherlands", "Holland", "荷兰"), "BE": ("België", "Belgique", "比利时"), "SE": ("Sverige", "瑞典"), "DK": ("Danmark",), "NO": ("Norge",),
-    "FI": ("Suomi",), "PL": ("Polska",), "CZ": ("Czech Republic", "Czechia", "Česko"), "RU": ("Russia", "Россия", "俄罗斯"), "BR": ("Brasil", "巴西"),
-    "MX": ("México", "墨西哥"), "CA": ("加拿大",), "AU": ("澳大利亚",), "SG": ("新加坡",), "MY": ("马来西亚",), "TH": ("泰国",), "VN": ("Vietnam", "Viet Nam", "越南"),
+    "NL": ("Nederland", "The Netherlands", "Holland", "荷兰"), "BE": ("België", "Belgique", "比利时"), "SE": ("Sverige", "瑞典"), "DK": ("Danmark", "丹麦"), "NO": ("Norge", "挪威"),
+    "FI": ("Suomi", "芬兰"), "PL": ("Polska", "波兰"), "CZ": ("Czech Republic", "Czechia", "Česko", "捷克"), "RU": ("Russia", "Россия", "俄罗斯"), "BR": ("Brasil", "巴西"),
+    "MX": ("México", "墨西哥"), "CA": ("加拿大",), "AU": ("澳大利亚",), "SG": ("Singapore", "新加坡"), "MY": ("马来西亚",), "TH": ("泰国",), "VN": ("Vietnam", "Viet Nam", "越南"),
     "AE": ("UAE", "U.A.E.", "阿联酋"), "SA": ("沙特阿拉伯",), "TR": ("Türkiye", "Turkey"), "PT": ("葡萄牙",), "IE": ("爱尔兰",), "IN": ("印度",), "ID": ("印度尼西亚",), "NZ": ("新西兰",),
+    "BG": ("Bulgaria", "България", "保加利亚"), "HU": ("Hungary", "Magyarország", "匈牙利"), "RS": ("Serbia", "Србија", "塞尔维亚"), "RO": ("România", "罗马尼亚"),
+    "GR": ("Ελλάδα", "希腊"), "HR": ("Hrvatska", "克罗地亚"), "UA": ("Україна", "乌克兰"), "MD": ("Moldova", "摩尔多瓦"), "MK": ("North Macedonia", "北马其顿"),
+    "DO": ("Dominican Republic", "多米尼加"), "PA": ("Panama", "Panamá", "巴拿马"), "AR": ("阿根廷",), "CL": ("智利",), "CO": ("哥伦比亚",), "PE": ("Perú", "秘鲁"),
+    "PH": ("菲律宾",), "LA": ("Laos", "老挝"), "KH": ("柬埔寨",), "MM": ("缅甸",), "BN": ("Brunei", "文莱"), "MN": ("蒙古", "蒙古国"), "KZ": ("哈萨克斯坦",),
+    "IL": ("以色列",), "EG": ("埃及",), "ZA": ("南非",), "NG": ("尼日利亚",), "KE": ("肯尼亚",), "PS": ("Palestine",),
+    "TZ": ("Tanzania", "坦桑尼亚"), "CI": ("Ivory Coast",), "CV": ("Cabo Verde",), "SZ": ("Eswatini",), "CD": ("DR Congo",), "CG": ("Congo",),
 }  # fmt: skip
 
 
@@ -57,7 +65,7 @@ def country_of(pasted: Pasted) -> str | None:
         for code in ("HK", "MO", "TW"):
             if plain.startswith(_OTHER_NAMES[code][0]):
                 return code
-        return "CN"
+        return _region_outside_the_mainland(text) or "CN"
     if _speaks_for_china(locate(text, mentions(text, text))):
         return "CN"
     numbers = {phonenumbers.region_code_for_number(phonenumbers.parse(f.phone.e164)) for f in pasted.phones}
@@ -72,13 +80,45 @@ def _begins_in_japan(text: str) -> bool:
     return match is not None and find_beginning(rules_of("JP").regions, match[0].strip()) is not None
 
 
+def _region_outside_the_mainland(text: str) -> str | None:
+    """台北市大安区 and 九龙旺角 need no 台湾 or 香港 before them, 九龙 and 连江县 do: the mainland has them too.
+
+    A division of the mainland that stands before says that they are something else (天河区 桃园市场).
+    """
+    found = mentions(text, simplify(text))
+    first = min((mention.start for mention in found), default=len(text))
+    for word in _WORD.finditer(text):
+        if word.start() > first:
+            return None
+        for code in ("TW", "HK"):
+            begins = find_beginning(rules_of(code).regions, word[0])
+            if begins is not None and _is_sure(begins[1], word[0][begins[0] :]):
+                return code
+    return None
+
+
+def _is_sure(region: Region, following: str) -> bool:
+    """Whether a place bears its kind and no place of the mainland its name, or one of its own places follows."""
+    name = simplify(region.local)
+    only_there = name[-1] in "市县" and name not in divisions().names
+    return only_there or find_beginning(region, following) is not None
+
+
 def take_country_name(pasted: Pasted, country: str | None) -> str | None:
-    """The country whose name the first or last piece of the text is; only the given one where there is one."""
+    """The country whose name the first or last piece of the text is; only the given one where there is one.
+
+    A postal code of that country may stand behind it: Singapore 048616, and not Georgia 30303.
+    """
     pieces = [(m.start(), m.end()) for m in _PIECE.finditer(pasted.text) if m[0].strip(" .:-")]
     for start, end in [*pieces[-1:], *pieces[:1]]:
-        code = _names().get(fold(pasted.text[start:end].strip(" .:-")))
-        if code is not None and country in (None, code) and len(pieces) > 1:
-            pasted.text = blank(pasted.text, start, end)
+        match = _NAME_AND_CODE.match(pasted.text, start, end)
+        assert match is not None  # whatever the piece is
+        code = _names().get(fold(match["name"].strip(" .:-")))
+        if code is None or country not in (None, code) or len(pieces) < 2:
+            continue
+        form = rules_of(code).postal_pattern
+        if match["code"] is None or (form is not None and re.fullmatch(form, match["code"])):
+            pasted.text = blank(pasted.text, *match.span("name"))
             return code
     return None
 

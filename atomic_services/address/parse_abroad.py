@@ -145,7 +145,10 @@ class _Reader:
         for start, piece in self._pieces():
             found = find_beginning(parent, piece)
             if found is not None:
-                return start, start + found[0], found[1]
+                length, region = found
+                # 灣仔區 is the district of that name.
+                length += piece[length : length + 1] in ("区", "區")
+                return start, start + length, region
         return None
 
     def take_locality_by_place(self) -> None:

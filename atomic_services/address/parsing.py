@@ -27,7 +27,7 @@ from atomic_services.contract import CallContext
 from catalog.vocabulary.problem import CallerFault, FieldError
 
 UNKNOWN_COUNTRY = "ZZ"
-_LONG_NUMBER = re.compile(r"\d(?:[- ]?\d){6,}", re.ASCII)
+_LONG_NUMBER = re.compile(r"\d(?:[- ]?[\d*]){6,}", re.ASCII)
 _UNDECIDED = frozenset(
     ("ambiguous", "invalid")
 )  # the text contradicts itself, so it names no place for trade
@@ -46,18 +46,17 @@ async def parse(request: ParseRequest, _context: CallContext) -> ParseReply:
         raise _refused("a text has at least one letter or digit")
     if len(text) > TEXT_LENGTH_MAX:
         raise _refused(f"in its normal form (NFC) a text has at most {TEXT_LENGTH_MAX} characters")
-    pasted = Pasted(text, country)
     findings: list[Finding] = []
     if country is None:
+        pasted = Pasted(text, None)
         country = country_of(pasted)
         if country is None:
-            findings.append(finding("country-not-recognised", "/text"))
-        elif country != "CN":
+            return _without_country(pasted, [finding("country-not-recognised", "/text")])
+        if country != "CN":
             findings.append(finding("country-inferred", "/text", value=country))
-    else:
-        take_country_name(pasted, country)
-    if country is None:
-        return _without_country(pasted, findings)
+    # Only who knows the country can read its telephone numbers, so the text is read anew.
+    pasted = Pasted(text, country)
+    take_country_name(pasted, country)
     return _chinese(pasted, findings) if country == "CN" else _foreign(pasted, country, findings)
 
 

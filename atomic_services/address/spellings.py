@@ -34,6 +34,7 @@ OTHER_NAMES = {
     "150000": ("内蒙", "Inner Mongolia", "Nei Mongol"), "540000": ("Tibet",), "533401": ("Shangri-La",),
     "540200": ("Shigatse", "Xigaze"), "540600": ("Nagqu",), "540300": ("Qamdo", "Chamdo"), "653101": ("Kashgar",),
     "653100": ("Kashgar",), "653200": ("Hotan",), "652900": ("Aksu",), "654000": ("Ili",),
+    "652700": ("博州",), "652800": ("巴州",), "653000": ("克州",), "152500": ("锡盟",), "152900": ("阿盟",),
 }  # fmt: skip
 Readings = Mapping[str, tuple[str, ...]]
 _COLLOQUIAL = {"自治州": "州", "自治县": "县", "自治旗": "旗", "自治区": "区"}

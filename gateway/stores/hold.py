@@ -11,38 +11,50 @@ from gateway.stores.lease_pool import Lease, LimitPool, Parts
 _ZERO = Decimal(0)
 _ONE = Decimal(1)
 
-Acquire = Callable[[LimitPool, Decimal, int], Awaitable[Parts]]
+Ask = Callable[[LimitPool, Decimal, int], Awaitable[Parts]]
 
 
 class LeaseHold(msgspec.Struct, gc=False):
     """The reservations of one call, of every limit that it falls under.
 
-    `acquire` asks for a lease where this worker holds too little; `admitted_ns` is monotonic.
+    `ask` reserves with a lease that is asked for, where this worker holds too little; `admitted_ns` is monotonic.
     """
 
     pools: tuple[LimitPool, ...]
-    acquire: Acquire
+    ask: Ask
     occurred_at_ns: int
     admitted_ns: int
+    _charge: Decimal | None = None
     _parts: list[tuple[LimitPool, Parts]] = []
     _captured: list[tuple[Lease, Decimal, Decimal]] = []
     _is_open: bool = True
 
-    async def reserve(self, charge: Decimal | None) -> None:
-        """Set aside a unit of each quota and the charge of each budget and credit; `Problem` where one has too little.
+    def reserve(self, charge: Decimal | None) -> bool:
+        """Set aside a unit of each quota and the charge of each budget and credit; False where a lease is asked for first.
 
-        `charge` is the most that the call can cost by the list, None where nothing bounds it.
+        `charge` is the most that the call can cost by the list, None where nothing bounds it: `Problem` then, unless it
+        falls under quotas only.
         """
+        self._charge = charge
+        for pool in self.pools[len(self._parts) :]:
+            need = _ONE if pool.is_quota else charge
+            if need is None:
+                self.void()
+                raise _unbounded(pool)
+            parts = pool.reserve(need, self.occurred_at_ns, self.admitted_ns) if need else ()
+            if parts is None:
+                return False
+            self._parts.append((pool, parts))
+        return True
+
+    async def acquire(self) -> None:
+        """What `reserve` began, with leases that are asked for; `Problem` where too little is left, with nothing kept."""
         try:
-            for pool in self.pools:
-                need = _ONE if pool.is_quota else charge
-                if need is None:
-                    raise _unbounded(pool)
-                if need:
-                    parts = pool.reserve(need, self.occurred_at_ns, self.admitted_ns)
-                    if parts is None:
-                        parts = await self.acquire(pool, need, self.occurred_at_ns)
-                    self._parts.append((pool, parts))
+            while not self.reserve(self._charge):
+                pool = self.pools[len(self._parts)]
+                need = _ONE if pool.is_quota else self._charge
+                assert need is not None, "what nothing bounds is never asked for"
+                self._parts.append((pool, await self.ask(pool, need, self.occurred_at_ns)))
         except BaseException:
             self.void()
             raise
@@ -53,7 +65,8 @@ class LeaseHold(msgspec.Struct, gc=False):
         Nothing is settled before the record is known to be durable. May be asked again for another ending of the call.
         """
         captured = self._captured = []
-        taken: list[tuple[int, str]] = []
+        # Most calls cost what was reserved, by the same price.
+        is_whole = counts and charge is self._charge
         for pool, parts in self._parts:
             amount = (_ONE if counts else _ZERO) if pool.is_quota else charge
             for lease, held in parts:
@@ -63,13 +76,12 @@ class LeaseHold(msgspec.Struct, gc=False):
                         "The call took too long to be charged; nothing was changed.",
                         retry_after_s=1,
                     )
-                part = amount if amount <= held else held
-                amount -= part
+                part = held if is_whole or amount > held else amount
                 captured.append((lease, held, part))
-                if part:
-                    taken.append((lease.id, pool.text_of(part)))
-            assert not amount, "a call never takes more than it has reserved"
-        return tuple(taken)
+                if not is_whole:
+                    amount -= part
+            assert is_whole or not amount, "a call never takes more than it has reserved"
+        return tuple([(lease.id, lease.pool.text_of(part)) for lease, _, part in captured if part])
 
     def confirm(self) -> None:
         """The record is durable: what it says is taken, the rest is free again."""

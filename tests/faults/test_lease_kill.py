@@ -44,6 +44,9 @@ async def test_a_quota_is_never_exceeded_and_granted_whole_whoever_dies(
         await storm.use_up(_CLIENTS, with_effect=False)
         row = await admin.fetchrow(_TAKEN)
         assert row is not None
+        print(
+            f"{seed=} {_WORKERS=} {_KILLS=} limit={_CALLS} recorded={row['counted']} answered={dict(storm.said)}"
+        )
         assert storm.said[200] <= row["counted"] <= _CALLS, "no acknowledged call is lost, none is too many"
         assert row["counted"] >= 0.99 * _CALLS
         assert row["taken"] == row["counted"]
@@ -73,6 +76,7 @@ async def test_credit_is_spent_to_the_last_call_and_not_beyond_whoever_dies(
         row = await admin.fetchrow(_TAKEN)
         assert row is not None
         used, leased = await standing(admin, "credit")
+        print(f"{seed=} {_WORKERS=} {_KILLS=} limit={whole} taken={used} answered={dict(storm.said)}")
         assert storm.said[200] <= row["counted"]
         assert (row["taken"], leased) == (used, 0)
         assert whole - _PRICE < used <= whole

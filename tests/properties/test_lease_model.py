@@ -116,7 +116,8 @@ class LeaseMachine(RuleBasedStateMachine):
         hold = worker.store.hold(self.permit, now_ns, self.clock.monotonic_ns())
         assert hold is not None
         try:
-            await hold.reserve(charge)
+            if not hold.reserve(charge):
+                await hold.acquire()
         except Problem as refused:
             assert refused.type.name == "credit-exhausted"
             return False

@@ -119,7 +119,7 @@ async def test_the_level_of_a_service_is_read_by_the_month_and_only_where_it_is_
     payer = await _payer(gateway, billing_pool, "brand")
     level = (await payer.read("/api/services/address/sla?period=2026-10")).json()
     assert level["period"] == "2026-10"
-    assert level["objectives"][0]["own"]["light"] == "good"
+    assert level["objectives"][0]["own"]["light"] == "unknown", "nothing was called or probed in that month"
     assert (await payer.read("/api/services/none/sla")).status_code == 404
     assert (await payer.read("/api/services/bench/sla")).status_code == 404
     assert (await payer.read("/api/services/address/sla?period=October")).status_code == 400

@@ -171,7 +171,8 @@ async def test_a_member_sees_their_accounts_usage_cost_and_documents_and_no_othe
     _, link = await invite(plane, "a@example.com", "member", mine)
     headers = await signed_in(plane, link)
     page = (await me(plane, headers)).text
-    assert Page(page).links >= {f"/me/{mine.id}/2026-10"}
+    forms = {f"/me/{mine.id}/2026-10?format={form}&lang=en" for form in ("pdf", "xlsx", "csv")}
+    assert Page(page).links >= forms
     for told in (
         "a@example.com",
         "Account member",
@@ -183,6 +184,9 @@ async def test_a_member_sees_their_accounts_usage_cost_and_documents_and_no_othe
     ):
         assert told in page, told
     assert other.id not in page
+    for form, start in (("pdf", b"%PDF-"), ("xlsx", b"PK")):
+        printed = await plane.client.get(f"/me/{mine.id}/2026-10?format={form}", headers=headers)
+        assert printed.content.startswith(start)
     table = await plane.client.get(f"/me/{mine.id}/2026-10", headers=headers)
     assert table.content.startswith(b"\xef\xbb\xbfrow,number,")
     for path in (f"/me/{other.id}/2026-10", f"/me?account={other.id}", f"/me/{mine.id}/october"):

@@ -57,6 +57,7 @@ def test_synonyms_fill_the_component_they_stand_for_and_never_replace_it() -> No
     plain = written("DE", road="Weg", postcode="53111", city="Bonn")
     assert written("DE", street="Weg", postal_code="53111", town="Bonn") == plain
     assert written("DE", road="Weg", street="Gasse", postcode="53111", city="Bonn") == plain
+    assert written("UY", subcounty="Colón", area="Montevideo Rural") == ["Montevideo Rural"]
 
 
 def test_other_components_are_printed_for_the_addressee() -> None:
@@ -78,6 +79,11 @@ def test_a_line_that_repeats_another_is_printed_once_except_new_york() -> None:
     assert written("DE", road="Weg", city="Berlin", state="Berlin") == ["Weg", "Berlin"]
     lines = written("US", road="Broadway", city="New York", state="New York", postcode="10001")
     assert lines == ["Broadway", "New York, NY 10001"]
+
+
+def test_the_end_of_the_last_line_is_no_repetition_of_what_stands_in_a_line_before() -> None:
+    lines = written("AU", road="Weg, Norfolk, Nord", city="Kingston", country="Australia, Norfolk")
+    assert lines[-1] == "Australia, Norfolk"
 
 
 def test_short_words_are_written_only_when_they_are_asked_for() -> None:

@@ -6,25 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from atomic_services.address.schema import ParseReply, ParseRequest
+from atomic_services.address.schema import ParseRequest
 from catalog.vocabulary.problem import CallerFault
-from tests.address_calls import answer
+from tests.address_calls import answer, deepest, parse, rules
 from tests.conformance import chinese_variants
-
-
-def parse(text: str, **more: Any) -> ParseReply:
-    reply = answer("parse", text=text, **more)
-    assert isinstance(reply, ParseReply)
-    return reply
-
-
-def deepest(reply: ParseReply) -> str | None:
-    codes = [d.code for d in reply.divisions if d.level in ("province", "city", "district")]
-    return codes[-1] if codes else None
-
-
-def rules(reply: ParseReply) -> set[str]:
-    return {found.rule for found in reply.findings}
 
 
 @pytest.mark.parametrize(

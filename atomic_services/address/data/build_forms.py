@@ -17,8 +17,8 @@ from typing import Any
 HERE = Path(__file__).parent
 COUNTRY = re.compile(r"[A-Z]{2}(_[a-z]{2})?|default")
 RESTRICTED = re.compile(r"([a-z_]+)=(.*)", re.DOTALL)
-# A synonym that the templates know and the package's release does not.
-SYNONYMS = (("area", "municipality"),)
+# Synonyms that the templates know and the package's release does not: synonym, name, and the less preferred one behind it.
+SYNONYMS = (("area", "municipality", "subcounty"),)
 
 
 def changed(country: str, entry: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -100,6 +100,15 @@ def abbreviations(source: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def aliases(source: list[dict[str, str]]) -> dict[str, str]:
+    """Synonym -> component name, the preferred synonyms first."""
+    rows = [(row["alias"], row["name"]) for row in source]
+    for synonym, name, behind in SYNONYMS:
+        assert synonym not in dict(rows), synonym
+        rows.insert(rows.index((behind, name)), (synonym, name))
+    return dict(rows)
+
+
 def main(package: Path) -> None:
     """Write forms.json next to this script, one country a line."""
 
@@ -108,11 +117,10 @@ def main(package: Path) -> None:
 
     changes = json.loads((HERE / "form_changes.json").read_text(encoding="utf-8"))
     templates, found = forms(read("templates"), changes)
-    aliases = [[row["alias"], row["name"]] for row in read("aliases")]
     parts: dict[str, Any] = {
         "templates": dict(enumerate(templates)),
         "forms": found,
-        "aliases": dict(aliases) | dict(SYNONYMS),
+        "aliases": aliases(read("aliases")),
         "state_codes": codes(read("state-codes")),
         "county_codes": codes(read("county-codes")),
         "languages": read("country-to-lang"),

@@ -10,6 +10,7 @@ bureau counts like counties and GB/T 2260 does not know are the rows of zones.ts
 import csv
 import gzip
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -18,6 +19,7 @@ DIVIDED = {"500112": ("500157", {"大湾镇": "500109", "统景镇": "500109", "
                                  "茨竹镇": "500109"})}  # fmt: skip
 # The bureau's own code for a city without districts, and the islands that became districts of 三沙市 in 2020.
 RECODED = {"620201": "620200", "460321": "460302", "460322": "460303", "460323": "460302"}
+_TOWN_ENDINGS = ("街道", "街道办事处", "镇", "乡", "苏木", "地区")
 
 
 def main(folder: Path) -> None:
@@ -37,7 +39,8 @@ def main(folder: Path) -> None:
         elif area not in current:
             holder = heirs.get(area, area)
         suffix = row["code"][6:] if holder == area else row["code"]
-        streets.setdefault(holder, []).append(f"{suffix}{row['name'].replace(';', '')}")
+        name = own_name(row["name"].replace(";", ""), (current.get(f"{holder[:4]}00"), current.get(holder)))
+        streets.setdefault(holder, []).append(f"{suffix}{name}")
     text = "".join(f"{code}\t{';'.join(names)}\n" for code, names in sorted(streets.items()))
     (HERE / "streets.tsv.gz").write_bytes(gzip.compress(text.encode(), 9, mtime=0))
     zones = {
@@ -47,6 +50,15 @@ def main(folder: Path) -> None:
     }
     rows = ((code, name, ",".join(_aliases(code, name, current))) for code, name in sorted(zones.items()))
     (HERE / "zones.tsv").write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def own_name(name: str, holders: Iterable[str | None]) -> str:
+    """济源市沁园街道 of 济源市 is 沁园街道; what is no town without the names of its holders, larger first, keeps them."""
+    for holder in filter(None, holders):
+        rest = name.removeprefix(holder)
+        if len(rest) > 2 and rest.endswith(_TOWN_ENDINGS):
+            name = rest
+    return name
 
 
 def _aliases(code: str, name: str, current: dict[str, str]) -> list[str]:
