@@ -90,6 +90,9 @@ def is_damage(image: bytes, seed: int, fault: Fault) -> bool:
     """Whether a fault in a segment that is still being written is damage, not a batch on its way to the disk."""
     if fault.case not in {*_TORN, "padding-damaged"}:
         return True
+    # The usual end, looked at ten times a second: comparing is nine times as fast as stripping zeros.
+    if image == bytes(len(image)):
+        return False
     return _next_batch(image, len(image.rstrip(b"\0")), seed, fault) is not None
 
 

@@ -156,12 +156,13 @@ class LeaseStore:
                 continue
             if lease.held and now_ns - lease.last_ns > _IN_FLIGHT_NS:
                 # A call that was cancelled before anybody knew how it ended holds it; it is not charged any more.
-                lease.held, lease.doubtful, lease.is_given_up = Decimal(0), True, True
+                lease.doubtful = lease.is_given_up = True
             given, lease.left = lease.left, Decimal(0)
-            if not lease.held:
+            lease.worth -= given
+            if lease.is_given_up or not lease.held:
                 (abandoned if lease.doubtful else closed).append(lease)
             elif given and not lease.doubtful:
-                shrunk[lease.id] = lease.used + lease.held
+                shrunk[lease.id] = lease.worth
         return closed, shrunk, abandoned
 
     def _limit(self, terms: LimitTerms) -> LimitPool:
