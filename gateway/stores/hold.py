@@ -27,7 +27,6 @@ class LeaseHold(msgspec.Struct, gc=False):
     _charge: Decimal | None = None
     _parts: list[tuple[LimitPool, Parts]] = []
     _captured: list[tuple[Lease, Decimal, Decimal]] = []
-    _is_whole: bool = False
     _is_open: bool = True
 
     def reserve(self, charge: Decimal | None) -> bool:
@@ -37,7 +36,7 @@ class LeaseHold(msgspec.Struct, gc=False):
         falls under quotas only.
         """
         self._charge = charge
-        for pool in self.pools[len(self._parts) :] if self._parts else self.pools:
+        for pool in self.pools[len(self._parts) :]:
             need = _ONE if pool.is_quota else charge
             if need is None:
                 self.void()
@@ -65,44 +64,34 @@ class LeaseHold(msgspec.Struct, gc=False):
 
         Nothing is settled before the record is known to be durable. May be asked again for another ending of the call.
         """
+        captured = self._captured = []
         # Most calls cost what was reserved, by the same price.
-        self._is_whole = counts and charge is self._charge
-        if self._is_whole:
-            whole = []
-            for pool, parts in self._parts:
-                for lease, held in parts:
-                    if lease.is_given_up:
-                        raise _given_up()
-                    whole.append((lease.id, pool.text_of(held)))
-            return tuple(whole)
-        return self._capture_part(counts, charge)
-
-    def _capture_part(self, counts: bool, charge: Decimal) -> tuple[tuple[int, str], ...]:
-        self._captured = []
+        is_whole = counts and charge is self._charge
         for pool, parts in self._parts:
             amount = (_ONE if counts else _ZERO) if pool.is_quota else charge
             for lease, held in parts:
                 if lease.is_given_up:
-                    raise _given_up()
-                part = min(amount, held)
-                amount -= part
-                self._captured.append((lease, held, part))
-            assert not amount, "a call never takes more than it has reserved"
-        return tuple([(lease.id, lease.pool.text_of(part)) for lease, _, part in self._captured if part])
+                    raise Problem(
+                        "unavailable",
+                        "The call took too long to be charged; nothing was changed.",
+                        retry_after_s=1,
+                    )
+                part = held if is_whole or amount > held else amount
+                captured.append((lease, held, part))
+                if not is_whole:
+                    amount -= part
+            assert is_whole or not amount, "a call never takes more than it has reserved"
+        return tuple([(lease.id, lease.pool.text_of(part)) for lease, _, part in captured if part])
 
     def confirm(self) -> None:
         """The record is durable: what it says is taken, the rest is free again."""
-        if not self._is_open:
-            return
-        self._is_open = False
-        if self._is_whole:
-            for _, parts in self._parts:
-                for lease, held in parts:
-                    lease.used += held
-        else:
+        if self._is_open:
+            self._is_open = False
             for lease, held, taken in self._captured:
+                lease.held -= held
                 lease.used += taken
-                lease.left += held - taken
+                if taken is not held:
+                    lease.left += held - taken
 
     def void(self) -> None:
         """There is no record and there will be none: all is free again. Without effect once it is settled."""
@@ -110,6 +99,7 @@ class LeaseHold(msgspec.Struct, gc=False):
             self._is_open = False
             for _, parts in self._parts:
                 for lease, held in parts:
+                    lease.held -= held
                     lease.left += held
 
     def doubt(self) -> None:
@@ -118,15 +108,8 @@ class LeaseHold(msgspec.Struct, gc=False):
             self._is_open = False
             for _, parts in self._parts:
                 for lease, held in parts:
-                    # As far as this worker knows; what it is really is what the records say.
-                    lease.used += held
+                    lease.held -= held
                     lease.doubtful = True
-
-
-def _given_up() -> Problem:
-    return Problem(
-        "unavailable", "The call took too long to be charged; nothing was changed.", retry_after_s=1
-    )
 
 
 def _unbounded(pool: LimitPool) -> Problem:

@@ -38,15 +38,16 @@ class LimitTerms(msgspec.Struct, frozen=True):
 
 
 class Lease:
-    """A lease of this worker: of what it is `worth`, `left` can be reserved, `used` is taken, and calls in flight hold the rest.
+    """A lease of this worker: `left` can be reserved, `held` is reserved by calls in flight, `used` is taken.
 
-    In the database it is never worth less. `doubtful`: what became of one of its calls is
+    What it is worth in the database is never less than the three together. `doubtful`: what became of one of its calls is
     not known. Below `low` the next lease is asked for ahead of need. `is_given_up`: no call may be charged to it any more.
     """
 
     __slots__ = (
         "doubtful",
         "expires_ns",
+        "held",
         "id",
         "is_given_up",
         "last_ns",
@@ -56,7 +57,6 @@ class Lease:
         "retired",
         "until_ns",
         "used",
-        "worth",
     )
 
     def __init__(
@@ -65,20 +65,15 @@ class Lease:
         """`expires_ns` and `now_ns` are monotonic, `until_ns` bounds the moment at which a call may occur."""
         self.id = id_
         self.pool = pool
-        self.worth = amount
         self.left = amount
         self.low = amount / 4
+        self.held = _ZERO
         self.used = _ZERO
         self.expires_ns = expires_ns
         self.until_ns = until_ns
         self.last_ns = now_ns
         self.doubtful = False
         self.is_given_up = False
-
-    @property
-    def held(self) -> Decimal:
-        """What calls in flight have reserved."""
-        return self.worth - self.left - self.used
         self.retired = False
 
 
@@ -139,6 +134,7 @@ class LimitPool:
         for lease in leases:
             if lease.left >= need and lease.expires_ns > now_ns and lease.until_ns > occurred_at_ns:
                 lease.left -= need
+                lease.held += need
                 lease.last_ns = now_ns
                 if lease.left < lease.low:
                     lease.low = _ZERO
@@ -152,6 +148,7 @@ class LimitPool:
             if lease.left and lease.expires_ns > now_ns and lease.until_ns > occurred_at_ns:
                 part = min(need, lease.left)
                 lease.left -= part
+                lease.held += part
                 lease.last_ns = now_ns
                 parts.append((lease, part))
                 if not (need := need - part):

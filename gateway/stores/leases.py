@@ -156,13 +156,12 @@ class LeaseStore:
                 continue
             if lease.held and now_ns - lease.last_ns > _IN_FLIGHT_NS:
                 # A call that was cancelled before anybody knew how it ended holds it; it is not charged any more.
-                lease.doubtful = lease.is_given_up = True
+                lease.held, lease.doubtful, lease.is_given_up = Decimal(0), True, True
             given, lease.left = lease.left, Decimal(0)
-            lease.worth -= given
-            if lease.is_given_up or not lease.held:
+            if not lease.held:
                 (abandoned if lease.doubtful else closed).append(lease)
             elif given and not lease.doubtful:
-                shrunk[lease.id] = lease.worth
+                shrunk[lease.id] = lease.used + lease.held
         return closed, shrunk, abandoned
 
     def _limit(self, terms: LimitTerms) -> LimitPool:
