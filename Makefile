@@ -11,6 +11,8 @@ PYTHON ?= $(shell for p in /usr/bin/python3 python3; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 PY := .venv/bin/python
 export UV_PYTHON_DOWNLOADS := never
+# Without bytecode every process of every start would compile the whole product anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Behind a proxy that inspects TLS: uv reads SSL_CERT_FILE itself, the pip of an older Python only PIP_CERT.
 ifdef SSL_CERT_FILE
 export SSL_CERT_FILE

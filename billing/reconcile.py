@@ -15,6 +15,7 @@ from billing.audit.point import Point, one_point
 from billing.audit.receipts import BookComparison, compare_receipts
 from billing.cut import PATIENCE_S, Cut, Lag, shipped_to, take_cut, wait_until_taken
 from billing.rollup.recompute import recompute
+from billing.rollup.usage_hour import USAGE_HOUR
 from billing.transaction import Connection
 from catalog.vocabulary.clock import Clock
 from catalog.vocabulary.ids import Environment
@@ -115,7 +116,7 @@ async def _reports(
     by_journal = await _stored(connection, point.bound, journaled=True)
     beside = await _stored(connection, point.bound, journaled=False)
     # Last, because from its first row on the transaction keeps the roll-up from passing it.
-    await recompute(connection)
+    await recompute(connection, [USAGE_HOUR])
     shipped_served, shipped_metered = (with_removed(count, removed, by_journal) for count in (served, kept))
     return tuple(
         [
