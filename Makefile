@@ -40,9 +40,13 @@ setup: .venv/.ready ## build the locked environment in .venv
 run: setup ## start everything; PORT=8080 WORKERS=2 ORDERGATE_HOME=.ordergate
 	@exec .venv/bin/ordergate up --port $(PORT) --workers $(WORKERS)
 
+# Most tests wait for processes, disks and clocks: three at a time keep two cores busy.
+JOBS ?= 3
+
 .PHONY: test
-test: setup ## the whole suite
-	$(PY) -m pytest
+test: setup ## the whole suite, JOBS=3 at a time; then, one by one, the tests that promise a time
+	$(PY) -m pytest -n $(JOBS) --dist worksteal -m "not timed"
+	$(PY) -m pytest -m timed
 
 .PHONY: check
 check: setup ## format, lint, types, import contracts

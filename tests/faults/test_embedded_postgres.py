@@ -49,6 +49,7 @@ def database(home: Path) -> Iterator[EmbeddedPostgres]:
 # --- ordinary days
 
 
+@pytest.mark.timed
 def test_a_second_start_finds_yesterdays_data_in_under_two_seconds(home: Path) -> None:
     database = EmbeddedPostgres(home)
     assert timed_start(database) < RESTART_SECONDS_MAX
@@ -213,6 +214,7 @@ def test_a_home_that_is_a_file_is_refused_with_a_remedy(tmp_path: Path) -> None:
 # --- kill -9
 
 
+@pytest.mark.timed
 @only_linux
 def test_a_killed_server_with_a_busy_backend_restarts_in_two_seconds_with_every_commit(
     database: EmbeddedPostgres, home: Path
@@ -242,6 +244,7 @@ def test_a_killed_supervisor_takes_its_server_down_cleanly(home: Path) -> None:
         assert {"before the supervisor was killed", "yesterday"} <= set(kept(database))
 
 
+@pytest.mark.timed
 @only_linux
 def test_a_new_supervisor_may_start_at_the_instant_the_old_one_was_killed(home: Path) -> None:
     end(supervise(home))

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from catalog.usage_event import Refusal
 from catalog.vocabulary.clock import SystemClock
@@ -115,6 +116,7 @@ async def test_what_the_gateway_wrote_last_is_taken_through_before_the_process_e
     assert _log(tmp_path)[-1]["message"] == "stopped"
 
 
+@pytest.mark.timed
 async def test_usage_can_be_read_within_two_seconds_of_its_call(database: Database, tmp_path: Path) -> None:
     await _sell(database)
     clock = SystemClock()

@@ -142,6 +142,7 @@ async def test_a_live_key_is_not_a_test_key(gateway: RunningGateway) -> None:
     assert (await gateway.call(forged, "address/validate", BERLIN)).status_code == 401
 
 
+@pytest.mark.timed
 async def test_a_revoked_key_is_refused_within_a_second(gateway: RunningGateway) -> None:
     key = await gateway.create_key(await gateway.open_account())
     assert (await gateway.call(key, "address/validate", BERLIN)).status_code == 200
@@ -154,6 +155,7 @@ async def test_a_revoked_key_is_refused_within_a_second(gateway: RunningGateway)
     assert document["type"] == "/problems/unauthenticated"
 
 
+@pytest.mark.timed
 async def test_a_publication_reaches_running_workers_within_a_second_and_drops_no_call(
     gateway: RunningGateway,
 ) -> None:
@@ -243,7 +245,7 @@ async def test_a_call_is_one_span_with_its_stage_times_when_an_exporter_is_set(
     gateway: RunningGateway,
 ) -> None:
     exporter = InMemorySpanExporter()
-    gateway.gateway.pipeline._tracing = Tracing(exporter)
+    gateway.gateway.pipeline._tracing = Tracing(exporter, gateway.clock)
     key = await gateway.create_key(await gateway.open_account())
     trace_id = "0af7651916cd43dd8448eb211c80319c"
     await gateway.call(key, "address/validate", BERLIN, traceparent=f"00-{trace_id}-b7ad6b7169203331-01")

@@ -50,6 +50,7 @@ async def opened(pool: asyncpg.Pool, name: str) -> OpenedAccount:
         )
 
 
+@pytest.mark.timed
 async def test_a_key_works_at_once_and_is_refused_within_a_second_of_its_revocation(
     gateway_pool: asyncpg.Pool, database: Database, admin: asyncpg.Connection
 ) -> None:

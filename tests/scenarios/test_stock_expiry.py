@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
+import pytest
 
 from catalog.vocabulary.clock import SystemClock, from_ns
 from tests.gateways import RunningGateway
@@ -18,6 +19,7 @@ def _order(id_: str, ttl_s: int, quantity: int = 5) -> dict[str, Any]:
     return {"reservation_id": id_, "lines": [{"sku": "A", "quantity": quantity}], "ttl_s": ttl_s}
 
 
+@pytest.mark.timed
 async def test_what_nobody_touches_is_free_in_the_books_within_a_second_of_its_expiry(
     gateway: RunningGateway, admin: asyncpg.Connection
 ) -> None:

@@ -105,6 +105,7 @@ def test_a_worker_killed_while_it_counts_blocks_nobody(tmp_path: Path) -> None:
     assert sum(counters.take(b"k", 5, 3600, _S).allowed for _ in range(10)) == 4
 
 
+@pytest.mark.timed
 def test_a_call_costs_microseconds(tmp_path: Path) -> None:
     counters = SharedCounters(tmp_path / "rates")
     begin = time.process_time()
