@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from email.utils import format_datetime
+from itertools import takewhile
 
 import msgspec
 
 from catalog.limit import Quota, Rate
-from catalog.passport import OperationEntry, Passport
+from catalog.passport import OperationEntry, Passport, Visibility
 from catalog.plan import Price, depends_on_period, list_amount, parse_price
 from catalog.usage_event import BillableOn
 from catalog.vocabulary.clock import to_ns
@@ -20,6 +21,8 @@ class PriceVersion(msgspec.Struct, frozen=True):
     """One price of one operation in one plan and currency; immutable once published.
 
     It begins when `effective_on` begins on the payer's calendar (at once without one), but never before `effective_from`.
+    `version` counts the publications of the price. What was published before this one and has not begun anywhere by
+    `supersedes_after` never begins; None where a publication left the earlier ones standing, as all did once.
     """
 
     id: str
@@ -27,11 +30,13 @@ class PriceVersion(msgspec.Struct, frozen=True):
     plan_id: str
     operation: str
     currency: str
+    version: int
     effective_from: datetime
     billable_on: BillableOn
     model: str
     price: Price
     effective_on: date | None = None
+    supersedes_after: datetime | None = None
 
     def begins_ns(self, timezone: str) -> int:
         """The moment from which it applies to payers of a zone, in nanoseconds since the epoch."""
@@ -78,11 +83,15 @@ def _charge(price: Price, units: Decimal, currency: str) -> str:
 
 
 class PublishedOperation(msgspec.Struct, frozen=True):
-    """One callable operation with everything the call path needs to know of its passport."""
+    """One callable operation with everything the call path needs to know of its passport.
+
+    `prices` holds the versions by plan and currency, the newest publication first.
+    """
 
     id: str
     path: str
     service: str
+    visibility: Visibility
     passport_version: str
     entry: OperationEntry
     rate: Rate | None
@@ -99,6 +108,14 @@ class PublishedOperation(msgspec.Struct, frozen=True):
             if price.begins_ns(timezone) <= occurred_at_ns:
                 return price
         return None
+
+    def next_price(self, plan_id: str, currency: str, timezone: str, moment_ns: int) -> AppliedPrice | None:
+        """The version that is scheduled to begin next for payers of a zone; None where none is."""
+        coming = takewhile(
+            lambda price: price.begins_ns(timezone) > moment_ns, self.prices.get((plan_id, currency), ())
+        )
+        # Of two that begin together the newer one counts, and that one comes first.
+        return min(coming, key=lambda price: price.begins_ns(timezone), default=None)
 
 
 class Catalogue(msgspec.Struct, frozen=True):
@@ -132,27 +149,57 @@ def price_version(row: Mapping[str, object]) -> PriceVersion:
     return PriceVersion(**fields, price=parse_price(model, price))  # type: ignore[arg-type]
 
 
+def standing(versions: Iterable[PriceVersion]) -> list[PriceVersion]:
+    """The versions of one price that have begun or still will, the newest first: what a later publication superseded
+    before its day is left out."""
+    left: list[PriceVersion] = []
+    limit = datetime.max.replace(tzinfo=UTC)
+    for version in sorted(versions, key=lambda one: one.version, reverse=True):
+        if version.effective_from <= limit:
+            left.append(version)
+        limit = min(limit, version.supersedes_after or limit)
+    return left
+
+
+def timeline(versions: Iterable[PriceVersion], timezone: str) -> list[PriceVersion]:
+    """The versions of one price that come into force for payers of a zone, in the order in which they do.
+
+    At a moment the newest of those that have begun is in force, as `price_at` chooses it: one that begins no earlier
+    than a newer one never is.
+    """
+    line: list[PriceVersion] = []
+    for version in reversed(standing(versions)):
+        while line and line[-1].begins_ns(timezone) >= version.begins_ns(timezone):
+            line.pop()
+        line.append(version)
+    return line
+
+
 def load(passports: Iterable[Passport], versions: Iterable[PriceVersion]) -> Catalogue:
     """Freeze the catalogue; two services never share a path, and each price belongs to a published operation."""
     by_service = {passport.service: passport for passport in passports}
     by_id = {version.id: version for version in versions}
-    prices: dict[str, dict[tuple[str, str], list[AppliedPrice]]] = {}
-    for version in sorted(by_id.values(), key=lambda one: one.effective_from, reverse=True):
-        of_operation = prices.setdefault(version.operation, {})
-        of_operation.setdefault((version.plan_id, version.currency), []).append(applied(version))
+    published: dict[str, dict[tuple[str, str], list[PriceVersion]]] = {}
+    for version in by_id.values():
+        of_operation = published.setdefault(version.operation, {})
+        of_operation.setdefault((version.plan_id, version.currency), []).append(version)
+    prices = {
+        operation: {key: tuple(map(applied, standing(versions))) for key, versions in of_operation.items()}
+        for operation, of_operation in published.items()
+    }
     operations: dict[str, PublishedOperation] = {}
     for passport in by_service.values():
         if not passport.callable:
             continue
         for entry in passport.operations:
-            published = _publish(passport, entry, prices.get(f"{passport.service}/{entry.id}", {}))
-            assert published.path not in operations, "two operations claim one path"
-            operations[published.path] = published
+            operation = _publish(passport, entry, prices.get(f"{passport.service}/{entry.id}", {}))
+            assert operation.path not in operations, "two operations claim one path"
+            operations[operation.path] = operation
     return Catalogue(by_service, operations, by_id)
 
 
 def _publish(
-    passport: Passport, entry: OperationEntry, prices: Mapping[tuple[str, str], list[AppliedPrice]]
+    passport: Passport, entry: OperationEntry, prices: Mapping[tuple[str, str], tuple[AppliedPrice, ...]]
 ) -> PublishedOperation:
     operation_id = f"{passport.service}/{entry.id}"
     headers: list[tuple[str, str]] = []
@@ -163,13 +210,14 @@ def _publish(
         id=operation_id,
         path=f"/v{passport.major}/{operation_id}",
         service=passport.service,
+        visibility=passport.visibility,
         passport_version=passport.version,
         entry=entry,
         rate=passport.rate("application"),
         account_rate=passport.rate("account"),
         quotas=passport.hard_quotas,
         headers=tuple(headers),
-        prices={key: tuple(value) for key, value in prices.items()},
+        prices=prices,
     )
 
 

@@ -104,10 +104,14 @@ def _rules_broken(name: str, kind: str, currency: str, timezone: str) -> list[Fi
         errors.append(FieldError("/kind", "kind", f"use one of {', '.join(get_args(AccountKind))}"))
     if not is_currency(currency):
         errors.append(
-            FieldError("/currency", "currency", "use an ISO 4217 code of a currency with a minor unit: CNY")
+            FieldError(
+                "/currency", "currency", "use an ISO 4217 code of a currency with a minor unit, such as CNY"
+            )
         )
     if not is_timezone(timezone):
-        errors.append(FieldError("/timezone", "timezone", "use a zone of the IANA database: Asia/Shanghai"))
+        errors.append(
+            FieldError("/timezone", "timezone", "use a zone of the IANA database, such as Asia/Shanghai")
+        )
     return errors
 
 

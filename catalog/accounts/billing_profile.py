@@ -38,7 +38,7 @@ async def set_billing_profile(
         if name != "country" and (not value.strip() or len(value) > _LENGTH_MAX)
     ]
     if profile.country and not is_region(profile.country):
-        errors.append(FieldError("/country", "region", "use the two letters of ISO 3166: CN"))
+        errors.append(FieldError("/country", "region", "use the two letters of ISO 3166, such as CN"))
     if errors:
         raise invalid_fields(errors)
     await transaction.execute(

@@ -7,7 +7,7 @@ import msgspec
 
 from catalog.accounts.account import Account, create_account
 from catalog.accounts.application import DEFAULT_APPLICATION, Application, create_application
-from catalog.accounts.offer import first_offers
+from catalog.accounts.offer import first_offers, sold_to
 from catalog.accounts.subscription import Subscription, subscribe
 from catalog.registry.published import current
 from catalog.transaction import Transaction
@@ -54,7 +54,8 @@ async def open_account(
     application = await create_application(transaction, account, DEFAULT_APPLICATION, actor, now)
     if plans is None:
         passports = [published.passport for published in (await current(transaction)).values()]
-        plans = {offer.service: offer.plan_id for offer in first_offers(passports, account, now)}
+        sold = await sold_to(transaction, account, now)
+        plans = {offer.service: offer.plan_id for offer in first_offers(passports, account, now, sold)}
     subscriptions = [
         await subscribe(transaction, account, service, plan_id, now, actor=actor, now=now, by_operator=True)
         for service, plan_id in plans.items()

@@ -6,7 +6,7 @@ import asyncpg
 import msgspec
 
 from catalog.accounts.account import Account
-from catalog.accounts.offer import is_shown, plan_refused
+from catalog.accounts.offer import is_shown, plan_refused, sold_to
 from catalog.accounts.refusal import invalid, invalid_fields
 from catalog.registry import audit
 from catalog.registry.published import current
@@ -72,7 +72,7 @@ async def subscribe(
     if plan is None:
         known = ", ".join(plan.id for plan in passport.parsed_plans)
         raise invalid("/plan_id", "reference", f"{service} has no plan {plan_id!r}; its plans are {known}")
-    if refused := plan_refused(passport, plan, account, now):
+    if refused := plan_refused(passport, plan, account, now, await sold_to(transaction, account, now)):
         raise invalid_fields([refused])
     row = await transaction.fetchrow(
         f"""

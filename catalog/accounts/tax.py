@@ -45,7 +45,7 @@ async def set_tax_rate(transaction: Transaction, rate: TaxRate, *, actor: str, n
     require_transaction(transaction)
     errors = []
     if not is_region(rate.region):
-        errors.append(FieldError("/region", "region", "use the two letters of ISO 3166: CN"))
+        errors.append(FieldError("/region", "region", "use the two letters of ISO 3166, such as CN"))
     if rate.starts_on.day != 1:
         errors.append(FieldError("/starts_on", "whole-months", "a rate changes on the first day of a month"))
     if not rate.name.strip() or len(rate.name) > _NAME_MAX:

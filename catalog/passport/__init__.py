@@ -20,6 +20,7 @@ from catalog.passport.passport import (
     PassportRefused,
     SchemaReference,
     Share,
+    Visibility,
 )
 from catalog.passport.reading import BYTES_MAX, check_passport, read_passport, stored_passport
 
@@ -37,6 +38,7 @@ __all__ = [
     "PassportRefused",
     "SchemaReference",
     "Share",
+    "Visibility",
     "check_passport",
     "document_of",
     "interface_changes",

@@ -11,6 +11,8 @@ from catalog.plan import Plan, parse_plan
 from catalog.sla import Sla
 from catalog.vocabulary.problem import FieldError, Text
 
+Visibility = Literal["public", "group", "private"]
+
 
 class PassportRefused(ValueError):
     """A passport that cannot be published, with everything that is wrong with it."""
@@ -112,7 +114,7 @@ class Passport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     owner: Owner
     name: Text
     summary: Text
-    visibility: Literal["public", "group", "private"]
+    visibility: Visibility
     criticality: Literal["core", "support"]
     binding: Binding
     operations: tuple[OperationEntry, ...]

@@ -44,7 +44,7 @@ def check_passport(document: Any) -> Passport:
 
 def _in_yaml(found: FieldError) -> FieldError:
     """YAML reads 1.0 as a number and 2026-01-01 as a date."""
-    if "expected `str`" not in found.detail:
+    if "expected `string`" not in found.detail:
         return found
     return FieldError(found.pointer, found.rule, f"{found.detail.rstrip('.')}; write it in quotes")
 

@@ -116,7 +116,7 @@ def _explained(found: FieldError, fields: Mapping[str, object], kind: type[msgsp
         known = ", ".join(kind.__struct_fields__)
         return FieldError(pointer, found.rule, f"no such field exists in this price; it has {known}")
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if "`int | str" in found.detail or "`int` >=" in found.detail:
+        if "`integer | string" in found.detail or "`integer` >=" in found.detail:
             return FieldError(pointer, "whole-number", "a whole number such as 1000 is needed")
         return FieldError(
             pointer, "decimal-string", f'numbers are decimal strings: write it in quotes, "{value}"'

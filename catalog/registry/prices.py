@@ -1,12 +1,13 @@
 """A passport's plans -> price versions: what changed becomes a new version, and nothing is ever changed in place."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 
 import msgspec
 
+from catalog.load import PriceVersion, price_version, standing
 from catalog.passport import Passport
-from catalog.plan import Audience, BillableOn, Plan, PriceEntry, parse_price, price_fields
+from catalog.plan import Audience, BillableOn, Plan, PriceEntry, price_fields
 from catalog.plan.price import Capacity, Matrix, Outcome, Price
 from catalog.transaction import Transaction
 from catalog.vocabulary.problem import FieldError
@@ -15,34 +16,34 @@ _Key = tuple[str, str, str]
 
 # One call carries one quantity; these price several quantities or a result that is proven later.
 _NOT_METERED = (Capacity, Matrix, Outcome)
-# Versions of one price start one after the other, so that at every moment exactly one is the newest.
+# Versions of one price that begin when they are published begin one after the other.
 _TICK = timedelta(microseconds=1)
 # No calendar on earth is further ahead: a day has begun nowhere before it begins there.
 _EARLIEST = timezone(timedelta(hours=14))
 
 
 class NewPrice(msgspec.Struct, frozen=True):
-    """A price version to be written. `operation` is the full id (`address/validate`)."""
+    """A price version as it is published: with the audience of its plan."""
 
-    id: str
-    service: str
-    plan_id: str
+    version: PriceVersion
     audience: Audience
-    operation: str
-    currency: str
-    version: int
-    effective_from: datetime
-    effective_on: date
-    billable_on: BillableOn
-    model: str
-    price: Price
+
+    @property
+    def terms(self) -> tuple[Audience, BillableOn, str, Price]:
+        """What is agreed: two versions that agree in it differ only in when they begin."""
+        return self.audience, self.version.billable_on, self.version.model, self.version.price
 
 
-class _Newest(msgspec.Struct, frozen=True):
-    version: int
-    effective_from: datetime
-    effective_on: date | None
-    terms: tuple[Audience, BillableOn, str, Price]
+class _Published(msgspec.Struct, frozen=True):
+    """The versions of one price, newest first, seen from the moment at which it is published again.
+
+    `begun` have begun somewhere by then; `coming` are scheduled and will be superseded.
+    """
+
+    moment: datetime
+    count: int
+    begun: tuple[NewPrice, ...]
+    coming: tuple[NewPrice, ...]
 
 
 def unmetered(plans: Iterable[Plan]) -> list[FieldError]:
@@ -59,77 +60,92 @@ def unmetered(plans: Iterable[Plan]) -> list[FieldError]:
     ]
 
 
-async def publish_prices(transaction: Transaction, passport: Passport, now: datetime) -> tuple[NewPrice, ...]:
-    """Write a version for every price that is new or differs from its newest version; returns those written.
-
-    A first version starts with its plan: at midnight of that day on each payer's calendar. A change starts then too, but
-    never before `now` and never before the version that it replaces: a price applies by `occurred_at`, so one that started
-    earlier would reprice what has happened.
-    """
-    new = tuple(_changed(passport, await _newest(transaction, passport.service), now))
+async def write_prices(transaction: Transaction, new: Iterable[NewPrice], now: datetime) -> None:
+    """Write what `planned_prices` said, in the same transaction."""
     await transaction.executemany(
         """
-        INSERT INTO catalog.price_version (id, service, plan_id, audience, operation, currency, version,
-                                           effective_from, effective_on, billable_on, model, price, published_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        INSERT INTO catalog.price_version (id, service, plan_id, operation, currency, version, effective_from, effective_on,
+                                           supersedes_after, billable_on, model, price, audience, published_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
         """,
         [_row(price, now) for price in new],
     )
-    return new
 
 
-async def _newest(transaction: Transaction, service: str) -> Mapping[_Key, _Newest]:
+async def planned_prices(transaction: Transaction, passport: Passport, now: datetime) -> tuple[NewPrice, ...]:
+    """The versions that a publication writes now: of every price that differs from what was published of it last.
+
+    A publication says: from the plan's `effective_from` on, this is the price. A first version begins with its plan, at
+    midnight of that day on each payer's calendar. A later one begins then too, but never before `now`: a price applies by
+    `occurred_at`, so one that began earlier would reprice what has happened. What was scheduled and has not begun is
+    superseded, whether the new version begins before or after it; a price that is published as it stands, with nothing
+    scheduled, keeps its version.
+    """
     rows = await transaction.fetch(
         """
-        SELECT DISTINCT ON (plan_id, operation, currency)
-               plan_id, operation, currency, version, effective_from, effective_on, audience, billable_on, model, price
-        FROM catalog.price_version WHERE service = $1 ORDER BY plan_id, operation, currency, version DESC
+        SELECT id, service, plan_id, operation, currency, version, effective_from, effective_on, supersedes_after,
+               billable_on, model, price, audience
+        FROM catalog.price_version WHERE service = $1
         """,
-        service,
+        passport.service,
     )
-    return {
-        (row["plan_id"], row["operation"], row["currency"]): _Newest(
-            row["version"],
-            row["effective_from"],
-            row["effective_on"],
-            (
-                row["audience"],
-                row["billable_on"],
-                row["model"],
-                parse_price(row["model"], msgspec.json.decode(row["price"])),
-            ),
-        )
-        for row in rows
-    }
+    published: dict[_Key, list[NewPrice]] = {}
+    for row in rows:
+        version = price_version({**row, "price": msgspec.json.decode(row["price"])})
+        published.setdefault(_key(version), []).append(NewPrice(version, row["audience"]))
+    return tuple(_changed(passport, published, now))
 
 
-def _changed(passport: Passport, newest: Mapping[_Key, _Newest], now: datetime) -> Iterator[NewPrice]:
+def _changed(
+    passport: Passport, published: Mapping[_Key, Sequence[NewPrice]], now: datetime
+) -> Iterator[NewPrice]:
     for plan, entry in _entries(passport.parsed_plans):
         operation = f"{passport.service}/{entry.operation}"
-        starts = datetime.combine(plan.effective_from, time.min, _EARLIEST)
-        starts_on = plan.effective_from
-        held = newest.get((plan.id, operation, entry.currency))
-        version = 1
-        if held is not None:
-            if held.terms == (plan.audience, plan.billable_on, entry.model, entry.price):
-                continue
-            version = held.version + 1
-            starts = max(starts, now, held.effective_from + _TICK)
-            starts_on = max(starts_on, held.effective_on or starts_on)
-        yield NewPrice(
-            f"{passport.service}/{plan.id}/{entry.operation}/{entry.currency}@{version}",
+        held = _seen_from(now, published.get((plan.id, operation, entry.currency), ()))
+        terms = (plan.audience, plan.billable_on, entry.model, entry.price)
+        if _stands(held, terms, plan.effective_from):
+            continue
+        number = held.count + 1
+        begins = datetime.combine(plan.effective_from, time.min, _EARLIEST)
+        version = PriceVersion(
+            f"{passport.service}/{plan.id}/{entry.operation}/{entry.currency}@{number}",
             passport.service,
             plan.id,
-            plan.audience,
             operation,
             entry.currency,
-            version,
-            starts,
-            starts_on,
+            number,
+            max(begins, held.moment) if held.count else begins,
             plan.billable_on,
             entry.model,
             entry.price,
+            plan.effective_from,
+            held.moment,
         )
+        yield NewPrice(version, plan.audience)
+
+
+def _stands(held: _Published, terms: object, begins_on: date) -> bool:
+    """Whether what was published last says the same: what is scheduled, with its day, or else what is in force."""
+    if held.coming:
+        scheduled = held.coming[0]
+        return (scheduled.terms, scheduled.version.effective_on) == (terms, begins_on)
+    return bool(held.begun) and held.begun[0].terms == terms
+
+
+def _seen_from(now: datetime, published: Sequence[NewPrice]) -> _Published:
+    """Publications of one price come one after the other, even where the clock stood still or went back."""
+    by_id = {price.version.id: price for price in published}
+    earlier = [price.version.supersedes_after or now for price in published]
+    moment = max(now, *earlier) if earlier else now
+    left = [by_id[version.id] for version in standing(price.version for price in published)]
+    begun = tuple(price for price in left if price.version.effective_from <= moment)
+    coming = tuple(price for price in left if price.version.effective_from > moment)
+    after_begun = [price.version.effective_from + _TICK for price in begun]
+    return _Published(max(moment, *after_begun) if begun else moment, len(published), begun, coming)
+
+
+def _key(version: PriceVersion) -> _Key:
+    return version.plan_id, version.operation, version.currency
 
 
 def _entries(plans: Iterable[Plan]) -> Iterator[tuple[Plan, PriceEntry]]:
@@ -137,18 +153,20 @@ def _entries(plans: Iterable[Plan]) -> Iterator[tuple[Plan, PriceEntry]]:
 
 
 def _row(price: NewPrice, now: datetime) -> tuple[object, ...]:
+    version = price.version
     return (
-        price.id,
-        price.service,
-        price.plan_id,
+        version.id,
+        version.service,
+        version.plan_id,
+        version.operation,
+        version.currency,
+        version.version,
+        version.effective_from,
+        version.effective_on,
+        version.supersedes_after,
+        version.billable_on,
+        version.model,
+        msgspec.json.encode(price_fields(version.price)).decode(),
         price.audience,
-        price.operation,
-        price.currency,
-        price.version,
-        price.effective_from,
-        price.effective_on,
-        price.billable_on,
-        price.model,
-        msgspec.json.encode(price_fields(price.price)).decode(),
         now,
     )

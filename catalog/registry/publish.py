@@ -104,7 +104,8 @@ async def _store(
     transaction: Transaction, passport: Passport, active: Published | None, actor: str, now: datetime
 ) -> Publication:
     document = document_of(passport)
-    if active is not None and document_of(active.passport) == document:
+    new = await prices.planned_prices(transaction, passport, now)
+    if active is not None and document_of(active.passport) == document and not new:
         return Publication(passport.service, passport.version, active.revision, changed=False)
     revision = active.revision + 1 if active else 1
     await transaction.execute(
@@ -120,7 +121,8 @@ async def _store(
         now,
         actor,
     )
-    new_prices = tuple(price.id for price in await prices.publish_prices(transaction, passport, now))
+    await prices.write_prices(transaction, new, now)
+    new_prices = tuple(price.version.id for price in new)
     detail = {
         "revision": revision,
         "version": passport.version,

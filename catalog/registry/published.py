@@ -51,7 +51,8 @@ async def price_versions(transaction: Transaction) -> tuple[PriceVersion, ...]:
     """Every price version ever published."""
     rows = await transaction.fetch(
         """
-        SELECT id, service, plan_id, operation, currency, effective_from, effective_on, billable_on, model, price
+        SELECT id, service, plan_id, operation, currency, version, effective_from, effective_on, supersedes_after,
+               billable_on, model, price
         FROM catalog.price_version ORDER BY plan_id, operation, currency, version
         """
     )

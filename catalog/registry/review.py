@@ -111,7 +111,9 @@ async def approve(
     if actor == waiting.submitted_by:
         refusal = f"{actor} submitted {submission_id}: somebody else has to approve it."
         raise Problem(
-            "forbidden", refusal, errors=(FieldError("/submitted_by", "four-eyes", "ask somebody else"),)
+            "forbidden",
+            refusal,
+            errors=(FieldError("/submitted_by", "four-eyes", "somebody else has to approve it"),),
         )
     passport = check_passport(waiting.document)
     active = await examine(transaction, passport, built_in, now)

@@ -49,6 +49,11 @@ def plain(amount: Decimal) -> str:
     return format(amount if amount else amount.copy_abs(), "f")
 
 
+def amount_text(amount: Decimal, currency: str) -> str:
+    """An amount as documents show it: rounded, with all digits of the currency's minor unit."""
+    return plain(round_money(amount, currency))
+
+
 def money(amount: Decimal, currency: str) -> Money:
     """The API form of an amount that is rounded already."""
     return Money(plain(amount), currency)

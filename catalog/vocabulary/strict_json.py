@@ -2,7 +2,8 @@
 
 Refused, each with its own rule: invalid UTF-8, a byte order mark, duplicate keys, NaN and Infinity, numbers
 beyond 64-bit integers or 40 significant characters, nesting beyond 32, NUL and other control characters,
-unpaired surrogates. Numbers with a fraction become `Decimal`. See RFC 8259 and RFC 7493 (I-JSON).
+unpaired surrogates. Numbers with a point or an exponent become `Decimal`, and where an integer is asked for, `1.0` and
+`1e3` are integers. See RFC 8259, RFC 7493 (I-JSON) and JSON Schema 2020-12.
 """
 
 import json
@@ -13,11 +14,11 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
+from catalog.vocabulary.integral import INTEGER_MAX, with_integers
 from catalog.vocabulary.problem import FieldError, Problem
 from catalog.vocabulary.wrong_fields import WrongFields, pointer_of, wrong_fields
 
 DEPTH_MAX = 32
-_INTEGER_MAX = 2**63 - 1
 _NUMBER_CHARACTERS_MAX = 40
 _TOLD_MAX = 3
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
@@ -49,7 +50,7 @@ def _constant(text: str) -> NoReturn:
 
 
 def _integer(text: str) -> int:
-    if len(text) <= 20 and abs(value := int(text)) <= _INTEGER_MAX:
+    if len(text) <= 20 and abs(value := int(text)) <= INTEGER_MAX:
         return value
     raise _Refused("number-too-large", "integers must fit 64 bits")
 
@@ -141,7 +142,7 @@ def decode_json(body: bytes) -> Any:
     except UnicodeDecodeError:
         rule, detail = "invalid-utf-8", "the body is not valid UTF-8"
     except json.JSONDecodeError as error:
-        rule, detail = "invalid-json", f"{error.msg} at byte offset {error.pos}"
+        rule, detail = _not_json(error)
     except RecursionError:
         rule, detail = "too-deep", f"objects and arrays are nested at most {DEPTH_MAX} deep"
     else:
@@ -149,9 +150,19 @@ def decode_json(body: bytes) -> Any:
     raise Problem("malformed-json", f"{detail}.", errors=(FieldError("", rule, detail),))
 
 
+def _not_json(error: json.JSONDecodeError) -> tuple[str, str]:
+    if error.doc.startswith("\ufeff"):
+        return "byte-order-mark", "the body begins with a byte order mark; send UTF-8 without one"
+    return "invalid-json", f"{error.msg} at byte offset {len(error.doc[: error.pos].encode())}"
+
+
 def convert(value: Any, type_: type[T]) -> T:
     """Check decoded JSON against a struct; raises `Problem` invalid-input with every field that is wrong, each with rule
     and remedy. Where more than twenty are, the document's `errors_omitted` says how many more."""
+    try:
+        return msgspec.convert(value, type_)
+    except msgspec.ValidationError:
+        value = with_integers(value, type_)
     try:
         return msgspec.convert(value, type_)
     except msgspec.ValidationError:

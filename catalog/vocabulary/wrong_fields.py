@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from enum import Enum
 from functools import partial
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -27,6 +27,23 @@ _LISTS = (list, tuple, set, frozenset)
 # msgspec says where in the form `Expected … - at `$.lines[0].sku``.
 _MSGSPEC_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _PATH_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+# msgspec names types of Python's; readers know those of JSON (RFC 8259 section 3, and `integer` of JSON Schema).
+_TYPES = re.compile(r"`[a-z]+(?: \| [a-z]+)*`")
+_JSON_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "str": "string",
+        "bytes": "string",
+        "uuid": "string",
+        "date": "string",
+        "datetime": "string",
+        "time": "string",
+        "timedelta": "string",
+        "int": "integer",
+        "float": "number",
+        "decimal": "number",
+        "bool": "boolean",
+    }
+)
 
 
 class WrongFields(msgspec.Struct, frozen=True):
@@ -55,6 +72,8 @@ def field_error(error: msgspec.ValidationError) -> FieldError:
     if kind == "Object contains unknown field":
         return FieldError(at_name, "unknown-field", "no such field exists here; remove it")
     rule = "type" if what.startswith("Expected") and ", got" in what else "constraint"
+    if what.startswith("Expected"):
+        what = _TYPES.sub(_in_json, what)
     return FieldError(pointer, rule, what[0].lower() + what[1:])
 
 
@@ -64,6 +83,12 @@ def wrong_fields(value: Any, type_: Any) -> WrongFields:
     walk.look(value, type_, "")
     assert walk.errors, "only what msgspec refuses is explained"
     return WrongFields(tuple(walk.errors), walk.more)
+
+
+def _in_json(types: re.Match[str]) -> str:
+    """The types of one alternative after the other, each named once: `date | str | null` is `string | null`."""
+    named = (_JSON_TYPES.get(one, one) for one in types[0].strip("`").split(" | "))
+    return f"`{' | '.join(dict.fromkeys(named))}`"
 
 
 class _Walk:
@@ -102,10 +127,10 @@ class _Walk:
             self.more += 1
 
     def _look_inside(self, value: Any, type_: Any, pointer: str, error: msgspec.ValidationError) -> None:
-        inner = _fitting(value, type_)
+        inner = fitting(value, type_)
         if inner is None:
             return
-        if _is_struct(inner):
+        if is_struct(inner):
             self._look_into_object(value, inner, pointer)
         elif " - at `" in str(error):  # else it is the list or mapping itself: too long, too short
             arguments = get_args(inner)
@@ -174,13 +199,13 @@ def _quoted(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _alternatives(type_: Any) -> Iterator[Any]:
+def alternatives(type_: Any) -> Iterator[Any]:
     """What a value may be, without annotations: `Annotated[A, …] | None` is A and None."""
     if get_origin(type_) is Annotated:
-        yield from _alternatives(type_.__origin__)
+        yield from alternatives(type_.__origin__)
     elif get_origin(type_) in (Union, UnionType):
         for option in get_args(type_):
-            yield from _alternatives(option)
+            yield from alternatives(option)
     else:
         yield type_
 
@@ -195,29 +220,29 @@ def _metas(type_: Any) -> Iterator[msgspec.Meta]:
 
 
 def _choices(type_: Any) -> Iterator[object]:
-    for option in _alternatives(type_):
+    for option in alternatives(type_):
         if get_origin(option) is Literal:
             yield from get_args(option)
         elif isinstance(option, type) and issubclass(option, Enum):
             yield from (member.value for member in option)
 
 
-def _is_struct(type_: Any) -> bool:
+def is_struct(type_: Any) -> bool:
     return isinstance(type_, type) and issubclass(type_, msgspec.Struct)
 
 
-def _fitting(value: Any, type_: Any) -> Any | None:
+def fitting(value: Any, type_: Any) -> Any | None:
     """The one alternative that such a value can have been meant for; None if there is none to look into."""
     if isinstance(value, Mapping):
         options = [
             one
-            for one in _alternatives(type_)
-            if (_is_struct(one) and _is_tagged_so(value, one)) or get_origin(one) is dict
+            for one in alternatives(type_)
+            if (is_struct(one) and _is_tagged_so(value, one)) or get_origin(one) is dict
         ]
     elif isinstance(value, list | tuple):
         options = [
             one
-            for one in _alternatives(type_)
+            for one in alternatives(type_)
             if get_origin(one) in _LISTS and (get_origin(one) is not tuple or get_args(one)[1:] == (...,))
         ]
     else:

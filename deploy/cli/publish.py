@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 
 from atomic_services.registry import built_in_passport, example_errors
 from catalog.passport import Passport, PassportRefused
+from catalog.registry.price_changes import PriceChange, price_changes, sentence
 from catalog.registry.publish import Publication
 from catalog.registry.publish import publish as publish_passport
+from catalog.registry.published import price_versions
 from catalog.registry.review import Submission, submit
 from catalog.transaction import Transaction
 from deploy.cli.output import json_option, print_json
@@ -17,6 +21,14 @@ from deploy.cli.session import By, session
 
 # A publication, a submission for review, or None where the registry has just that already and nothing was submitted.
 _Result = Publication | Submission | None
+
+
+class _Done(msgspec.Struct, frozen=True):
+    """What became of a passport, and what that changes of its prices."""
+
+    passport: Passport
+    result: _Result
+    prices: tuple[PriceChange, ...]
 
 
 @click.command()
@@ -36,15 +48,16 @@ def publish(paths: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
     current = session()
     one_by_one = submit if current.settings.review_required else publish_passport
 
-    async def work(transaction: Transaction, by: By) -> list[tuple[Passport, _Result]]:
+    async def work(transaction: Transaction, by: By) -> list[_Done]:
         trial = transaction.transaction()
         await trial.start()
-        done: list[tuple[Passport, _Result]] = []
+        done: list[_Done] = []
         problems: list[str] = []
         for path, passport in passports:
             try:
                 built_in = built_in_passport(passport.service)
-                done.append((passport, await one_by_one(transaction, passport, built_in, by.actor, by.now)))
+                result = await one_by_one(transaction, passport, built_in, by.actor, by.now)
+                done.append(_Done(passport, result, await changed_prices(transaction, result)))
             except PassportRefused as refused:
                 problems += refusal_lines(path, refused)
         if problems:
@@ -54,10 +67,25 @@ def publish(paths: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
 
     done = current.act(work)
     if as_json:
-        print_json([result for _, result in done if result is not None])
+        print_json([_document(one) for one in done if one.result is not None])
         return
-    for passport, result in done:
-        click.echo(_sentence(passport, result, dry_run))
+    for one in done:
+        click.echo(_sentence(one.passport, one.result, dry_run))
+        for change in one.prices:
+            click.echo(f"  {sentence(change)}")
+
+
+async def changed_prices(transaction: Transaction, result: _Result) -> tuple[PriceChange, ...]:
+    """What a publication changed of the prices; nothing where it waits for review."""
+    if not isinstance(result, Publication) or not result.new_prices:
+        return ()
+    versions = await price_versions(transaction)
+    return price_changes(versions, [one for one in versions if one.id in result.new_prices])
+
+
+def _document(done: _Done) -> dict[str, Any]:
+    assert done.result is not None, "only what was written is listed"
+    return {**msgspec.structs.asdict(done.result), "price_changes": done.prices}
 
 
 def _sentence(passport: Passport, result: _Result, dry_run: bool) -> str:
