@@ -6,7 +6,7 @@ had committed is of one below the bound, however its event's own id compares wit
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -65,11 +65,13 @@ class LagStays(Exception):
         self.lag = lag
 
 
-async def take_cut(pool: asyncpg.Pool, journals_root: Path) -> Cut:
-    """The cut now: first the journals' ends, then the transactions. Raises `JournalDamaged`, OSError."""
+async def take_cut(pool: asyncpg.Pool, journals_root: Path, directories: Sequence[Path] | None = None) -> Cut:
+    """The cut now, of all journals or of some: first their ends, then the transactions. Raises `JournalDamaged`, OSError."""
     async with all_accounts(pool) as connection:
         offsets = await read_offsets(connection)
-    ends = await asyncio.to_thread(_ends, journals_root, offsets)
+    if directories is None:
+        directories = await asyncio.to_thread(journal_directories, journals_root)
+    ends = await asyncio.to_thread(_ends, directories, offsets)
     async with all_accounts(pool) as connection:
         return Cut(ends, await connection.fetchval(_XID_BOUND))
 
@@ -117,9 +119,9 @@ async def wait_until_taken(
         await sleep(POLL_S)
 
 
-def _ends(root: Path, offsets: Mapping[UUID, Offset]) -> Mapping[Path, int]:
+def _ends(directories: Sequence[Path], offsets: Mapping[UUID, Offset]) -> Mapping[Path, int]:
     ends: dict[Path, int] = {}
-    for directory in journal_directories(root):
+    for directory in directories:
         reader = JournalReader(directory)
         try:
             page = reader.read_after(_offset(directory, offsets).last_seq, _PAGE_BYTES)

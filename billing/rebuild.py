@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import asyncpg
 
+from billing.audit.credited import credit_note_differences
 from billing.audit.rebuilt import (
     charge_differences,
     credit_differences,
@@ -51,6 +52,7 @@ async def verify(pool: asyncpg.Pool, journals: Iterable[UsageEvent]) -> list[str
             found += [text async for text in ledger_differences(connection, environment)]
             found += [text async for text in document_differences(connection, environment)]
             found += [text async for text in settlement_differences(connection, environment)]
+            found += [text async for text in credit_note_differences(connection, environment)]
         found += [text async for text in credit_differences(connection)]
         found += [text async for text in number_differences(connection)]
     return found

@@ -13,9 +13,8 @@ from billing.audit.compare import compare
 from billing.audit.journals import count_kept, count_removed, with_removed
 from billing.audit.point import Point, one_point
 from billing.audit.receipts import BookComparison, compare_receipts
+from billing.audit.resembling import resembling
 from billing.cut import PATIENCE_S, Cut, Lag, shipped_to, take_cut, wait_until_taken
-from billing.rollup.recompute import recompute
-from billing.rollup.usage_hour import USAGE_HOUR
 from billing.transaction import Connection
 from catalog.vocabulary.clock import Clock
 from catalog.vocabulary.ids import Environment
@@ -30,7 +29,8 @@ _PAUSE_S = 2.0
 
 class Report(msgspec.Struct, frozen=True):
     """One environment's books in calls. `diff` and `money_diff` are zero if and only if they agree; `differences`
-    names the first twenty disagreements, `lag` what had not arrived in time, of both environments together."""
+    names the first twenty disagreements, `lag` what had not arrived in time, of both environments together. `notices` are
+    no disagreements: reported usage that a person should look at before it is billed."""
 
     environment: Environment
     served: int
@@ -43,6 +43,7 @@ class Report(msgspec.Struct, frozen=True):
     money_diff: Decimal
     differences: tuple[str, ...]
     lag: str = ""
+    notices: tuple[str, ...] = ()
 
     @property
     def agrees(self) -> bool:
@@ -115,8 +116,6 @@ async def _reports(
     removed = await asyncio.to_thread(count_removed, journals_root)
     by_journal = await _stored(connection, point.bound, journaled=True)
     beside = await _stored(connection, point.bound, journaled=False)
-    # Last, because from its first row on the transaction keeps the roll-up from passing it.
-    await recompute(connection, [USAGE_HOUR])
     shipped_served, shipped_metered = (with_removed(count, removed, by_journal) for count in (served, kept))
     return tuple(
         [
@@ -128,6 +127,7 @@ async def _reports(
                 stored=by_journal[environment] + beside[environment],
                 lag=lag,
                 receipts=receipts,
+                notices=await resembling(connection, environment, point.bound),
             )
             for environment in _ORDER
         ]
@@ -153,6 +153,7 @@ async def _report(
     stored: int,
     lag: Lag,
     receipts: BookComparison,
+    notices: tuple[str, ...],
 ) -> Report:
     comparison = await compare(connection, environment)
     calls = comparison.calls
@@ -172,6 +173,7 @@ async def _report(
         comparison.money_diff,
         (*mine.differences, *comparison.differences)[:_NAMED_MAX],
         str(lag),
+        notices,
     )
 
 

@@ -11,13 +11,17 @@ import msgspec
 
 from billing.budget.budgets import Budget, budgets_of
 from billing.budget.watch import spent_by_scope
+from billing.invoice.credited_by import CreditNoteEntry
 from billing.invoice.dispute import Dispute, DisputePage, disputes
 from billing.invoice.document import Document, document, quantity
-from billing.invoice.month import Month, payer_of, period_of
+from billing.invoice.listing import DocumentEntry, DocumentPage, documents
+from billing.invoice.month import Month, payer_of
+from billing.invoice.note_document import credit_note_document
 from billing.invoice.price import price_versions, rate_lines
 from billing.invoice.printed import printed
 from billing.invoice.render import to_csv, to_json
 from billing.invoice.simulate import Simulation, simulate
+from billing.invoice.so_far import Beside, Bill, bill_so_far
 from billing.invoice.used import NOTHING, used_lines
 from billing.lease.standing import budget_standing, quota_standing
 from billing.lease.terms import Standing, Wanted
@@ -36,11 +40,14 @@ from catalog.vocabulary.spreadsheet import csv_table
 
 __all__ = [
     "Attained",
+    "Beside",
+    "Bill",
     "Budget",
     "CallList",
     "CallView",
     "Category",
     "Chargeback",
+    "CreditNoteEntry",
     "DayUsage",
     "Dispute",
     "DisputePage",
@@ -64,6 +71,7 @@ __all__ = [
     "budgets_of",
     "calls",
     "chargeback",
+    "credit_note_document",
     "disputes",
     "document",
     "documents",
@@ -104,7 +112,8 @@ class ServiceUsage(msgspec.Struct, frozen=True):
 
 
 class UsageView(msgspec.Struct, frozen=True):
-    """An account's month so far, priced as the document would price it now."""
+    """An account's month so far, priced as the document would price it now. `amount` is that of its calls alone; `bill`
+    is what the month's document comes to, with fees, discounts, minimums, taxes and corrections."""
 
     account_id: str
     environment: Environment
@@ -113,25 +122,7 @@ class UsageView(msgspec.Struct, frozen=True):
     units: str
     amount: Money
     services: tuple[ServiceUsage, ...]
-
-
-class DocumentEntry(msgspec.Struct, frozen=True):
-    """A document in a list; `total` is null while it is a draft."""
-
-    id: str
-    kind: str
-    state: str
-    number: str | None
-    period: str
-    total: Money | None
-    issued_at: str | None
-
-
-class DocumentPage(msgspec.Struct, frozen=True):
-    """Documents, latest month first; `next` is the `after` of the following page, null on the last."""
-
-    data: tuple[DocumentEntry, ...]
-    next: str | None
+    bill: Bill
 
 
 class CallView(msgspec.Struct, frozen=True, rename={"class_": "class"}):
@@ -197,6 +188,7 @@ async def usage(
         quantity(total.units),
         _money(total.amount, payer.currency),
         services,
+        await bill_so_far(connection, payer, month, total.amount),
     )
 
 
@@ -241,7 +233,7 @@ USAGE_COLUMNS = (
 
 
 def usage_csv(view: UsageView) -> str:
-    """The month as one table: a row for each operation, and at the end one `total` row."""
+    """The month's calls as one table: a row for each operation, and at the end one `total` row."""
     head = {"account": view.account_id, "environment": view.environment, "period": view.period}
     rows: list[dict[str, object]] = [
         {
@@ -273,35 +265,6 @@ def _service(service: str, operations: Sequence[tuple[str, _Sum]], currency: str
             for name, one in operations
         ),
     )
-
-
-async def documents(
-    connection: Connection, account_id: str, environment: Environment, limit: int, after: str | None = None
-) -> DocumentPage:
-    """At most `limit` documents of an account, latest month first, beginning behind the month `after` (`2026-11`)."""
-    before = None if after is None else Period.parse(after).first_day
-    rows = await connection.fetch(
-        "SELECT id, kind, state, number, period, total, currency, issued_at FROM billing.invoice "
-        "WHERE account_id = $1 AND environment = $2 AND ($3::date IS NULL OR period < $3) "
-        "ORDER BY period DESC LIMIT $4",
-        account_id,
-        environment,
-        before,
-        limit + 1,
-    )
-    entries = tuple(
-        DocumentEntry(
-            id=row["id"],
-            kind=row["kind"],
-            state=row["state"],
-            number=row["number"],
-            period=str(period_of(row["period"])),
-            total=None if row["total"] is None else _money(row["total"], row["currency"]),
-            issued_at=None if row["issued_at"] is None else rfc3339(row["issued_at"]),
-        )
-        for row in rows[:limit]
-    )
-    return DocumentPage(entries, entries[-1].period if len(rows) > limit else None)
 
 
 async def calls(

@@ -12,6 +12,7 @@ from asyncpg.exceptions import InternalClientError
 
 from billing.flow import Flow
 from billing.journal import JournalDamaged
+from billing.metrics import Metrics
 from billing.payment.collector import Collector
 from billing.payment.open import open_stripe
 from billing.rollup.roll_up import UnknownPayer
@@ -75,6 +76,7 @@ class Worker:
         self._flow = flow
         self._clock = clock
         self._tally = _Tally()
+        self._metrics = Metrics()
         self._unratable: object = ()
         self._steps = (
             _Step("prepare-days", settings.upkeep_every_s, self._prepare_days),
@@ -183,6 +185,13 @@ class Worker:
         halted = [{"journal": str(halt.journal), "case": halt.case} for halt in self._flow.halted]
         figures = {**msgspec.structs.asdict(self._tally), "roll_up_lag_ms": roll_up_lag_ms, "halted": halted}
         log.info("progress", extra=figures)
+        self._metrics.report(
+            ship_lag_ms=self._tally.ship_lag_ms,
+            roll_up_lag_ms=roll_up_lag_ms,
+            halted=len(halted),
+            events=self._tally.events,
+            now_ns=self._clock.now_ns(),
+        )
         self._tally = _Tally()
         return False
 

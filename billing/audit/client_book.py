@@ -26,21 +26,31 @@ class BookEntry(msgspec.Struct, frozen=True, rename={"class_": "class"}):
     charge: str | None = None
 
     @property
-    def metered(self) -> bool:
-        """Whether the client holds a receipt."""
-        return self.call_id is not None and (self.class_ is not None or self.charge is not None)
-
-    @property
     def unanswered(self) -> bool:
         """Whether the client cannot know how the call ended."""
         return not self.status
 
 
-class Booked(msgspec.Struct):
-    """What books say: `answered` entries by call, and how many calls of each operation were never answered."""
+class Said(msgspec.Struct, frozen=True):
+    """What an answered entry says of its call. `metered`: the client holds a receipt."""
 
-    answered: dict[UUID, BookEntry] = msgspec.field(default_factory=dict)
-    unanswered: Counter[str] = msgspec.field(default_factory=Counter)
+    operation: str
+    account: str | None
+    class_: str | None
+    metered: bool
+
+
+class Booked:
+    """What books say: `answered` by the 16 bytes of the call's id, and how many calls of each operation never were.
+
+    A book may have a million calls that say one of a dozen things: each is kept once, and of a call little but its id.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is read yet."""
+        self.answered: dict[bytes, Said] = {}
+        self.unanswered: Counter[str] = Counter()
+        self._said: dict[Said, Said] = {}
 
     def add(self, entries: Iterable[BookEntry]) -> None:
         """Take entries in."""
@@ -48,15 +58,18 @@ class Booked(msgspec.Struct):
             if entry.unanswered:
                 self.unanswered[entry.operation] += 1
             elif entry.call_id is not None:
-                call_id = parse_call_id(entry.call_id)
+                call_id = parse_call_id(entry.call_id).bytes
+                metered = entry.class_ is not None or entry.charge is not None
                 # A replay repeats the first reply's id without being metered again.
-                if call_id not in self.answered or entry.metered:
-                    self.answered[call_id] = entry
+                if metered or call_id not in self.answered:
+                    said = Said(entry.operation, entry.account, entry.class_, metered)
+                    self.answered[call_id] = self._said.setdefault(said, said)
 
     @property
-    def receipts(self) -> list[UUID]:
-        """The calls for which a client holds a receipt, in the order of their ids."""
-        return sorted(call_id for call_id, entry in self.answered.items() if entry.metered)
+    def span(self) -> tuple[UUID, UUID] | None:
+        """The first and the last call for which a client holds a receipt, by their ids."""
+        receipts = [call_id for call_id, said in self.answered.items() if said.metered]
+        return (UUID(bytes=min(receipts)), UUID(bytes=max(receipts))) if receipts else None
 
 
 class ClientBooks:

@@ -26,22 +26,24 @@ class Comparison(msgspec.Struct, frozen=True):
 async def compare(connection: Connection, environment: Environment) -> Comparison:
     """Stored, rated, posted and invoiced, cell by cell, and the ledger against the documents.
 
-    Needs `billing.rollup.recompute.recompute` in this transaction. Stored money is what a single rating of the
-    usage rows comes to, so every other book is held against an independent calculation.
+    Only reads, in the caller's transaction, which must be REPEATABLE READ. Stored money is what a single rating of the
+    usage rows comes to, so every other book is held against an independent calculation. All calls of a month that
+    cannot be rated are a difference, whatever the other books say of them.
     """
+    stored_tally, unratable = await stored(connection, environment)
     tallies: dict[str, Tally] = {
-        "stored": await stored(connection, environment),
+        "stored": stored_tally,
         "rated": await rated(connection, environment),
         "posted": await posted(connection, environment),
         "invoiced": await invoiced(connection, environment),
     }
     diff, money_diff = 0, Decimal(0)
-    differences: list[str] = []
+    differences = list(unratable)
     for cell in sorted(set().union(*tallies.values())):
         figures = {book: tallies[book].get(cell, Figure()) for book in _BOOKS}
         calls = [figure.calls for figure in figures.values()]
-        amounts = [figure.amount for figure in figures.values()]
-        diff += max(calls) - min(calls)
+        amounts = [figure.amount for figure in figures.values() if figure.amount is not None]
+        diff += max(calls) - (min(calls) if len(amounts) == len(calls) else 0)
         money_diff += max(amounts) - min(amounts)
         differences.extend(_named(environment, cell, figures))
     for sentence, amount in await _ledger_faults(connection, environment):
@@ -54,8 +56,9 @@ async def compare(connection: Connection, environment: Environment) -> Compariso
 def _named(environment: Environment, cell: Cell, figures: Mapping[str, Figure]) -> Iterator[str]:
     if len({figure.calls for figure in figures.values()}) > 1:
         yield f"{environment} {cell}: calls " + _words({b: str(f.calls) for b, f in figures.items()})
-    if len({figure.amount for figure in figures.values()}) > 1:
-        yield f"{environment} {cell}: money " + _words({b: plain(f.amount) for b, f in figures.items()})
+    amounts = {book: figure.amount for book, figure in figures.items() if figure.amount is not None}
+    if len(set(amounts.values())) > 1:
+        yield f"{environment} {cell}: money " + _words({b: plain(amount) for b, amount in amounts.items()})
 
 
 def _words(values: Mapping[str, str]) -> str:

@@ -1,11 +1,12 @@
 """Rating, ledger and documents as they follow from the usage rows, against what is stored: one sentence a difference."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import date
 from decimal import Decimal
 
 import msgspec
 
-from billing.audit.rerating import rerated_lines
+from billing.audit.rerating import ReratedMonth, rerated_months
 from billing.invoice.charge import ChargeKey, charge_total
 from billing.invoice.credit import charges_of, credits_due
 from billing.invoice.lines import decode_split, decode_trace, frozen_lines, invoice_lines, rated_steps
@@ -112,35 +113,36 @@ _GAPS = """
 
 
 async def rating_differences(connection: Connection, environment: Environment) -> AsyncIterator[str]:
-    """Rated lines against one rating of the recomputed usage, which must be in this transaction."""
+    """Rated lines against one rating of the usage rows; the transaction must be REPEATABLE READ."""
     for row in await connection.fetch(_BROKEN_CHAINS, environment):
         yield f"{environment} rated line {row['id']} ({row['operation']}): does not continue the step before it"
     rated = {
         tuple(row[:5]): (*row[5:9], decode_trace(row["trace"]), decode_split(row["split"]))
         for row in await connection.fetch(_LAST_STEPS, environment)
     }
-    async for line in rerated_lines(connection, environment):
-        month, key, used, rating = line.month, line.key, line.used, line.rating
-        place = (
-            month.account_id,
-            month.period.first_day,
-            key.subscription_id,
-            key.operation,
-            key.price_version,
-        )
-        due = (
-            used.calls,
-            used.units,
-            rating.amount,
-            rating.precise,
-            rating.trace,
-            used.shares,
-        )
-        if (found := rated.pop(place, None)) != due:
-            yield f"{environment} {_place(place)}: rated {_brief(found)}, due is {_brief(due)}"
+    async for one in rerated_months(connection, environment):
+        if one.unratable:
+            yield f"{environment} {one}"
+            rated = {place: found for place, found in rated.items() if place[:2] != _whose(one)}
+        for place, due in _due(one):
+            if (found := rated.pop(place, None)) != due:
+                yield f"{environment} {_place(place)}: rated {_brief(found)}, due is {_brief(due)}"
     for place, found in rated.items():
         if any(found[:4]):
             yield f"{environment} {_place(place)}: rated {_brief(found)}, nothing was used"
+
+
+def _due(one: ReratedMonth) -> Iterator[tuple[tuple[object, ...], tuple[object, ...]]]:
+    """Each line's place among the rated lines and what is due there, as far as that can be said."""
+    for line in one.lines:
+        key, used, rating = line.key, line.used, line.rating
+        if rating is not None:
+            place = (*_whose(one), key.subscription_id, key.operation, key.price_version)
+            yield place, (used.calls, used.units, rating.amount, rating.precise, rating.trace, used.shares)
+
+
+def _whose(one: ReratedMonth) -> tuple[str, date]:
+    return one.month.account_id, one.month.period.first_day
 
 
 async def credit_differences(connection: Connection) -> AsyncIterator[str]:

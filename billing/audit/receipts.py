@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from billing.audit.client_book import Booked, BookEntry, ClientBooks
+from billing.audit.client_book import Booked, ClientBooks, Said
 from billing.transaction import Connection
 from catalog.vocabulary.clock import Clock, from_ns
 from catalog.vocabulary.ids import ENVIRONMENTS, Environment, call_id_text
@@ -16,7 +16,7 @@ from catalog.vocabulary.ids import ENVIRONMENTS, Environment, call_id_text
 # Longer than the longest deadline of a call: an older one has its reply, and its client has written it down.
 _ANSWERED_AFTER = timedelta(seconds=30)
 _POLL_S = 0.25
-_LOOKED_UP_AT_ONCE = 10_000
+_AT_ONCE = 10_000
 
 
 class BookComparison(msgspec.Struct, frozen=True):
@@ -56,20 +56,20 @@ async def compare_receipts(
     differences: list[str] = []
     missing = 0
     accounts: set[str] = set()
-    found = {row["id"]: row async for row in _look_up(connection, list(booked.answered))}
-    for call_id, entry in sorted(booked.answered.items()):
-        row = found.get(call_id)
+    async for call_id, row in _look_up(connection, booked):
+        said = booked.answered[call_id]
         if row is not None:
-            differences += _contradictions(row, entry)
-        elif entry.metered:
+            differences += _contradictions(row, said)
+        elif said.metered:
             missing += 1
-            differences.append(f"{call_id_text(call_id)} {entry.operation}: has a receipt and is not stored")
-        if entry.metered:
-            accounts |= {row["account_id"]} if row is not None else {entry.account or ""}
+            name = call_id_text(UUID(bytes=call_id))
+            differences.append(f"{name} {said.operation}: has a receipt and is not stored")
+        if said.metered:
+            accounts |= {row["account_id"]} if row is not None else {said.account or ""}
     unbooked: list[asyncpg.Record] = []
-    if receipts := booked.receipts:
-        rows = await connection.fetch(_IN_THE_BOOKS_TIME, list(accounts), receipts[0], receipts[-1], bound)
-        unbooked = [row for row in rows if row["id"] not in booked.answered]
+    if span := booked.span:
+        stored = connection.cursor(_IN_THE_BOOKS_TIME, list(accounts), *span, bound, prefetch=_AT_ONCE)
+        unbooked = [row async for row in stored if row["id"].bytes not in booked.answered]
     late, without = Booked(), unbooked
     while without:
         late.add(books.read_on())
@@ -78,8 +78,8 @@ async def compare_receipts(
             break
         await sleep(_POLL_S)
     for row in unbooked:
-        if row["id"] in late.answered:
-            differences += _contradictions(row, late.answered[row["id"]])
+        if (late_said := late.answered.get(row["id"].bytes)) is not None:
+            differences += _contradictions(row, late_said)
     surplus = dict.fromkeys(ENVIRONMENTS, 0)
     for row in without:
         surplus[row["environment"]] += 1
@@ -87,18 +87,23 @@ async def compare_receipts(
     return BookComparison(missing, surplus, tuple(differences))
 
 
-async def _look_up(connection: Connection, ids: Sequence[UUID]) -> AsyncIterator[asyncpg.Record]:
-    remaining = iter(ids)
-    while some := list(islice(remaining, _LOOKED_UP_AT_ONCE)):
-        for row in await connection.fetch(_FOUND, some):
-            yield row
+async def _look_up(
+    connection: Connection, booked: Booked
+) -> AsyncIterator[tuple[bytes, asyncpg.Record | None]]:
+    """Every call that the books name, in the order of their ids, and its stored row if there is one."""
+    remaining = iter(sorted(booked.answered))
+    while some := list(islice(remaining, _AT_ONCE)):
+        rows = await connection.fetch(_FOUND, [UUID(bytes=call_id) for call_id in some])
+        found = {row["id"].bytes: row for row in rows}
+        for call_id in some:
+            yield call_id, found.get(call_id)
 
 
 def _without_entry(unbooked: Sequence[asyncpg.Record], booked: Booked, late: Booked) -> list[asyncpg.Record]:
     unanswered = booked.unanswered + late.unanswered
     without = []
     for row in unbooked:
-        if row["id"] in late.answered:
+        if row["id"].bytes in late.answered:
             continue
         if unanswered[row["operation"]] > 0:
             unanswered[row["operation"]] -= 1
@@ -107,15 +112,15 @@ def _without_entry(unbooked: Sequence[asyncpg.Record], booked: Booked, late: Boo
     return without
 
 
-def _contradictions(row: asyncpg.Record, entry: BookEntry) -> list[str]:
-    name = f"{call_id_text(row['id'])} {entry.operation}"
-    if not entry.metered:
+def _contradictions(row: asyncpg.Record, said: Said) -> list[str]:
+    name = f"{call_id_text(row['id'])} {said.operation}"
+    if not said.metered:
         return [f"{name}: is stored, and the client was refused"]
-    said = (entry.operation, entry.class_, entry.account)
+    booked = (said.operation, said.class_, said.account)
     stored = (row["operation"], row["class"], row["account_id"])
-    if all(one is None or one == other for one, other in zip(said, stored, strict=True)):
+    if all(one is None or one == other for one, other in zip(booked, stored, strict=True)):
         return []
-    return [f"{name}: the receipt says {_words(said)}, stored is {_words(stored)}"]
+    return [f"{name}: the receipt says {_words(booked)}, stored is {_words(stored)}"]
 
 
 def _words(values: tuple[object, ...]) -> str:

@@ -26,7 +26,7 @@ _EARNED = """
           SELECT credit_note_id, service, CASE reason WHEN 'sla_credit' THEN 0 ELSE -amount END,
                  CASE reason WHEN 'sla_credit' THEN amount ELSE 0 END
           FROM billing.credit_note_line JOIN billing.credit_note ON credit_note.id = credit_note_id
-          WHERE reason <> 'dispute_lost') AS line
+          WHERE reason NOT IN ('dispute_lost', 'net_credit')) AS line
     GROUP BY 1, 2
 """
 _UNEQUAL = f"""

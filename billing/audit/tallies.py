@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from billing.audit.rerating import rerated_lines
+from billing.audit.rerating import rerated_months
 from billing.invoice.month import period_of
 from billing.transaction import Connection
 from catalog.vocabulary.ids import Environment
@@ -28,10 +28,15 @@ class Cell(msgspec.Struct, frozen=True, order=True):
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """Calls and money of a cell, the money in its account's currency."""
+    """Calls and money of a cell, the money in its account's currency; None where nobody can say what they cost."""
 
     calls: int = 0
-    amount: Decimal = Decimal(0)
+    amount: Decimal | None = Decimal(0)
+
+    def __add__(self, other: "Figure") -> "Figure":
+        unknown = self.amount is None or other.amount is None
+        amount = None if unknown else (self.amount or Decimal(0)) + (other.amount or Decimal(0))
+        return Figure(self.calls + other.calls, amount)
 
 
 Tally: TypeAlias = Mapping[Cell, Figure]
@@ -65,14 +70,19 @@ _INVOICED = """
 """
 
 
-async def stored(connection: Connection, environment: Environment) -> Tally:
-    """Calls from the usage rows themselves, and what they come to when they are rated anew."""
+async def stored(connection: Connection, environment: Environment) -> tuple[Tally, tuple[str, ...]]:
+    """Calls from the usage rows themselves, and what they come to when they are rated anew; and a sentence for each
+    month that cannot be rated, whose amounts nobody can say."""
     figures: dict[Cell, Figure] = {}
-    async for line in rerated_lines(connection, environment):
-        cell = Cell(line.month.account_id, line.month.period, line.key.operation, line.key.price_version)
-        so_far = figures.get(cell, Figure())
-        figures[cell] = Figure(so_far.calls + line.used.calls, so_far.amount + line.rating.amount)
-    return figures
+    unratable: list[str] = []
+    async for one in rerated_months(connection, environment):
+        if one.unratable:
+            unratable.append(f"{environment} {one}")
+        for line in one.lines:
+            cell = Cell(one.month.account_id, one.month.period, line.key.operation, line.key.price_version)
+            amount = None if line.rating is None else line.rating.amount
+            figures[cell] = figures.get(cell, Figure()) + Figure(line.used.calls, amount)
+    return figures, tuple(unratable)
 
 
 async def rated(connection: Connection, environment: Environment) -> Tally:

@@ -9,7 +9,7 @@ import msgspec
 
 from billing.focus.row import SCALE, ChargeCategory, ChargeFrequency, FocusRow
 from billing.invoice.credit_note import CreditLine, CreditNote
-from billing.invoice.document import Document, DocumentLine, DocumentShare, LineKind
+from billing.invoice.document import Document, DocumentLine, DocumentShare, LineKind, share_weights
 from catalog.vocabulary.apportion import apportion
 from catalog.vocabulary.money import EXACT
 from catalog.vocabulary.period import Period
@@ -25,6 +25,7 @@ _KINDS: Mapping[LineKind, tuple[ChargeCategory, ChargeFrequency]] = {
     "discount": ("Adjustment", "Recurring"),
     "credit": ("Credit", "One-Time"),
     "tax": ("Tax", "Recurring"),
+    "net_credit": ("Adjustment", "One-Time"),
 }
 _ACCOUNT_TYPES = {"internal": "Business unit", "external": "Distributor", "platform": "Platform"}
 _TAG_PREFIX = "ordergate:"
@@ -138,15 +139,11 @@ def _parts(line: DocumentLine, currency: str) -> list[_Part]:
     amount = Decimal(line.amount)
     if not line.shares:
         return [_Part(amount, line.calls, Decimal(line.units), None)]
-    units = [Decimal(share.units) for share in line.shares]
-    # What takes back usage has negative quantities: its size is what counts.
-    weights = [abs(one) for one in units]
-    if not any(weights):
-        weights = [Decimal(abs(share.calls) or 1) for share in line.shares]
-    costs = apportion(amount, weights, currency)
+    weights = share_weights(line)
+    costs = apportion(amount, weights if any(weights) else [1] * len(weights), currency)
     return [
-        _Part(cost, share.calls, unit, share)
-        for cost, share, unit in zip(costs, line.shares, units, strict=True)
+        _Part(cost, share.calls, Decimal(share.units), share)
+        for cost, share in zip(costs, line.shares, strict=True)
     ]
 
 

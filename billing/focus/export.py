@@ -8,10 +8,13 @@ from billing.invoice.credit_note import credit_note, note_lines
 from billing.invoice.document import document
 from billing.invoice.month import Month, period_of
 from billing.transaction import Connection
+from catalog.accounts.seller import read_seller
 from catalog.registry.published import current
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.period import Period
 
+# FOCUS asks for a name where nobody has said who issues.
+_UNNAMED = "Ordergate"
 _NOTES = """
     SELECT note.id, invoice.period FROM billing.credit_note AS note JOIN billing.invoice ON invoice.id = invoice_id
     WHERE note.account_id = $1 AND note.environment = $2
@@ -24,14 +27,18 @@ async def focus_rows(
     connection: Connection,
     period: Period,
     environment: Environment,
-    seller: str,
+    seller: str | None = None,
     account_id: str | None = None,
 ) -> tuple[FocusRow, ...]:
-    """The rows of a month in the order of accounts, documents and lines. `seller` is the issuing legal entity's name.
+    """The rows of a month in the order of accounts, documents and lines. `seller` is the issuing legal entity's name; that of the
+    seller's profile by default.
 
     Drafts are rows without an invoice id. For each invoice id the billed costs sum to that document's total exactly.
     """
     names = {service: one.passport.name.en for service, one in (await current(connection)).items()}
+    if seller is None:
+        profile = await read_seller(connection)
+        seller = _UNNAMED if profile is None else profile.legal_name
     rows: list[FocusRow] = []
     for account in await _accounts(connection, account_id):
         payer = Payer(account["id"], account["name"], account["kind"], account["timezone"])

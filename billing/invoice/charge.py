@@ -1,4 +1,4 @@
-"""Charges that no call carries: fees, discounts, top-ups, credits, taxes. Each step is what is due now minus what was booked."""
+"""Charges that no call carries: fees, discounts, top-ups, credits, taxes, net credits. Each step is what is due now minus what was booked."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,9 +14,9 @@ from billing.ledger.post import Entry, Transaction, post_all
 from billing.transaction import Connection
 from catalog.vocabulary.period import Period
 
-ChargeKind = Literal["fee", "discount", "top_up", "true_up", "credit", "tax"]
+ChargeKind = Literal["fee", "discount", "top_up", "true_up", "credit", "tax", "net_credit"]
 # As they stand on a document, behind the lines of calls.
-_ORDER: tuple[ChargeKind, ...] = ("fee", "discount", "top_up", "true_up", "credit", "tax")
+_ORDER: tuple[ChargeKind, ...] = ("fee", "discount", "top_up", "true_up", "credit", "tax", "net_credit")
 
 
 class ChargeKey(msgspec.Struct, frozen=True, order=True):

@@ -1,6 +1,6 @@
 """Month close: final rating, then the document, account by account."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from billing.invoice.transfer import transfer_older
 from billing.prepaid.apply import CreditHeld
 from billing.rate import UsageError
 from billing.transaction import Connection, all_accounts, every_account
+from catalog.accounts.seller import read_seller
 from catalog.vocabulary.clock import Clock, from_ns
 from catalog.vocabulary.ids import ENVIRONMENTS
 from catalog.vocabulary.period import Period
@@ -33,13 +34,15 @@ class NotEnded(msgspec.Struct, frozen=True):
 
 
 class CloseReport(msgspec.Struct, frozen=True):
-    """What one close did. `already_issued` counts documents of the period that were there before."""
+    """What one close did. `already_issued` counts documents of the period that were there before; `warnings` say in words
+    what the documents that it issued lack."""
 
     period: str
     issued: tuple[IssuedDocument, ...]
     already_issued: int
     left_draft: tuple[LeftDraft, ...]
     not_ended: tuple[NotEnded, ...]
+    warnings: tuple[str, ...] = ()
 
 
 async def close_recorded(
@@ -87,6 +90,7 @@ async def close(
         already = await _count_issued(connection, period)
         open_books = await _open_books(connection, period)
         so_far = await _count_drafts(connection, period)
+        seller = await read_seller(connection)
         by_id = {payer.id: payer for payer in payers}
         await transfer_older(connection, by_id, agreed.deliveries, from_ns(clock.now_ns()))
     not_ended = [
@@ -120,7 +124,17 @@ async def close(
             left.extend(drafts)
     if progress is not None:
         progress(len(due), len(due))
-    return CloseReport(str(period), tuple(issued), already, tuple(left), tuple(not_ended))
+    invoices = [one.number for one in issued if by_id[one.account_id].kind == "external"]
+    warnings = (_without_seller(invoices),) if invoices and seller is None else ()
+    return CloseReport(str(period), tuple(issued), already, tuple(left), tuple(not_ended), warnings)
+
+
+def _without_seller(invoices: Sequence[str]) -> str:
+    # Not a reason to leave drafts: installations that were closing months before there was a seller go on doing so.
+    return (
+        f"{len(invoices)} invoices to other companies ({invoices[0]} the first) name no seller, no tax id and no due date: "
+        "say who issues with `ordergate seller profile`; what is issued stays as it is."
+    )
 
 
 async def _open_books(connection: Connection, period: Period) -> frozenset[Books]:

@@ -13,6 +13,7 @@ from billing.invoice.draft import Draft
 from billing.invoice.guard import UNUSUAL, Books, earlier_totals, is_unusual
 from billing.invoice.issue import SummedUp, issue, missing_profile, sum_up
 from billing.invoice.month import AccountKind, Month, Payer, lock_books, period_of
+from billing.invoice.net_credit import bring_to_nothing, credit_net
 from billing.invoice.rating import rate_month
 from billing.invoice.settle import open_charged_months, settle_months
 from billing.invoice.standing import waits_because
@@ -35,7 +36,8 @@ class IssuedDocument(msgspec.Struct, frozen=True):
 
 
 class LeftDraft(msgspec.Struct, frozen=True):
-    """A document that could not be issued: which billing details are missing, or the reason; `amount` of an unusual one."""
+    """A document that was not issued: which billing details are missing, or the reason; `amount` of an unusual one.
+    It is not `due` where a calendar says so."""
 
     account_id: str
     environment: Environment
@@ -43,6 +45,7 @@ class LeftDraft(msgspec.Struct, frozen=True):
     missing: tuple[str, ...] = ()
     reason: str = ""
     amount: Decimal | None = None
+    due: bool = True
 
 
 class Agreed(msgspec.Struct, frozen=True):
@@ -113,15 +116,18 @@ async def _issue(
         if draft.period != approved and is_unusual(summed.total, before):
             await _hold(connection, draft)
             return issued, _held(payer, environment, summed, drafts[place + 1 :])
-        if reason := await waits_because(connection, payer, draft, agreed.calendars.get(payer.kind), now):
+        if wait := await waits_because(connection, payer, draft, agreed.calendars.get(payer.kind), now):
             return issued, [
-                LeftDraft(payer.id, environment, str(one.period), reason=reason) for one in drafts[place:]
+                LeftDraft(payer.id, environment, str(one.period), reason=wait.reason, due=wait.due)
+                for one in drafts[place:]
             ]
         await transfer_document(
             connection, payer, environment, draft.id, draft.period, agreed.deliveries, now
         )
+        summed, credits_ = await bring_to_nothing(connection, payer, environment, summed, now)
         terms = agreed.terms.month(payer, draft.period)
         document = await issue(connection, payer, environment, summed, terms, now)
+        await credit_net(connection, document, credits_, now)
         await hold_from_issue(connection, draft.id, now)
         earlier[draft.period] = document.total
         issued.append(

@@ -13,10 +13,10 @@ from typing import Literal
 import msgspec
 
 from billing.rate import TierTrace
-from billing.rate.exact import round_to, to_decimal
 from catalog.accounts.contract_terms import ContractTerms
 from catalog.accounts.tax import TaxRate
 from catalog.vocabulary.apportion import apportion
+from catalog.vocabulary.exact import round_to, to_decimal
 from catalog.vocabulary.money import exponent, plain
 from catalog.vocabulary.period import Period
 

@@ -9,7 +9,8 @@ import msgspec
 
 from billing.invoice.charge import NEVER, ChargeKey, ChargeLine, Due, book, booked_charges
 from billing.invoice.month import Month, Payer, period_of
-from billing.sla.credit import Credited, credit_amounts, delivered
+from billing.invoice.transfer import by_unit
+from billing.sla.credit import Credited, credit_amounts
 from billing.sla.judge import Judgement, judge
 from billing.transaction import Connection
 from catalog.outbox import announce
@@ -147,7 +148,7 @@ def _due(
     currency: str,
 ) -> Due:
     shares = msgspec.convert(judgement.evidence["delivered_by"], tuple[Share, ...])
-    parts = {unit: plain(part) for unit, part in delivered(before - amount, shares, currency).items()}
+    parts = {unit: plain(part) for unit, part in by_unit(before - amount, shares, currency).items()}
     base = sum((charges[name] for name in charges if judgement.operation in (None, name)), Decimal(0))
     return Due(key, base, amount, {"delivered_by": parts}, judgement.timezone)
 

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
 
 import asyncpg
 import msgspec
 
+from billing.invoice.credited_by import CreditReason
 from billing.invoice.hand_over import hand_over_credit_note
 from billing.invoice.issue import recipient
 from billing.invoice.month import Payer, payer_of
 from billing.invoice.number import series_of, take_number
 from billing.invoice.transfer import Deliveries, Earned, transfer
-from billing.ledger.accounts import DISPUTED, HOUSE, LOSS, RECEIVABLE, TAX, credits_of, earnings
+from billing.ledger.accounts import DISPUTED, HOUSE, LOSS, NET_CREDIT, RECEIVABLE, TAX, credits_of, earnings
 from billing.ledger.post import Entry, post
 from billing.transaction import Connection
 from catalog.vocabulary.apportion import apportion
@@ -21,8 +21,6 @@ from catalog.vocabulary.ids import Environment, new_id
 from catalog.vocabulary.money import plain, round_money
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem
-
-CreditReason = Literal["correction", "sla_credit", "void", "dispute_lost"]
 
 
 class CreditLine(msgspec.Struct, frozen=True):
@@ -76,7 +74,7 @@ async def issue_credit_note(
 
     `source` names what caused it, such as `dispute:du_…`: the same source answers the credit note that it caused
     before. Revenue is reduced and the receivable with it; after a lost dispute the loss is booked against what was
-    disputed. `Problem` not-found without such a document, conflict for a draft or for more than is left to credit.
+    disputed, and a net credit's lines have reduced revenue on their own document already. `Problem` not-found without such a document, conflict for a draft or for more than is left to credit.
     """
     # The lock lets two credit notes of one document see each other.
     invoice = await connection.fetchrow(
@@ -115,7 +113,7 @@ async def issue_credit_note(
     )
     await _store(connection, note, source, msgspec.json.encode(recipient(payer)).decode(), lines)
     await post(connection, "credit_note", f"credit_note:{note.id}", environment, now, _entries(note, lines))
-    if reason != "dispute_lost":
+    if reason not in ("dispute_lost", "net_credit"):
         await _transfer(connection, payer, note, lines)
     # What is void or was taken back already needs nothing more from the provider but its record.
     if reason != "void":
@@ -173,6 +171,11 @@ def _entries(note: CreditNote, lines: Sequence[CreditLine]) -> list[Entry]:
             Entry(HOUSE, LOSS, note.currency, note.total),
             Entry(note.account_id, DISPUTED, note.currency, -note.total),
         ]
+    if note.reason == "net_credit":
+        return [
+            Entry(HOUSE, NET_CREDIT, note.currency, note.total),
+            Entry(note.account_id, RECEIVABLE, note.currency, -note.total),
+        ]
     reduced = credits_of if note.reason == "sla_credit" else earnings
     return [
         *(
@@ -186,7 +189,7 @@ def _entries(note: CreditNote, lines: Sequence[CreditLine]) -> list[Entry]:
 async def _transfer(
     connection: Connection, payer: Payer, note: CreditNote, lines: Sequence[CreditLine]
 ) -> None:
-    """The units that earned what is credited give their shares back; a lost dispute is the house's own loss."""
+    """The units that earned what is credited give their shares back."""
     by_service: dict[str, Decimal] = {}
     for line in lines:
         by_service[line.service] = by_service.get(line.service, Decimal(0)) + line.amount
@@ -204,7 +207,8 @@ async def _store(
 ) -> None:
     await connection.execute(
         "INSERT INTO billing.credit_note (id, number, invoice_id, account_id, environment, reason, currency, total, "
-        "issued_at, source, recipient) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "issued_at, source, recipient, seller) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+        "(SELECT profile FROM catalog.seller ORDER BY id DESC LIMIT 1))",
         *msgspec.structs.astuple(note),
         source,
         addressed_to,

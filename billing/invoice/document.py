@@ -1,29 +1,33 @@
 """A month's document as people and programs read it: a draft as it stands, an issued one as it was issued."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from billing.invoice.calendar import Calendar
 from billing.invoice.charge import ChargeKind, ChargeLine, charge_lines
 from billing.invoice.credit import SlaCredit, judged_credits
-from billing.invoice.draft import DocumentKind
+from billing.invoice.credited_by import CreditNoteEntry, CreditReason, credit_notes_of
 from billing.invoice.issue import recipient
 from billing.invoice.lines import InvoiceLine, frozen_lines, invoice_lines, rated_steps
 from billing.invoice.month import Month, payer_of, period_of
+from billing.invoice.number import NumberedKind
 from billing.invoice.settle import coming_charges
 from billing.invoice.standing import standing_of
+from billing.invoice.titles import names_of, service_titles
 from billing.rate import TierTrace
 from billing.transaction import Connection
+from catalog.accounts.seller import SellerProfile, decode_seller, read_seller
 from catalog.vocabulary.clock import rfc3339
 from catalog.vocabulary.ids import Environment
-from catalog.vocabulary.money import exponent, plain, round_money
+from catalog.vocabulary.money import amount_text, exponent, plain
 from catalog.vocabulary.problem import Problem
 
-LineKind: TypeAlias = Literal["usage"] | ChargeKind
+LineKind: TypeAlias = Literal["usage", "credited"] | ChargeKind
 
 # What of a whole bill is shown under, beside the services.
 _WHOLE_BILL = "account"
@@ -57,8 +61,10 @@ class DocumentLine(msgspec.Struct, frozen=True):
     """One operation at one price version; amounts in the document's currency, `precise_amount` before rounding.
 
     A line of another `kind` has no calls: it is what a contract adds or takes off (`fee`, `discount`, `top_up`, `true_up`),
-    a `credit` for a missed objective, or a `tax`, and `base` is the amount that it was taken of. Its operation is
-    `customs/*` where it is of a whole service, `account/*` where it is of the whole bill.
+    a `credit` for a missed objective, a `tax`, or `net_credit`, which brings an invoice of less than nothing to nothing because
+    it is credited on those that `name` names; `base` is the amount that it was taken of. Its operation is
+    `customs/*` where it is of a whole service, `account/*` where it is of the whole bill. `credited` is a line of a credit
+    note, `name` its reason in words.
     """
 
     position: int
@@ -80,11 +86,13 @@ class DocumentLine(msgspec.Struct, frozen=True):
 
 
 class ServiceTotal(msgspec.Struct, frozen=True):
-    """The sum of a service's lines, credits among them; `account` is the whole bill's own charges, `tax` its taxes."""
+    """The sum of a service's lines, credits among them; `account` is the whole bill's own charges, `tax` its taxes.
+    `title` is what the service is called by language; empty for those two."""
 
     service: str
     calls: int
     amount: str
+    title: Mapping[str, str] = {}
 
 
 class DocumentCalendar(msgspec.Struct, frozen=True):
@@ -95,14 +103,25 @@ class DocumentCalendar(msgspec.Struct, frozen=True):
     issue_at: str
 
 
+class CorrectedDocument(msgspec.Struct, frozen=True):
+    """The document that a credit note corrects, and why."""
+
+    number: str
+    period: str
+    reason: CreditReason
+
+
 class Document(msgspec.Struct, frozen=True):
-    """A statement or an invoice. `number` and `issued_at` are null while it is a draft; `missing` names what keeps an
+    """A statement, an invoice or a credit note. `number` and `issued_at` are null while it is a draft; `missing` names what keeps an
     external account's draft from being issued, `held` why it waits for a person. A draft shows what its month's terms
     would come to if it ended now. Money and quantities are decimal strings; the lines sum to `total`. `calendar` is null
-    where documents are issued at once; open disputes hold `disputed`; `approved_at` is when the payer accepted this total."""
+    where documents are issued at once; open disputes hold `disputed`; `approved_at` is when the payer accepted this total.
+    `seller` is who issues, as it was when it was issued; null where nobody had said. An issued invoice is due on `due_on`
+    of its own zone. `credit_notes` correct the document; a credit note's `corrects` is what it corrects, its amounts are
+    positive and owed to the payer."""
 
     id: str
-    kind: DocumentKind
+    kind: NumberedKind
     state: str
     number: str | None
     account_id: str
@@ -123,13 +142,18 @@ class Document(msgspec.Struct, frozen=True):
     calendar: DocumentCalendar | None = None
     disputed: str = "0"
     approved_at: str | None = None
+    seller: SellerProfile | None = None
+    due_on: str | None = None
+    credit_notes: tuple[CreditNoteEntry, ...] = ()
+    corrects: CorrectedDocument | None = None
 
 
 async def document(connection: Connection, month: Month) -> Document:
     """The document of a month; `Problem` not-found where the account had no usage, or is out of scope."""
     payer = await payer_of(connection, month.account_id)
     row = await connection.fetchrow(
-        "SELECT id, kind, state, number, currency, issued_at, missing, recipient, total, period, held FROM billing.invoice "
+        "SELECT id, kind, state, number, currency, issued_at, missing, recipient, total, period, held, seller "
+        "FROM billing.invoice "
         "WHERE account_id = $1 AND environment = $2 AND period = $3",
         month.account_id,
         month.environment,
@@ -152,7 +176,7 @@ async def document(connection: Connection, month: Month) -> Document:
     total = sum((line.amount for line in lines), Decimal(0)) + sum(one.amount for one in charges)
     assert not issued or total == row["total"], "an issued total is the sum of its lines"
     starts_at, ends_at = month.period.bounds(payer.timezone)
-    names = await _names(connection, month.account_id)
+    names = await names_of(connection, month.account_id)
     currency = row["currency"]
     standing = await standing_of(connection, payer, row["id"], month.period, total)
     shown = (
@@ -162,6 +186,8 @@ async def document(connection: Connection, month: Month) -> Document:
             for position, one in enumerate(charges, len(lines) + 1)
         ),
     )
+    seller = _seller(row["seller"]) if issued else await read_seller(connection)
+    notes = await credit_notes_of(connection, [row["id"]])
     return Document(
         row["id"],
         row["kind"],
@@ -178,14 +204,27 @@ async def document(connection: Connection, month: Month) -> Document:
         _moment(row["issued_at"]),
         tuple(row["missing"]),
         shown,
-        _services(shown, currency),
+        service_totals(shown, currency, await service_titles(connection)),
         sum(line.calls for line in lines),
-        _amount(total, currency),
+        amount_text(total, currency),
         row["held"],
         None if standing.calendar is None else _calendar(standing.calendar),
-        _amount(standing.disputed, currency),
+        amount_text(standing.disputed, currency),
         _moment(standing.approved_at),
+        seller,
+        _due_on(row["issued_at"], seller, payer.timezone) if row["kind"] == "invoice" else None,
+        notes.get(row["id"], ()),
     )
+
+
+def _seller(frozen: str | None) -> SellerProfile | None:
+    return None if frozen is None else decode_seller(frozen)
+
+
+def _due_on(issued_at: datetime | None, seller: SellerProfile | None, timezone: str) -> str | None:
+    if issued_at is None or seller is None:
+        return None
+    return str(issued_at.astimezone(ZoneInfo(timezone)).date() + timedelta(days=seller.payment_days))
 
 
 def _line(position: int, line: InvoiceLine, currency: str, names: Mapping[str, str]) -> DocumentLine:
@@ -198,7 +237,7 @@ def _line(position: int, line: InvoiceLine, currency: str, names: Mapping[str, s
         line.corrects,
         line.calls,
         quantity(line.units),
-        _amount(line.amount, currency),
+        amount_text(line.amount, currency),
         _precise(line.precise, currency),
         line.trace,
         tuple(
@@ -231,14 +270,14 @@ def _charge(position: int, one: ChargeLine, credit: SlaCredit | None, currency: 
         correction=one.corrects,
         calls=0,
         units="0",
-        amount=_amount(one.amount, currency),
+        amount=amount_text(one.amount, currency),
         precise_amount=_precise(precise, currency),
         tiers=tiers,
         shares=(),
         credit=None if credit is None else _credit(credit, currency),
         kind=one.key.kind,
         name=one.detail.get("name", one.key.name),
-        base=_amount(one.base, currency),
+        base=amount_text(one.base, currency),
     )
 
 
@@ -249,7 +288,7 @@ def _credit(one: SlaCredit, currency: str) -> DocumentCredit:
         one.evidence["attained_pct"],
         one.evidence["target_pct"],
         quantity(one.credit_pct),
-        _amount(one.charges, currency),
+        amount_text(one.charges, currency),
         one.evidence,
     )
 
@@ -260,13 +299,16 @@ def _calendar(calendar: Calendar) -> DocumentCalendar:
     )
 
 
-def _services(lines: Iterable[DocumentLine], currency: str) -> tuple[ServiceTotal, ...]:
+def service_totals(
+    lines: Iterable[DocumentLine], currency: str, titles: Mapping[str, Mapping[str, str]]
+) -> tuple[ServiceTotal, ...]:
+    """What each service comes to, in alphabetical order."""
     totals: dict[str, tuple[int, Decimal]] = {}
     for line in lines:
         calls, amount = totals.get(line.service, (0, Decimal(0)))
         totals[line.service] = (calls + line.calls, amount + Decimal(line.amount))
     return tuple(
-        ServiceTotal(name, calls, _amount(amount, currency))
+        ServiceTotal(name, calls, amount_text(amount, currency), titles.get(name, {}))
         for name, (calls, amount) in sorted(totals.items())
     )
 
@@ -275,23 +317,19 @@ def _service(line: InvoiceLine) -> str:
     return line.operation.partition("/")[0]
 
 
-async def _names(connection: Connection, account_id: str) -> Mapping[str, str]:
-    rows = await connection.fetch(
-        "SELECT id, name FROM catalog.application WHERE account_id = $1 UNION ALL "
-        "SELECT id, name FROM catalog.cost_centre WHERE account_id = $1",
-        account_id,
-    )
-    return {row["id"]: row["name"] for row in rows}
+def share_weights(line: DocumentLine) -> list[Decimal]:
+    """By what a line's amount is divided over its shares: their units, their calls where nothing was billable.
+
+    What takes back usage has negative quantities: its size is what counts.
+    """
+    units = [abs(Decimal(share.units)) for share in line.shares]
+    return units if any(units) else [Decimal(abs(share.calls)) for share in line.shares]
 
 
 def quantity(units: Decimal) -> str:
     """A quantity without needless zeros: `1500`, `2.5`."""
     text = plain(units)
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _amount(amount: Decimal, currency: str) -> str:
-    return plain(round_money(amount, currency))
 
 
 def _precise(amount: Decimal, currency: str) -> str:

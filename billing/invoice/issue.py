@@ -74,7 +74,8 @@ async def issue(
     number = await take_number(connection, series_of(document_kind(payer), environment, draft.period.year))
     await connection.execute(
         "UPDATE billing.invoice SET state = 'issued', number = $2, total = $3, issued_at = $4, recipient = $5, "
-        "terms = $6, missing = '{}', held = '' WHERE id = $1",
+        "terms = $6, missing = '{}', held = '', "
+        "seller = (SELECT profile FROM catalog.seller ORDER BY id DESC LIMIT 1) WHERE id = $1",
         draft.id,
         number,
         total,

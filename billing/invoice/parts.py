@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from catalog.load import PriceVersion
+from catalog.load import PriceVersion, timeline
 from catalog.plan.price import Flat
 from catalog.vocabulary.clock import from_ns, to_ns
 from catalog.vocabulary.period import Period
@@ -29,7 +29,7 @@ def shares(
     versions: Iterable[PriceVersion], period: Period, timezone: str, life: Life | None
 ) -> Mapping[str, Fraction]:
     """The share of a month's days by version id; `versions` are all of one price, `life` None: the whole month."""
-    held = in_order(versions, timezone)
+    held = timeline(versions, timezone)
     if life is not None and life.prices_as_of is not None:
         kept_ns = to_ns(life.prices_as_of)
         held = [one for one in held if one.begins_ns(timezone) <= kept_ns]
@@ -49,7 +49,7 @@ def shares(
 
 def in_order(versions: Iterable[PriceVersion], timezone: str) -> Sequence[PriceVersion]:
     """Versions of one price in the order in which they begin for payers of a zone."""
-    return sorted(versions, key=lambda one: (one.begins_ns(timezone), one.effective_from, one.id))
+    return sorted(versions, key=lambda one: (one.begins_ns(timezone), one.version, one.id))
 
 
 def is_timed(version: PriceVersion) -> bool:

@@ -26,7 +26,8 @@ _FREE = Rating(Decimal(0), Decimal(0), ())
 _rate = lru_cache(maxsize=4096)(rate)
 _TRAILING_MONTHS = 3
 _COLUMNS = (
-    "id, service, plan_id, operation, currency, effective_from, effective_on, billable_on, model, price"
+    "id, service, plan_id, operation, currency, version, effective_from, effective_on, supersedes_after, "
+    "billable_on, model, price"
 )
 _SIBLINGS = f"""
     SELECT {_COLUMNS} FROM catalog.price_version
@@ -111,7 +112,10 @@ async def rate_priced(
         ratings |= {key: _FREE for key in keys if not key.price_version}
         priced = {key: lines[key] for key in keys if key.price_version}
         if priced:
-            ratings |= await _rate_operation(connection, month, timezone, currency, priced, prices)
+            try:
+                ratings |= await _rate_operation(connection, month, timezone, currency, priced, prices)
+            except UsageError as error:
+                raise UsageError(f"{keys[0].operation}: {error}") from error
     return ratings
 
 
@@ -126,9 +130,7 @@ async def _rate_operation(
     """The lines of one operation of one subscription, one for each price version."""
     for key in lines:
         if key.price_version not in prices.versions:
-            raise UsageError(
-                f"{key.operation} was priced with {key.price_version}, which is not in the catalogue"
-            )
+            raise UsageError(f"it was priced with {key.price_version}, which is not in the catalogue")
     if len(lines) == 1:
         ((key, used),) = lines.items()
         version = prices.versions[key.price_version]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from billing.invoice.arithmetic import arithmetic
 from billing.invoice.document import Document, DocumentLine, DocumentShare
 from catalog.vocabulary.spreadsheet import csv_table
 
@@ -29,6 +30,11 @@ COLUMNS = (
     "precise_amount",
     "currency",
     "tiers",
+    "seller",
+    "seller_tax_id",
+    "issued_at",
+    "due_on",
+    "corrects",
 )
 
 
@@ -38,8 +44,8 @@ def to_json(document: Document) -> bytes:
 
 
 def to_csv(document: Document) -> str:
-    """One table: a `line` row for each line (charges that no call carries say their kind: `fee`, `credit`, `tax`), below it a `share` row for each part of it that an application used for a
-    cost centre, and at the end one `total` row."""
+    """One table: a `line` row for each line (what no call carries says its kind: `fee`, `credit`, `tax`, `credited`), below
+    it a `share` row for each part of it that an application used for a cost centre, and at the end one `total` row."""
     return csv_table(COLUMNS, _rows(document))
 
 
@@ -61,7 +67,13 @@ def _row(document: Document, kind: str, cells: dict[str, object]) -> dict[str, o
         "environment": document.environment,
         "period": document.period,
         "currency": document.currency,
+        "issued_at": document.issued_at or "",
+        "due_on": document.due_on or "",
     }
+    if (seller := document.seller) is not None:
+        head |= {"seller": seller.legal_name, "seller_tax_id": seller.tax_id}
+    if (corrected := document.corrects) is not None:
+        head["corrects"] = corrected.number
     return {**head, **cells}
 
 
@@ -77,12 +89,7 @@ def _line_cells(line: DocumentLine) -> dict[str, object]:
         "units": line.units,
         "amount": line.amount,
         "precise_amount": line.precise_amount,
-        "tiers": "; ".join(
-            f"{tier.step}: {tier.quantity} x {tier.unit_price} + {tier.flat_fee} = {tier.amount}"
-            if tier.step == "price"
-            else f"{tier.step}: {tier.amount}"
-            for tier in line.tiers
-        ),
+        "tiers": "; ".join(arithmetic(line, "en")),
     }
 
 

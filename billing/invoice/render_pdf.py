@@ -18,7 +18,16 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from billing.invoice import words
+from billing.invoice.arithmetic import arithmetic
 from billing.invoice.document import Document, DocumentLine
+from billing.invoice.phrasing import (
+    facts,
+    recipient_lines,
+    seller_lines,
+    service_name,
+    title_of,
+    what_of,
+)
 from catalog.vocabulary.problem import Language
 
 _FONT = "NotoSansSC"
@@ -65,10 +74,10 @@ _ROWS = TableStyle(
 
 
 def to_pdf(document: Document, language: Language) -> bytes:
-    """The printed form: head, services as bars, lines with the arithmetic of their tiers, cost centres, total."""
+    """The printed form: parties and terms, services as bars, lines with the arithmetic of their tiers, cost centres, total."""
     _register_font()
     output = io.BytesIO()
-    title = f"{words.KINDS[document.kind].worded(language)} {document.number or words.DRAFT.worded(language)}"
+    title = title_of(document, language)
     template = SimpleDocTemplate(
         output,
         pagesize=A4,
@@ -98,16 +107,17 @@ def _register_font() -> None:
 
 
 def _head(document: Document, title: str, language: Language) -> list[Flowable]:
-    recipient = document.recipient
-    name = recipient.get("legal_name") or recipient.get("title", {}).get(language) or recipient["name"]
-    to = [name, recipient.get("address"), recipient.get("tax_id")]
-    facts = [
-        (words.MONTH, document.period),
-        (words.TIME_ZONE, document.timezone),
-        (words.ISSUED, document.issued_at or "–"),
+    left: list[Flowable] = []
+    for label, party in (
+        (words.SELLER, seller_lines(document, language)),
+        (words.RECIPIENT, recipient_lines(document, language)),
+    ):
+        if party:
+            left += [_small(label.worded(language)), *(_text(line) for line in party), Spacer(0, 2 * mm)]
+    right = [
+        Paragraph(f"{_safe(label)}  {_safe(value)}".replace("\n", "<br/>"), _RIGHT)
+        for label, value in facts(document, language)
     ]
-    left = [_small(words.RECIPIENT.worded(language)), *(_text(line) for line in to if line)]
-    right = [Paragraph(f"{_safe(label.worded(language))}  {_safe(value)}", _RIGHT) for label, value in facts]
     story: list[Flowable] = [Paragraph(_safe(title), _TITLE)]
     if document.state == "draft":
         story.append(Paragraph(_safe(words.DRAFT_NOTE.worded(language)), _NOTE))
@@ -136,9 +146,9 @@ def _services(document: Document, language: Language) -> list[Flowable]:
         share = abs(Decimal(service.amount)) / largest if largest else Decimal(0)
         rows.append(
             [
-                _text(service.service),
+                _text(service_name(document, service.service, language)),
                 _Bar(float(share)),
-                _figure(f"{service.calls:,}"),
+                _figure(f"{service.calls:,}" if service.calls else ""),
                 _figure(service.amount),
             ]
         )
@@ -160,7 +170,7 @@ def _lines(document: Document, language: Language) -> list[Flowable]:
     rows.append(
         [
             _text(words.TOTAL.worded(language)),
-            _figure(f"{document.calls:,}"),
+            _figure(f"{document.calls:,}" if document.calls else ""),
             _figure(""),
             _figure(""),
             _figure(document.total),
@@ -171,7 +181,7 @@ def _lines(document: Document, language: Language) -> list[Flowable]:
 
 
 def _line(line: DocumentLine, language: Language) -> list[Flowable | list[Paragraph]]:
-    what = [_text(line.operation)]
+    what = [_text(what_of(line, language))]
     if line.correction:
         what.append(_small(words.CORRECTION.worded(language).format(month=line.usage_period)))
     if line.price_version:
@@ -185,16 +195,9 @@ def _line(line: DocumentLine, language: Language) -> list[Flowable | list[Paragr
             charges=credit.charges,
         )
         what.append(_small(text))
-    elif (charge := words.CHARGES.get(line.kind)) is not None:
-        what.append(_small(charge.worded(language).format(base=line.base, name=line.name)))
-    what += [
-        _small(f"{tier.quantity} × {tier.unit_price} + {tier.flat_fee} = {tier.amount}")
-        if tier.step == "price"
-        else _small(f"{tier.step} {tier.amount}")
-        for tier in line.tiers
-    ]
-    figures = (f"{line.calls:,}", line.units, line.precise_amount, line.amount)
-    return [what, *(_figure(text) for text in figures)]
+    what += [_small(step) for step in arithmetic(line, language)]
+    calls, units = (f"{line.calls:,}", line.units) if line.kind == "usage" else ("", "")
+    return [what, *(_figure(text) for text in (calls, units, line.precise_amount, line.amount))]
 
 
 def _cost_centres(document: Document, language: Language) -> list[Flowable]:

@@ -1,4 +1,5 @@
-"""A document as a workbook: one sheet of lines, one of cost centres; figures are numbers, nothing is a formula."""
+"""A document as a workbook: sheets of lines, of cost centres and of who, when and how it is paid; figures are numbers,
+nothing is a formula."""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,15 @@ from typing import Any
 import xlsxwriter
 
 from billing.invoice import words
-from billing.invoice.document import Document, DocumentLine
+from billing.invoice.document import Document
+from billing.invoice.phrasing import (
+    facts,
+    recipient_lines,
+    seller_lines,
+    service_name,
+    title_of,
+    what_of,
+)
 from catalog.vocabulary.problem import Language
 
 # A spreadsheet's number has fifteen digits; what is longer stays text rather than lose its end.
@@ -23,12 +32,11 @@ def to_xlsx(document: Document, language: Language) -> bytes:
     output = io.BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with xlsxwriter.Workbook(output, options) as book:
-        title = (
-            f"{words.KINDS[document.kind].worded(language)} {document.number or words.DRAFT.worded(language)}"
-        )
+        title = title_of(document, language)
         book.set_properties({"title": title, "created": _CREATED.replace(tzinfo=None)})
         _lines_sheet(_Sheet(book, words.LINES.worded(language)), document, title, language)
         _shares_sheet(_Sheet(book, words.COST_CENTRES.worded(language)[:31]), document, language)
+        _parties_sheet(_Sheet(book, words.DOCUMENT.worded(language)), document, language)
     return output.getvalue()
 
 
@@ -85,9 +93,9 @@ def _lines_sheet(sheet: _Sheet, document: Document, title: str, language: Langua
     for line in document.lines:
         sheet.row(
             (
-                line.service,
+                service_name(document, line.service, language),
                 line.operation,
-                line.price_version or _charged(line, language),
+                line.price_version or (what_of(line, language) if line.kind != "usage" else ""),
                 line.usage_period,
                 line.calls,
                 Decimal(line.units),
@@ -100,10 +108,15 @@ def _lines_sheet(sheet: _Sheet, document: Document, title: str, language: Langua
     )
 
 
-def _charged(line: DocumentLine, language: Language) -> str:
-    """What a charge is that no call carries; nothing for calls without a price."""
-    words_of = words.CHARGES.get(line.kind)
-    return "" if words_of is None else words_of.worded(language).format(base=line.base, name=line.name)
+def _parties_sheet(sheet: _Sheet, document: Document, language: Language) -> None:
+    rows = [
+        (words.SELLER.worded(language), "\n".join(seller_lines(document, language))),
+        (words.RECIPIENT.worded(language), "\n".join(recipient_lines(document, language))),
+        *facts(document, language),
+    ]
+    sheet.head([title_of(document, language), ""], [20, 60])
+    for row in rows:
+        sheet.row(row)
 
 
 def _shares_sheet(sheet: _Sheet, document: Document, language: Language) -> None:

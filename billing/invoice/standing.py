@@ -9,6 +9,7 @@ from billing.invoice.calendar import Calendar, ClosePolicy, calendar_of, close_p
 from billing.invoice.draft import Draft
 from billing.invoice.month import Payer
 from billing.transaction import Connection
+from catalog.vocabulary.clock import local_time
 from catalog.vocabulary.period import Period
 
 
@@ -52,14 +53,22 @@ _UNAPPROVED = """
 """
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """Why a complete draft is not issued yet, in words for the close's report, and whether it is due all the same."""
+
+    reason: str
+    due: bool
+
+
 async def waits_because(
     connection: Connection, payer: Payer, draft: Draft, policy: ClosePolicy | None, now: datetime
-) -> str | None:
-    """Why a draft that is complete is not issued yet, in words for the close's report; None: it is to be issued."""
+) -> Waiting | None:
+    """Why a draft that is complete is not issued yet; None: it is to be issued."""
     if policy is not None:
         calendar = calendar_of(draft.period, payer.timezone, policy)
         if calendar.stage(now) != "due":
-            return f"its calendar issues it from {calendar.issue_at:%Y-%m-%d %H:%M} UTC on"
+            begins = local_time(calendar.issue_at, payer.timezone)
+            return Waiting(f"its calendar issues it from {begins} on", due=False)
     if await connection.fetchval(_UNAPPROVED, draft.id):
-        return "it has an outcome price and waits for its payer's approval"
+        return Waiting("it has an outcome price and waits for its payer's approval", due=True)
     return None

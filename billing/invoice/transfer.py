@@ -7,7 +7,6 @@ collects it. Taxes are no revenue, and what belongs to no service (a fee on the 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
 
 import asyncpg
 import msgspec
@@ -165,19 +164,35 @@ async def transfer(
         await post(connection, "transfer", f"transfer:{document_id}", environment, now, entries)
 
 
+def by_unit(amount: Decimal, shares: Sequence[Share], currency: str) -> Mapping[str, Decimal]:
+    """An amount divided between the units that deliver something, in the order of their names; the parts sum to it.
+
+    Nothing for no shares; a unit with a share of zero has no part.
+    """
+    percent = _percentages(shares)
+    if not percent:
+        return {}
+    return dict(zip(percent, apportion(amount, list(percent.values()), currency), strict=True))
+
+
+def _percentages(shares: Sequence[Share]) -> dict[str, Decimal]:
+    """Of each unit, in the order of their names; one that is named twice delivers both of its shares."""
+    percent: dict[str, Decimal] = {}
+    for share in sorted(shares, key=lambda share: share.unit):
+        percent[share.unit] = percent.get(share.unit, Decimal(0)) + Decimal(share.share_pct)
+    return {unit: part for unit, part in percent.items() if part}
+
+
 def unit_parts(earned: Earned, shares: Sequence[Share], currency: str) -> list[UnitPart]:
-    """A service's revenue and credits by unit, by largest remainder: the parts sum to both."""
-    ordered = sorted((share for share in shares if Decimal(share.share_pct)), key=lambda share: share.unit)
-    weights = [Fraction(share.share_pct) for share in ordered]
-    revenue = apportion(earned.revenue, weights, currency)
-    named = dict.fromkeys((share.unit for share in ordered), Decimal(0)) | dict(earned.credited_to)
-    if sum(named.values()) == earned.credits and len(named) == len(ordered):
-        credited = tuple(named[share.unit] for share in ordered)
-    else:
-        credited = apportion(earned.credits, weights, currency)
+    """A service's revenue and credits by unit: the parts sum to both."""
+    percent = _percentages(shares)
+    revenue = by_unit(earned.revenue, shares, currency)
+    credited: Mapping[str, Decimal] = dict.fromkeys(revenue, Decimal(0)) | dict(earned.credited_to)
+    if sum(credited.values()) != earned.credits or credited.keys() != revenue.keys():
+        credited = by_unit(earned.credits, shares, currency)
     return [
-        UnitPart(earned.service, share.unit, Decimal(share.share_pct), gained, given)
-        for share, gained, given in zip(ordered, revenue, credited, strict=True)
+        UnitPart(earned.service, unit, percent[unit], gained, credited[unit])
+        for unit, gained in revenue.items()
     ]
 
 

@@ -1,9 +1,9 @@
 """What a month's rollups say was used, line by line: the input of rating."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Literal
 
+import asyncpg
 import msgspec
 
 from billing.invoice.month import Month
@@ -45,34 +45,32 @@ class Used(msgspec.Struct, frozen=True):
 NOTHING = Used(0, Decimal(0), 0, 0, ())
 
 
-# The stored hours, and the hours that `billing.rollup.recompute` adds up again from single rows.
-UsageTable = Literal["billing.usage_hour", "pg_temp.recomputed_usage_hour"]
+_MONTH = """
+    SELECT subscription_id, operation, price_version, application_id, cost_centre_id,
+           sum(calls)::bigint AS calls, coalesce(sum(units) FILTER (WHERE billable_calls > 0), 0) AS units,
+           coalesce(sum(calls) FILTER (WHERE outcome = 'success'), 0)::bigint AS successes,
+           coalesce(sum(calls) FILTER (WHERE fault = 'caller'), 0)::bigint AS caller_faults
+    FROM billing.usage_hour
+    WHERE account_id = $1 AND environment = $2 AND period = $3
+    GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+"""
 
 
-async def used_lines(
-    connection: Connection, month: Month, table: UsageTable = "billing.usage_hour"
-) -> Mapping[LineKey, Used]:
+async def used_lines(connection: Connection, month: Month) -> Mapping[LineKey, Used]:
     """The lines of a month, in the order of their keys.
 
     Whether a call is billable follows from its class and price version, so an hour's calls of one class and version
     are billable all or none; `ordergate reconcile` checks it against the single calls.
     """
-    rows = await connection.fetch(
-        f"""
-        SELECT subscription_id, operation, price_version, application_id, cost_centre_id,
-               sum(calls)::bigint AS calls, coalesce(sum(units) FILTER (WHERE billable_calls > 0), 0) AS units,
-               coalesce(sum(calls) FILTER (WHERE outcome = 'success'), 0)::bigint AS successes,
-               coalesce(sum(calls) FILTER (WHERE fault = 'caller'), 0)::bigint AS caller_faults
-        FROM {table}
-        WHERE account_id = $1 AND environment = $2 AND period = $3
-        GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
-        """,  # noqa: S608 - one of two constants
-        month.account_id,
-        month.environment,
-        month.period.first_day,
+    return lines_of(
+        await connection.fetch(_MONTH, month.account_id, month.environment, month.period.first_day)
     )
+
+
+def lines_of(shares: Iterable[asyncpg.Record]) -> Mapping[LineKey, Used]:
+    """The lines of one month from rows of their shares, which come in the order of the lines' keys."""
     lines: dict[LineKey, Used] = {}
-    for row in rows:
+    for row in shares:
         key = LineKey(row["subscription_id"], row["operation"], row["price_version"])
         share = Share(row["application_id"], row["cost_centre_id"], row["calls"], row["units"])
         so_far = lines.get(key, NOTHING)

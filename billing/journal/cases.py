@@ -40,7 +40,7 @@ RECOVERY: tuple[Case, ...] = (
     Case("empty-directory", "no segment was ever written", Action.CONTINUE),
     Case("clean-end", "after the last batch there are only zeros", Action.CONTINUE),
     # A crash or a power cut interrupted what nobody was told was done.
-    Case("leftover-temporary", "a segment was being prepared", Action.DISCARD),
+    Case("prepared-segment", "a segment is prepared and not in use yet, as one is while calls are recorded", Action.DISCARD),
     Case("torn-record-header", "the last batch stops inside a record header", Action.DISCARD),
     Case("torn-payload", "the last batch stops inside a payload", Action.DISCARD),
     Case("trailer-missing", "the last batch stops before its trailer", Action.DISCARD),
@@ -96,7 +96,8 @@ class Finding(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """One line for people."""
-        return f"{self.case.name}: {self.case.meaning}: {self.file} at byte {self.offset}: {self.detail}"
+        seen = "" if self.detail == self.case.meaning else f": {self.detail}"
+        return f"{self.case.name}: {self.case.meaning}: {self.file} at byte {self.offset}{seen}"
 
     @classmethod
     def of(cls, case: str, file: Path, offset: int = 0, detail: str = "") -> "Finding":

@@ -76,7 +76,7 @@ def survey(directory: Path, disk: Disk, *, deep: int | None) -> Survey:
     result = Survey(directory)
     with listing_held(directory, exclusive=False):
         result.temporaries = list_temporaries(directory)
-        result.findings += [Finding.of("leftover-temporary", path) for path in result.temporaries]
+        result.findings += [Finding.of("prepared-segment", path) for path in result.temporaries]
         _read_headers(result, disk)
         numbers = list(result.segments)
         for index, number in enumerate(numbers):

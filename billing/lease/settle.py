@@ -18,7 +18,7 @@ from uuid import UUID
 import asyncpg
 
 from billing.cut import take_cut
-from billing.journal import adopt, journal_directories, journal_identity
+from billing.journal import JournalDamaged, adopt, journal_directories, journal_identity
 from billing.lease.give_back import close_leases
 from billing.transaction import Connection, all_accounts
 from catalog.vocabulary.clock import Clock, from_ns
@@ -54,45 +54,68 @@ _USED = """
 async def settle_leases(pool: asyncpg.Pool, root: Path, mirrors: Path | None, clock: Clock) -> int:
     """Bound what has no holder any more, and close what all recorded calls are stored of; how many were closed.
 
-    Leases on journals that are not under `root` are left to the machine that has them. Raises `JournalDamaged`, OSError.
+    Leases on journals that are not under `root` are left to the machine that has them. Raises `JournalDamaged` where a
+    journal cannot be read and leases wait for it, after those of all other journals were settled; OSError.
     """
     now = from_ns(clock.now_ns())
     async with all_accounts(pool) as connection:
         rows = await connection.fetch(_LEFT, now - timedelta(seconds=SILENT_S))
-    if rows:
-        await _bound(pool, root, mirrors, rows)
+    damaged = await _bound(pool, root, mirrors, rows) if rows else None
     async with all_accounts(pool) as connection:
         ready = await connection.fetch(_READY)
         if ready:
             used = {row["id"]: await _used(connection, row) for row in ready}
             await close_leases(connection, used, now, states=["orphaned"])
+    if damaged is not None:
+        raise damaged
     return len(ready)
 
 
 async def _bound(
     pool: asyncpg.Pool, root: Path, mirrors: Path | None, rows: Sequence[asyncpg.Record]
-) -> None:
-    directories = await asyncio.to_thread(_by_journal, root)
+) -> JournalDamaged | None:
+    """Journal by journal, for one that a person has to look at must not hold the others up; why the last one could not."""
+    directories, damaged = await asyncio.to_thread(_by_journal, root)
     left: dict[Path, list[int]] = defaultdict(list)
     silent: dict[Path, list[int]] = defaultdict(list)
-    for row in rows:
-        if (directory := directories.get(row["journal_id"])) is not None:
-            (left if row["is_left"] else silent)[directory].append(row["id"])
-    for directory, ids in silent.items():
-        copies = [directory] if mirrors is None else [directory, mirrors / directory.name]
-        if await asyncio.to_thread(adopt, copies):
-            left[directory].extend(ids)
-    if not left:
-        return
-    cut = await take_cut(pool, root)
-    async with all_accounts(pool) as connection:
-        for directory, ids in left.items():
-            await connection.execute(_BOUND, ids, cut.journals[directory], cut.xid)
+    found = [row for row in rows if row["journal_id"] in directories]
+    for row in found:
+        (left if row["is_left"] else silent)[directories[row["journal_id"]]].append(row["id"])
+    if len(found) == len(rows):
+        # Of the journals that cannot be read none is waited for.
+        damaged = None
+    for directory in sorted(left.keys() | silent.keys()):
+        try:
+            ids = left[directory]
+            if silent[directory] and await _is_without_writer(directory, mirrors):
+                ids += silent[directory]
+            if ids:
+                cut = await take_cut(pool, root, [directory])
+                async with all_accounts(pool) as connection:
+                    await connection.execute(_BOUND, ids, cut.journals[directory], cut.xid)
+        except JournalDamaged as error:
+            damaged = error
+    return damaged
 
 
-def _by_journal(root: Path) -> Mapping[UUID, Path]:
-    found = {journal_identity(directory): directory for directory in journal_directories(root)}
-    return {journal_id: directory for journal_id, directory in found.items() if journal_id is not None}
+async def _is_without_writer(directory: Path, mirrors: Path | None) -> bool:
+    copies = [directory] if mirrors is None else [directory, mirrors / directory.name]
+    return await asyncio.to_thread(adopt, copies)
+
+
+def _by_journal(root: Path) -> tuple[Mapping[UUID, Path], JournalDamaged | None]:
+    """The directory of each journal, and why the last one cannot be read that cannot."""
+    found: dict[UUID, Path] = {}
+    damaged: JournalDamaged | None = None
+    for directory in journal_directories(root):
+        try:
+            journal_id = journal_identity(directory)
+        except JournalDamaged as error:
+            damaged = error
+        else:
+            if journal_id is not None:
+                found[journal_id] = directory
+    return found, damaged
 
 
 async def _used(connection: Connection, row: asyncpg.Record) -> Decimal:

@@ -34,7 +34,8 @@ _UNITS = """
      GROUP BY price_version
 """
 _PRICES = """
-    SELECT id, service, plan_id, operation, currency, effective_from, effective_on, billable_on, model, price
+    SELECT id, service, plan_id, operation, currency, version, effective_from, effective_on, supersedes_after,
+           billable_on, model, price
     FROM catalog.price_version WHERE id = ANY($1)
 """
 

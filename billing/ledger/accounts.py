@@ -11,13 +11,15 @@
 | `credits:<service>` | the house | what missed objectives gave back, as a debit: it reduces revenue (IFRS 15, variable consideration) |
 | `fee:<service>`, `top_up:…`, `true_up:…` | the house | what contracts add to a bill, as a credit; `account` where it is of the whole bill |
 | `discount:<service>` | the house | what contracts take off, as a debit: it reduces revenue |
+| `net_credit:account` | the house | passes what an invoice of less than nothing owes on to the credit notes that say so; what stays, as a credit, had been given back before |
 | `tax` | the house | tax that was added, as a credit: owed to the authority |
 | `prepaid` | a payer | credit that is held for it, a liability: granted, and neither used nor expired |
 | `bank` | the house | what was paid in advance, outside the payment provider |
 | `promotions` | the house | credit that was given away, as a debit: it reduces revenue |
 | `breakage` | the house | paid credit that expired unused, as a credit |
-| `cash` | the house | what the payment provider holds for the house |
-| `dispute_fees` | the house | what the provider charges for disputes |
+| `cash` | the house | what the payment provider took in for the house, less what it kept or sent back; payouts to a bank are not in it |
+| `payment_fees` | the house | what the provider keeps of payments, as a debit |
+| `dispute_fees` | the house | what the provider charges for disputes, as a debit |
 | `loss` | the house | disputes that were lost |
 """
 
@@ -30,10 +32,12 @@ DISPUTED = "disputed"
 PREPAID = "prepaid"
 
 TAX = "tax"
+NET_CREDIT = "net_credit:account"
 BANK = "bank"
 PROMOTIONS = "promotions"
 BREAKAGE = "breakage"
 CASH = "cash"
+PAYMENT_FEES = "payment_fees"
 DISPUTE_FEES = "dispute_fees"
 LOSS = "loss"
 

@@ -27,6 +27,7 @@ Kind = Literal[
     "dispute_held",
     "dispute_released",
     "payment",
+    "payment_fee",
     "refund",
     "refund_failed",
     "dispute_opened",

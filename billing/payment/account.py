@@ -12,6 +12,12 @@ from catalog.vocabulary.problem import FieldError, Problem
 # A reminder on the first day after the due date, and a firmer one after two and after four weeks.
 REMINDER_DAYS = (1, 14, 28)
 _TERMS_DAYS_MAX = 365
+_HAS_CREDIT = """
+    SELECT EXISTS (SELECT FROM billing.credit_grant WHERE account_id = $1 AND environment = 'live'
+                   AND NOT EXISTS (SELECT FROM billing.credit_expiry WHERE grant_id = credit_grant.id)
+                   AND amount > coalesce((SELECT sum(applied) FROM billing.credit_application
+                                          WHERE grant_id = credit_grant.id), 0))
+"""
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -32,14 +38,20 @@ async def collect_from(
 ) -> None:
     """From now on every live invoice of an external account is handed over when it is issued; may be repeated.
 
-    `Problem` not-found for an unknown account, conflict for one that is not external, invalid-input for terms outside
-    1 to 365 days or reminders that do not rise from 1.
+    `Problem` not-found for an unknown account, conflict for one that is not external or has credit left that it paid or was
+    given in advance (its documents would be paid twice), invalid-input for terms outside 1 to 365 days or reminders that do
+    not rise from 1.
     """
     payer = await payer_of(connection, account_id)
     if payer.kind != "external":
         raise Problem(
             "conflict",
             f"{payer.name} is settled inside the group; only external accounts are collected from.",
+        )
+    if await connection.fetchval(_HAS_CREDIT, account_id):
+        raise Problem(
+            "conflict",
+            f"{payer.name} has prepaid credit left; it pays in advance or afterwards, not both: collect once it is used up.",
         )
     if not 1 <= terms_days <= _TERMS_DAYS_MAX:
         raise _refused("/terms_days", "range", f"give 1 to {_TERMS_DAYS_MAX} days")

@@ -77,6 +77,7 @@ _KINDS: Mapping[LineKind, str] = {
     "top_up": "minimum",
     "true_up": "committed spend",
     "tax": "tax",
+    "net_credit": "net credit",
 }
 
 

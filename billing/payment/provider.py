@@ -122,8 +122,8 @@ class ProviderRefund(msgspec.Struct, frozen=True):
     amount: Decimal
 
 
-class DisputeFee(msgspec.Struct, frozen=True):
-    """A fee of a dispute; negative when it is given back."""
+class ProviderFee(msgspec.Struct, frozen=True):
+    """What the provider keeps for itself, in the currency of its account; negative when it is given back."""
 
     id: str
     currency: str
@@ -137,7 +137,7 @@ class ProviderDispute(msgspec.Struct, frozen=True):
     state: Literal["inquiry", "open", "won", "lost"]
     currency: str
     amount: Decimal
-    fees: tuple[DisputeFee, ...]
+    fees: tuple[ProviderFee, ...]
 
 
 class PaymentProvider(Protocol):
@@ -175,6 +175,9 @@ class PaymentProvider(Protocol):
 
     async def payments(self, invoice_id: str) -> tuple[ProviderPayment, ...]:
         """All money that arrived for an invoice."""
+
+    async def payment_fees(self, payment_intent: str) -> tuple[ProviderFee, ...]:
+        """What was kept of a payment; nothing while the provider does not know it yet."""
 
     async def invoice_of_payment(self, payment_intent: str) -> str | None:
         """The invoice that a payment was for, if it was for one."""

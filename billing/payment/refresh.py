@@ -7,15 +7,17 @@ that is late, repeated or out of order leads to the same books.
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 
 import asyncpg
 import msgspec
 
 from billing.invoice.credit_note import credited, issue_credit_note, spread
-from billing.ledger.accounts import CASH, DISPUTE_FEES, DISPUTED, HOUSE, LOSS, RECEIVABLE
+from billing.ledger.accounts import CASH, DISPUTE_FEES, DISPUTED, HOUSE, LOSS, PAYMENT_FEES, RECEIVABLE
 from billing.payment.provider import (
     PaymentProvider,
     ProviderDispute,
+    ProviderFee,
     ProviderInvoice,
     ProviderPayment,
     ProviderRefund,
@@ -29,6 +31,7 @@ from catalog.vocabulary.money import money, plain
 
 class _Paid(msgspec.Struct, frozen=True):
     payment: ProviderPayment
+    fees: tuple[ProviderFee, ...]
     refunds: tuple[ProviderRefund, ...]
     disputes: tuple[ProviderDispute, ...]
 
@@ -50,9 +53,10 @@ async def refresh(
 
 async def _look(provider: PaymentProvider, payment: ProviderPayment) -> _Paid:
     if not payment.payment_intent:
-        return _Paid(payment, (), ())
+        return _Paid(payment, (), (), ())
     intent = payment.payment_intent
-    return _Paid(payment, await provider.refunds(intent), await provider.disputes(intent))
+    fees = await provider.payment_fees(intent)
+    return _Paid(payment, fees, await provider.refunds(intent), await provider.disputes(intent))
 
 
 async def _apply(
@@ -101,6 +105,7 @@ async def _apply_payment(connection: Connection, ours: Collected, paid: _Paid, n
         return faults
     cash, receivable = (HOUSE, CASH), (ours.account_id, RECEIVABLE)
     await write(connection, ours, "payment", payment.id, payment.amount, now, debit=cash, credit=receivable)
+    await _write_fees(connection, ours, "payment_fee", paid.fees, PAYMENT_FEES, now)
     for refund in paid.refunds:
         if refund.state == "succeeded":
             await write(
@@ -131,19 +136,7 @@ async def _apply_dispute(
     cash, disputed = (HOUSE, CASH), (ours.account_id, DISPUTED)
     source, amount = dispute.id, dispute.amount
     await write(connection, ours, "dispute_opened", source, amount, now, debit=disputed, credit=cash)
-    fees = (HOUSE, DISPUTE_FEES)
-    for fee in dispute.fees:
-        await write(
-            connection,
-            ours,
-            "dispute_fee",
-            fee.id,
-            fee.amount,
-            now,
-            currency=fee.currency,
-            debit=fees,
-            credit=cash,
-        )
+    await _write_fees(connection, ours, "dispute_fee", dispute.fees, DISPUTE_FEES, now)
     facts = await known_facts(connection, ours.invoice_id)
     decided = {kind for kind in ("dispute_won", "dispute_lost") if (kind, source) in facts}
     if decided and decided != {f"dispute_{dispute.state}"}:
@@ -153,6 +146,28 @@ async def _apply_dispute(
     elif dispute.state == "lost" and not decided:
         await _lose(connection, ours, dispute, now)
     return []
+
+
+async def _write_fees(
+    connection: Connection,
+    ours: Collected,
+    kind: Literal["payment_fee", "dispute_fee"],
+    fees: Sequence[ProviderFee],
+    expense: str,
+    now: datetime,
+) -> None:
+    for fee in fees:
+        await write(
+            connection,
+            ours,
+            kind,
+            fee.id,
+            fee.amount,
+            now,
+            currency=fee.currency,
+            debit=(HOUSE, expense),
+            credit=(HOUSE, CASH),
+        )
 
 
 async def _lose(connection: Connection, ours: Collected, dispute: ProviderDispute, now: datetime) -> None:

@@ -16,6 +16,7 @@ from billing.transaction import Connection
 
 FactKind = Literal[
     "payment",
+    "payment_fee",
     "refund",
     "refund_failed",
     "dispute_opened",

@@ -17,6 +17,7 @@ from billing.payment.provider import (
     ProviderAway,
     ProviderCreditNote,
     ProviderDispute,
+    ProviderFee,
     ProviderInvoice,
     ProviderLine,
     ProviderPayment,
@@ -173,6 +174,12 @@ class StripeProvider:
         asked = {"invoice": invoice_id, "status": "paid"}
         pages = self._pages(self._v1.invoice_payments.list, asked, wire.InvoicePayment)
         return tuple([payment async for payment in pages])
+
+    async def payment_fees(self, payment_intent: str) -> tuple[ProviderFee, ...]:
+        """See `PaymentProvider`."""
+        asked = _any({"expand": ["latest_charge.balance_transaction"]})
+        answer = await self._ask(lambda: self._v1.payment_intents.retrieve(payment_intent, asked))
+        return wire.convert(answer, wire.PaymentIntent).read()
 
     async def invoice_of_payment(self, payment_intent: str) -> str | None:
         """See `PaymentProvider`."""

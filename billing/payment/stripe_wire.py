@@ -1,6 +1,7 @@
 """What Stripe answers, as far as it is used: decoded by type, so that an answer of another shape is refused, not guessed.
 
-Field names and meanings: https://docs.stripe.com/api, version 2026-10-28. Ids may come expanded; none are asked for so.
+Field names and meanings: https://docs.stripe.com/api, version 2026-10-28. Ids may come expanded; only a payment's charge
+is asked for so, with its balance transaction.
 """
 
 from decimal import Decimal
@@ -10,9 +11,9 @@ import msgspec
 
 from billing.payment.amount import from_stripe
 from billing.payment.provider import (
-    DisputeFee,
     ProviderCreditNote,
     ProviderDispute,
+    ProviderFee,
     ProviderInvoice,
     ProviderLine,
     ProviderPayment,
@@ -173,6 +174,27 @@ class _BalanceTransaction(msgspec.Struct, frozen=True):
     currency: str
     fee: int
 
+    def read(self) -> ProviderFee:
+        currency = self.currency.upper()
+        return ProviderFee(self.id, currency, _amount(self.fee, currency))
+
+
+class _Charge(msgspec.Struct, frozen=True):
+    # An id only where it was not expanded; null until the money is on its way.
+    balance_transaction: _BalanceTransaction | str | None = None
+
+
+class PaymentIntent(msgspec.Struct, frozen=True):
+    """`payment_intent`, with its charge's balance transaction."""
+
+    latest_charge: _Charge | str | None = None
+
+    def read(self) -> tuple[ProviderFee, ...]:
+        """As the port gives it: the fees."""
+        charge = self.latest_charge
+        balance = charge.balance_transaction if isinstance(charge, _Charge) else None
+        return (balance.read(),) if isinstance(balance, _BalanceTransaction) and balance.fee else ()
+
 
 class Dispute(msgspec.Struct, frozen=True):
     """`dispute`. Its balance transactions carry the fees, in the currency of the balance."""
@@ -186,11 +208,7 @@ class Dispute(msgspec.Struct, frozen=True):
     def read(self) -> ProviderDispute:
         """As the port gives it."""
         currency = self.currency.upper()
-        fees = tuple(
-            DisputeFee(one.id, one.currency.upper(), _amount(one.fee, one.currency.upper()))
-            for one in self.balance_transactions
-            if one.fee
-        )
+        fees = tuple(one.read() for one in self.balance_transactions if one.fee)
         return convert(
             {
                 "id": self.id,

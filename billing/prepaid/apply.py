@@ -90,14 +90,19 @@ async def apply_credit(
 def share_out(
     grants: Sequence[Grant], captured: Mapping[str, Decimal], total: Decimal, currency: str, ends_at: datetime
 ) -> dict[str, Decimal]:
-    """What of each grant pays a document: first what calls took of it, then what is free; in whole minor units."""
+    """What of each grant pays a document: first what calls took of it, then what is free; in whole minor units.
+
+    The counter says what calls have taken; what has paid documents or lapsed is on record, and no counter that came back
+    empty lets it pay again.
+    """
     minor = Decimal(1).scaleb(-exponent(currency))
     left = max(total, Decimal(0))
     paid: dict[str, Decimal] = {}
     free: dict[str, Decimal] = {}
     for grant in grants:
         taken = captured.get(grant.id, Decimal(0))
-        within = grant.amount - grant.used - grant.reserved + taken
+        counted = grant.amount - grant.used - grant.reserved + taken
+        within = min(counted, grant.amount - grant.applied - (grant.expired or 0))
         free[grant.id] = max(within, Decimal(0)).quantize(minor, rounding=ROUND_DOWN, context=EXACT)
         paid[grant.id] = min(left, round_money(taken, currency), free[grant.id])
         left -= paid[grant.id]

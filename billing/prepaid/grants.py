@@ -143,6 +143,12 @@ def _check(
     if not 0 <= priority <= _PRIORITY_MAX:
         errors.append(FieldError("/priority", "range", f"0 to {_PRIORITY_MAX}; the lowest is consumed first"))
     if valid_until is not None and valid_until <= now:
-        errors.append(FieldError("/expires", "future", "a moment that is still to come"))
+        errors.append(
+            FieldError(
+                "/expires",
+                "future",
+                "write a day that is still to come, or leave it out for credit that does not expire",
+            )
+        )
     if errors:
         raise Problem("invalid-input", errors[0].detail, errors=tuple(errors))

@@ -6,12 +6,12 @@ from fractions import Fraction
 import msgspec
 
 from billing.rate.after.adjust import adjustments
-from billing.rate.exact import LineRounding, round_to, to_decimal
 from billing.rate.price.apply import price_steps
 from billing.rate.trace import Step, TierTrace, priced, total, trace_of
 from billing.rate.usage import Buckets, Usage, UsageError
 from catalog.plan import Price
 from catalog.plan.price import Bucketed, Flat
+from catalog.vocabulary.exact import LineRounding, round_to, to_decimal
 from catalog.vocabulary.money import exponent
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from billing.rate.exact import to_decimal
+from catalog.vocabulary.exact import to_decimal
 from catalog.vocabulary.money import plain
 
 StepName = Literal[

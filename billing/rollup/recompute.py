@@ -1,6 +1,5 @@
 """The sums again from the usage rows alone, and how they differ from what is stored."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import asyncpg
@@ -26,16 +25,16 @@ class Difference(msgspec.Struct, frozen=True):
     table: str = USAGE_HOUR.name
 
 
-async def recompute(connection: Connection, tables: Iterable[Summed] = SUMMED) -> None:
-    """Fill a temporary table `recomputed_…` for each of `tables`, dropped at commit, with the sums of all rows below
-    the watermark.
+async def recompute(connection: Connection) -> None:
+    """Fill the temporary tables `recomputed_usage_hour`, `recomputed_service_interval` and `recomputed_latency_day`,
+    dropped at commit, with the sums of all rows below the watermark.
 
     They have the columns of the stored tables. The caller's transaction must be REPEATABLE READ: rows, watermark and
     stored sums are then of one moment, and rows that the roll-up has not reached yet are no difference.
     """
     assert await connection.fetchval("SHOW transaction_isolation") == "repeatable read"
     watermark = await connection.fetchval("SELECT xid FROM billing.watermark WHERE step = 'rollup'")
-    for summed in tables:
+    for summed in SUMMED:
         await connection.execute(
             f"CREATE TEMPORARY TABLE recomputed_{summed.name} (LIKE {summed.table} INCLUDING INDEXES INCLUDING DEFAULTS) "
             "ON COMMIT DROP"

@@ -32,17 +32,29 @@ _ADVANCE = "UPDATE billing.watermark SET xid = $2::xid8 WHERE step = 'rollup' AN
 # A mark that exists already is written again: the lock on it makes a rater that is about to take the mark wait for
 # these sums. `DO NOTHING` would let it take the mark, rate without them and leave them unrated.
 _ADD_UP = f"""
-    WITH added AS (
+    WITH added AS MATERIALIZED (
         INSERT INTO billing.usage_hour AS hour ({KEY_LIST}, {SUM_LIST})
         {GROUPED_USAGE}
         ON CONFLICT ({KEY_LIST}) DO UPDATE
         SET {", ".join(f"{name} = hour.{name} + excluded.{name}" for name in SUMS)}, changed_xid = pg_current_xact_id()
-        RETURNING account_id, environment, period
+        RETURNING account_id, environment, period, operation
     )
     INSERT INTO billing.unrated (account_id, environment, period)
-    SELECT DISTINCT account_id, environment, period FROM added ORDER BY 1, 2, 3
+    SELECT DISTINCT account_id, environment, period FROM ({{moved}}) AS moved ORDER BY 1, 2, 3
     ON CONFLICT (account_id, environment, period) DO UPDATE SET period = excluded.period
 """  # noqa: S608 - constants of this package
+_MOVED = "TABLE added"
+# The rate of a success price is taken of all accounts or of one, and of the month or of the three that end with it: what
+# moved there moves the months that were rated by it. All marks in one statement and one order, or raters could deadlock.
+_MOVED_BY_SUCCESS = """
+    TABLE added UNION
+    SELECT line.account_id, line.environment, line.period, line.operation
+    FROM added JOIN catalog.price_version AS priced ON priced.operation = added.operation AND model = 'success_tiered'
+    JOIN billing.rated_line AS line ON line.price_version = priced.id AND line.environment = added.environment
+     AND line.period BETWEEN added.period AND added.period + interval '2 months'
+     AND (line.account_id = added.account_id OR priced.price ->> 'measured_on' = 'service')
+"""
+_HAS_SUCCESS_PRICES = "SELECT EXISTS (SELECT FROM catalog.price_version WHERE model = 'success_tiered')"
 
 
 class UnknownPayer(Exception):
@@ -83,7 +95,8 @@ async def roll_up(connection: Connection, *, events_max: int = EVENTS_MAX) -> Ro
         return RolledUp(0, more=False)
     if await connection.execute(_ADVANCE, low, high) != "UPDATE 1":
         return RolledUp(0, more=True)
-    await connection.execute(_ADD_UP, low, high)
+    moved = _MOVED_BY_SUCCESS if await connection.fetchval(_HAS_SUCCESS_PRICES) else _MOVED
+    await connection.execute(_ADD_UP.format(moved=moved), low, high)
     for summed in (SERVICE_INTERVAL, LATENCY_DAY):
         await connection.execute(summed.add_up, low, high)
     return RolledUp(events, more=bound is not None)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from billing.invoice.document import Document, DocumentLine, document
+from billing.invoice.document import Document, DocumentLine, document, share_weights
 from billing.invoice.month import Month
 from billing.transaction import Connection
 from catalog.accounts.allocation import AllocationRule, list_allocations, rule_for
@@ -140,15 +140,11 @@ def _by_rule(rule: AllocationRule) -> dict[str, Decimal]:
 
 
 def _by_usage(line: DocumentLine) -> dict[str, Decimal]:
-    """Cost centres by their units, by their calls where nothing was billable; corrections count by their size."""
-    for figure in ("units", "calls"):
-        weights: dict[str, Decimal] = {}
-        for share in line.shares:
-            weight = abs(Decimal(getattr(share, figure)))
-            weights[share.cost_centre_id] = weights.get(share.cost_centre_id, Decimal(0)) + weight
-        if any(weights.values()):
-            return weights
-    return {}
+    """Cost centres by the weights of their shares; nothing where nobody used anything."""
+    weights: dict[str, Decimal] = {}
+    for share, weight in zip(line.shares, share_weights(line), strict=True):
+        weights[share.cost_centre_id] = weights.get(share.cost_centre_id, Decimal(0)) + weight
+    return weights if any(weights.values()) else {}
 
 
 def _journal(line: ChargebackLine) -> Iterable[JournalEntry]:

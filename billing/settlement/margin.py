@@ -7,11 +7,11 @@ from fractions import Fraction
 import msgspec
 
 from billing.invoice.transfer import Deliveries, Earned, unit_parts
-from billing.rate.exact import round_to
 from billing.sla.store import terms_at
 from billing.transaction import Connection
+from catalog.vocabulary.exact import round_to
 from catalog.vocabulary.ids import Environment
-from catalog.vocabulary.money import EXACT, plain, round_money
+from catalog.vocabulary.money import EXACT, amount_text, plain, round_money
 from catalog.vocabulary.period import Period
 
 # Whose calendar a month of the provider begins on, where the passports in force are looked up.
@@ -90,7 +90,7 @@ _CHARGED = """
           FROM billing.charge_line AS charge LEFT JOIN billing.sla_judgement AS judged
             ON (judged.service, judged.objective, judged.period, judged.timezone)
              = (charge.service, charge.name, charge.period, charge.timezone)
-          WHERE charge.environment = $1 AND charge.period = $2 AND kind <> 'tax') AS line
+          WHERE charge.environment = $1 AND charge.period = $2 AND kind NOT IN ('tax', 'net_credit')) AS line
     GROUP BY 1, 2 ORDER BY 1, 2
 """
 
@@ -160,9 +160,9 @@ def _figures(one: _Sum, currency: str) -> Figures:
     return Figures(
         currency,
         one.calls,
-        plain(round_money(one.revenue, currency)),
-        plain(round_money(one.credits, currency)),
+        amount_text(one.revenue, currency),
+        amount_text(one.credits, currency),
         None if cost is None else plain(cost),
-        None if left is None else plain(round_money(left, currency)),
+        None if left is None else amount_text(left, currency),
         None if percent is None else plain(percent),
     )

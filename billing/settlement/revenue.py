@@ -6,7 +6,7 @@ import msgspec
 
 from billing.transaction import Connection
 from catalog.vocabulary.ids import Environment
-from catalog.vocabulary.money import plain, round_money
+from catalog.vocabulary.money import amount_text, plain
 from catalog.vocabulary.period import Period
 
 
@@ -70,9 +70,9 @@ async def revenue_statements(
                 row["account"],
                 row["service"],
                 plain(row["share_pct"]),
-                _money(revenue, row["currency"]),
-                _money(credited, row["currency"]),
-                _money(revenue - credited, row["currency"]),
+                amount_text(revenue, row["currency"]),
+                amount_text(credited, row["currency"]),
+                amount_text(revenue - credited, row["currency"]),
                 row["currency"],
             )
         )
@@ -88,9 +88,9 @@ async def revenue_statements(
             tuple(
                 RevenueTotal(
                     currency,
-                    _money(revenue, currency),
-                    _money(credited, currency),
-                    _money(revenue - credited, currency),
+                    amount_text(revenue, currency),
+                    amount_text(credited, currency),
+                    amount_text(revenue - credited, currency),
                 )
                 for (whose, currency), (revenue, credited) in sorted(totals.items())
                 if whose == name
@@ -98,7 +98,3 @@ async def revenue_statements(
         )
         for name, own in sorted(lines.items())
     )
-
-
-def _money(amount: Decimal, currency: str) -> str:
-    return plain(round_money(amount, currency))

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import msgspec
 
-from catalog.passport import Share as Delivery
+from catalog.vocabulary.exact import round_to
 from catalog.vocabulary.money import exponent
 
 
@@ -41,27 +41,7 @@ def credit_amounts(
                 percent = min(one.credit_pct, max(maximum_credit_pct - so_far, Decimal(0)))
                 given[operation] = so_far + percent
                 exact += Fraction(max(charge, Decimal(0))) * Fraction(percent) / 100
-        total = _half_up(exact, currency)
+        total = round_to(exact, exponent(currency))
         amounts[one.objective] = total - booked
         booked = total
     return amounts
-
-
-def delivered(amount: Decimal, shares: Sequence[Delivery], currency: str) -> Mapping[str, Decimal]:
-    """An amount divided between the units that deliver a service, by largest remainder; the parts sum to it."""
-    if not shares:
-        return {}
-    scale = 10 ** exponent(currency)
-    minor = int(abs(amount) * scale)
-    exact = [Fraction(share.share_pct) * minor / 100 for share in shares]
-    parts = [int(part) for part in exact]
-    order = sorted(range(len(shares)), key=lambda index: (parts[index] - exact[index], shares[index].unit))
-    for index in order[: minor - sum(parts)]:
-        parts[index] += 1
-    sign = -1 if amount < 0 else 1
-    return {share.unit: Decimal(sign * part) / scale for share, part in zip(shares, parts, strict=True)}
-
-
-def _half_up(exact: Fraction, currency: str) -> Decimal:
-    scale: int = 10 ** exponent(currency)
-    return Decimal((2 * exact.numerator * scale + exact.denominator) // (2 * exact.denominator)) / scale

@@ -14,7 +14,7 @@ from catalog.accounts.subscription import Subscription, end_subscription, list_s
 from catalog.accounts.subscription import subscribe as subscribe_account
 from catalog.transaction import Transaction
 from catalog.vocabulary.problem import Text
-from deploy.cli.output import json_option, print_json, print_table
+from deploy.cli.output import json_option, on_clock_of, print_json, print_table
 from deploy.cli.session import By, session
 from deploy.cli.terms import terms
 from gateway.stores.keys import KeyEntry, list_keys
@@ -144,7 +144,7 @@ def show(account: str, as_json: bool) -> None:
         print_json(view)
         return
     one = view.account
-    profile = "complete" if one.billing_profile else "missing"
+    zone, profile = one.timezone, "complete" if one.billing_profile else "missing"
     print_table(
         ("id", "name", "kind", "currency", "time zone", "billing profile"),
         [(one.id, one.name, one.kind, one.currency, one.timezone, profile)],
@@ -156,11 +156,22 @@ def show(account: str, as_json: bool) -> None:
     )
     _section(
         ("service", "plan", "since", "until"),
-        [(sub.service, sub.plan_id, sub.starts_at, sub.ends_at) for sub in view.subscriptions],
+        [
+            (sub.service, sub.plan_id, on_clock_of(zone, sub.starts_at), on_clock_of(zone, sub.ends_at))
+            for sub in view.subscriptions
+        ],
     )
     _section(
         ("key", "scopes", "made", "revoked"),
-        [(key.shown, ", ".join(key.scopes), key.created_at, key.revoked_at) for key in view.keys],
+        [
+            (
+                key.shown,
+                ", ".join(key.scopes),
+                on_clock_of(zone, key.created_at),
+                on_clock_of(zone, key.revoked_at),
+            )
+            for key in view.keys
+        ],
     )
 
 

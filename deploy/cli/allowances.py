@@ -13,18 +13,22 @@ import msgspec
 from billing.desk import PRIORITY_DEFAULT, THRESHOLDS_PCT, Scope, end_budget, grant_credit, set_budget
 from billing.transaction import all_accounts
 from billing.view import Budget, Category, Grant, budgets_of, grants_of, spent_by_scope
-from catalog.accounts.account import find_account
+from catalog.accounts.account import Account, find_account
 from catalog.transaction import Transaction
 from catalog.vocabulary.ids import ENVIRONMENTS, Environment
 from catalog.vocabulary.money import decimal_of, plain, round_money
 from catalog.vocabulary.period import Period
-from deploy.cli.output import json_option, print_json, print_table
+from deploy.cli.output import json_option, on_clock_of, print_json, print_table
 from deploy.cli.session import By, session
 from deploy.operator import local_operator
 
 _environment = click.option(
     "--env", "environment", type=click.Choice(ENVIRONMENTS), default="live", show_default=True
 )
+
+
+# `-5` is an amount to be refused as one, not an option.
+_NEGATIVE = {"ignore_unknown_options": True}
 
 
 class _Amount(click.ParamType[Decimal]):
@@ -59,7 +63,7 @@ class BudgetState(msgspec.Struct, frozen=True):
     spent: Decimal
 
 
-@click.command()
+@click.command(context_settings=_NEGATIVE)
 @click.argument("account")
 @click.argument("amount", type=_Amount())
 @click.option(
@@ -113,12 +117,12 @@ def grant(
 def credit(account: str, environment: Environment, as_json: bool) -> None:
     """The grants of ACCOUNT in the order in which they are consumed, and what is left."""
 
-    async def work(transaction: Transaction) -> Sequence[Grant]:
+    async def work(transaction: Transaction) -> tuple[Account, Sequence[Grant]]:
         found = await find_account(transaction, account)
-        return await grants_of(transaction, found.id, environment)
+        return found, await grants_of(transaction, found.id, environment)
 
     current = session()
-    grants = current.read(work)
+    owner, grants = current.read(work)
     if as_json:
         print_json(grants)
         return
@@ -131,7 +135,7 @@ def credit(account: str, environment: Environment, as_json: bool) -> None:
             plain(one.used),
             plain(one.reserved),
             plain(_left(one, current.now)),
-            one.valid_until,
+            on_clock_of(owner.timezone, one.valid_until),
         )
         for one in grants
     ]
@@ -149,7 +153,7 @@ def budget() -> None:
     """What an account, application or cost centre may cost in a month."""
 
 
-@budget.command(name="set")
+@budget.command(name="set", context_settings=_NEGATIVE)
 @click.argument("account")
 @click.argument("amount", type=_Amount())
 @click.option("--application", help="For one application: its id or name.")

@@ -7,7 +7,7 @@ from billing.desk import IssuedDocument, issue_held
 from billing.view import Month
 from catalog.accounts.account import find_account
 from catalog.transaction import Transaction
-from catalog.vocabulary.ids import Environment
+from catalog.vocabulary.ids import ENVIRONMENTS, Environment
 from catalog.vocabulary.money import plain
 from catalog.vocabulary.period import Period
 from deploy.cli.output import json_option, print_json
@@ -19,7 +19,7 @@ from deploy.operator import local_operator
 @click.command()
 @click.argument("account")
 @click.argument("period", type=PERIOD)
-@click.option("--environment", type=click.Choice(["live", "test"]), default="live", show_default=True)
+@click.option("--env", "environment", type=click.Choice(ENVIRONMENTS), default="live", show_default=True)
 @json_option
 def approve(account: str, period: Period, environment: Environment, as_json: bool) -> None:
     """Issue a document that a close held for review, such as one far above what the account is used to.

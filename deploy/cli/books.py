@@ -73,6 +73,8 @@ def reconcile(books: tuple[Path, ...], as_json: bool) -> None:
         for report in reports:
             for difference in report.differences:
                 click.echo(f"{report.environment}: {difference}")
+            for sentence in report.notices:
+                click.echo(f"{report.environment}: notice: {sentence}")
             click.echo(
                 report.line if report.environment == "live" else f"{report.environment}: {report.line}"
             )

@@ -29,6 +29,10 @@ def close(period: Period, as_json: bool) -> None:
 
     Every call made before is on it: the command waits up to a minute for what is on its way, and closes nothing where
     that does not arrive.
+
+    Exit status 0: all that is due is issued, also where that was done before or nothing was used; a draft that its
+    calendar issues later is not due. 1: a document that is due stays a draft, because billing details or an approval are
+    missing, its amount is unusual or a price cannot be rated; or the month is refused, because it is over for no account.
     """
     current = session()
     with working(f"closing {period}") as notice:
@@ -50,7 +54,10 @@ def close(period: Period, as_json: bool) -> None:
         print_json(report)
     else:
         _print(report, {account.id: account.name for account in current.read(list_accounts)})
-    if report.not_ended and not report.issued and not report.already_issued and not report.left_draft:
+    for warning in report.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    refused = report.not_ended and not (report.issued or report.already_issued or report.left_draft)
+    if refused or any(left.due for left in report.left_draft):
         sys.exit(1)
 
 

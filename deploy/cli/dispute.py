@@ -67,7 +67,7 @@ def _show(found: tuple[Dispute, ...], as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    columns = ("dispute", "account", "month", "line", "amount", "state", "reason", "ruling")
+    columns = ("dispute", "account", "month", "line", "amount", "state", "reason", "ruling", "credit note")
     print_table(
         columns,
         [
@@ -80,6 +80,7 @@ def _show(found: tuple[Dispute, ...], as_json: bool) -> None:
                 one.state,
                 one.reason,
                 one.ruling,
+                one.credit_note,
             )
             for one in found
         ],

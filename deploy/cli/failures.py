@@ -10,7 +10,7 @@ from deploy.embedded_postgres import EmbeddedPostgresError
 from deploy.home import AlreadyRunning
 from deploy.installation import NotInstalled
 from deploy.peppers import PeppersMissing
-from deploy.settings import InvalidSetting
+from deploy.settings import InvalidSetting, from_environment
 
 _NO_SCHEMA = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedColumnError)
 
@@ -39,6 +39,11 @@ def explanation(error: Exception) -> str | None:
             return f"ORDERGATE_DATABASE_URL cannot be used: {error}. Write postgresql://user:password@host:5432/database."
         case OSError() if error.filename is not None:
             return f"{error.filename}: {error.strerror}. Check the path and who may read and write there."
+        case OSError() if from_environment().database_url is not None:
+            return (
+                f"The database in ORDERGATE_DATABASE_URL cannot be reached ({str(error) or type(error).__name__}). "
+                "Start that server, or correct the variable."
+            )
         case asyncpg.PostgresError() | asyncpg.InterfaceError() | OSError():
             return f"{str(error) or type(error).__name__}. `ordergate doctor` looks for the cause."
         case _:

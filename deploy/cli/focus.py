@@ -25,9 +25,11 @@ from deploy.cli.session import session
     help="A file that ends in .parquet or .csv.",
 )
 @click.option("--account", help="One account by name or id; all by default.")
-@click.option("--seller", default="Ordergate", show_default=True, help="The legal entity that issues.")
+@click.option("--seller", help="The legal entity that issues; that of `ordergate seller profile` by default.")
 @click.option("--env", "environment", type=click.Choice(ENVIRONMENTS), default="live", show_default=True)
-def focus(period: Period, output: Path, account: str | None, seller: str, environment: Environment) -> None:
+def focus(
+    period: Period, output: Path, account: str | None, seller: str | None, environment: Environment
+) -> None:
     """A month's costs and usage in the FinOps format FOCUS 1.2. The rows of a document sum to its total."""
     if output.suffix not in FORMATS:
         raise click.BadParameter(f"name a file that ends in {' or '.join(FORMATS)}", param_hint="--output")

@@ -1,8 +1,6 @@
 """`ordergate key …`: credentials."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 
 import click
 import msgspec
@@ -16,10 +14,12 @@ from catalog.accounts.application import (
 )
 from catalog.transaction import Transaction
 from catalog.vocabulary.ids import ENVIRONMENTS, Environment
-from deploy.cli.output import json_option, print_json, print_table
+from catalog.vocabulary.problem import Problem
+from deploy.cli.output import json_option, on_clock_of, print_json, print_table
 from deploy.cli.session import By, session
+from deploy.peppers import require_peppers
 from gateway.stores.keys import ALL_SCOPES, KeyEntry, create_key, list_keys, revoke_key
-from gateway.stores.peppers import load_peppers, pepper_file
+from gateway.stores.peppers import load_peppers
 
 
 class KeyView(msgspec.Struct, frozen=True):
@@ -51,7 +51,12 @@ def key() -> None:
 @click.argument("account")
 @click.option("--env", "environment", type=click.Choice(ENVIRONMENTS), default="live", show_default=True)
 @click.option("--application", help="Name or id; the only one by default, or `default` where there are more.")
-@click.option("--scope", "scopes", multiple=True, help="stock/reserve, stock/* or *; everything by default.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    help="An operation (stock/reserve), a service (stock/*), usage/report, or * for everything, the default.",
+)
 @click.option("--label", default="", help="What the key is for.")
 @json_option
 def create(
@@ -68,13 +73,14 @@ def create(
     async def work(transaction: Transaction, by: By) -> NewKey:
         owner = await find_account(transaction, account)
         program = await _application(transaction, owner, application)
+        await require_peppers(transaction, current.settings.home_path)
         entry, secret = await create_key(
             transaction,
             owner,
             program,
             environment,
             scopes or ALL_SCOPES,
-            await _peppers(transaction, current.settings.home_path),
+            load_peppers(current.settings.home_path),
             actor=by.actor,
             now=by.now,
             label=label,
@@ -93,7 +99,11 @@ def create(
 async def _application(transaction: Transaction, owner: Account, named: str | None) -> Application:
     """The one that was named; else the only one, or the one that an account is opened with."""
     if named is not None:
-        return await find_application(transaction, owner, named)
+        try:
+            return await find_application(transaction, owner, named)
+        except Problem as unknown:
+            remedy = f"Make it with `ordergate application create {owner.name} {named}`."
+            raise Problem(unknown.type.name, f"{unknown.detail} {remedy}") from unknown
     applications = await list_applications(transaction, owner)
     for one in applications:
         if len(applications) == 1 or one.name == DEFAULT_APPLICATION:
@@ -102,17 +112,6 @@ async def _application(transaction: Transaction, owner: Account, named: str | No
     raise click.ClickException(
         f"{owner.name} has several applications; name one with --application: {names}."
     )
-
-
-async def _peppers(transaction: Transaction, home: Path) -> Mapping[int, bytes]:
-    """The installation's peppers; another folder beside the same database would get new ones, and its keys never work."""
-    if not pepper_file(home).exists() and await transaction.fetchval(
-        "SELECT EXISTS (SELECT FROM gateway.api_key)"
-    ):
-        raise click.ClickException(
-            f"{home} does not hold the secrets of this installation: set ORDERGATE_HOME as for `ordergate up`."
-        )
-    return load_peppers(home)
 
 
 @key.command()
@@ -133,10 +132,11 @@ def revoke(key_id: str) -> None:
 def list_(account: str, as_json: bool) -> None:
     """The keys of ACCOUNT (name or id), without their secrets."""
 
-    async def work(transaction: Transaction) -> tuple[KeyEntry, ...]:
-        return await list_keys(transaction, await find_account(transaction, account))
+    async def work(transaction: Transaction) -> tuple[str, tuple[KeyEntry, ...]]:
+        owner = await find_account(transaction, account)
+        return owner.timezone, await list_keys(transaction, owner)
 
-    keys = session().read(work)
+    zone, keys = session().read(work)
     if as_json:
         print_json([_view(one) for one in keys])
         return
@@ -148,8 +148,8 @@ def list_(account: str, as_json: bool) -> None:
                 one.application_id,
                 ", ".join(one.scopes),
                 one.label,
-                one.created_at,
-                one.revoked_at,
+                on_clock_of(zone, one.created_at),
+                on_clock_of(zone, one.revoked_at),
             )
             for one in keys
         ],

@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 import msgspec
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
+from catalog.vocabulary.clock import local_time
 from catalog.vocabulary.money import encode_decimal
 
 # Wide enough that a pipe never gets a wrapped or shortened cell.
@@ -47,14 +49,19 @@ def print_table(
 
 
 def cell_text(value: object) -> str:
-    """A cell as text: moments in UTC to the second, nothing for None."""
+    """A cell as text: moments to the second with the offset of their zone (`Z`: UTC), nothing for None."""
     if value is None:
         return ""
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        return local_time(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
+
+
+def on_clock_of(timezone: str, moment: datetime | None) -> datetime | None:
+    """A moment as an account's own clock shows it; None stays None."""
+    return None if moment is None else moment.astimezone(ZoneInfo(timezone))
 
 
 class Progressing:

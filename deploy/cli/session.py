@@ -10,6 +10,7 @@ import msgspec
 
 from catalog.transaction import Transaction
 from catalog.vocabulary.clock import Clock, SystemClock, from_ns
+from deploy.cli.options import options_named
 from deploy.installation import acting, keeping_books, open_database, reading
 from deploy.operator import local_operator
 from deploy.settings import Settings, from_environment
@@ -44,7 +45,7 @@ class Session:
             async with reading(database) as transaction:
                 return await work(transaction)
 
-        with open_database(self.settings.home, self.settings.database_url) as database:
+        with options_named(), open_database(self.settings.home, self.settings.database_url) as database:
             return asyncio.run(run())
 
     def act(self, work: Callable[[Transaction, By], Awaitable[T]]) -> T:
@@ -54,7 +55,7 @@ class Session:
             async with acting(database) as transaction:
                 return await work(transaction, By(local_operator(), self.now))
 
-        with open_database(self.settings.home, self.settings.database_url) as database:
+        with options_named(), open_database(self.settings.home, self.settings.database_url) as database:
             return asyncio.run(run())
 
     def keep_books(self, work: Callable[[asyncpg.Pool], Awaitable[T]]) -> T:
@@ -64,7 +65,7 @@ class Session:
             async with keeping_books(database) as pool:
                 return await work(pool)
 
-        with open_database(self.settings.home, self.settings.database_url) as database:
+        with options_named(), open_database(self.settings.home, self.settings.database_url) as database:
             self.settings.home.make()
             return asyncio.run(run())
 

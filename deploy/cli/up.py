@@ -18,12 +18,18 @@ HOST = "127.0.0.1"
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=WORKERS, show_default=True, help="Gateway processes."
 )
-def up(port: int, workers: int) -> None:
+@click.option(
+    "--no-demo",
+    is_flag=True,
+    help="Open no demo group on a first start, such as in a database of your own; so does ORDERGATE_DEMO=off.",
+)
+def up(port: int, workers: int, no_demo: bool) -> None:
     """Start everything and serve until Ctrl-C."""
     from deploy.up import StartRefused, Supervisor
 
     settings = session().settings
     try:
-        sys.exit(Supervisor(settings.home, HOST, port, workers, settings.database_url).run())
+        demo = settings.demo and not no_demo
+        sys.exit(Supervisor(settings.home, HOST, port, workers, settings.database_url, demo=demo).run())
     except StartRefused as refused:
         raise click.ClickException(str(refused)) from refused

@@ -27,7 +27,10 @@ from deploy.cli.session import session
 def usage(
     account: str, period: Period | None, environment: Environment, output: Path | None, as_json: bool
 ) -> None:
-    """Calls, units and money of a month so far. ACCOUNT is a name or an id."""
+    """Calls, units and money of a month so far. ACCOUNT is a name or an id.
+
+    Where a contract, a tax or a correction adds to what the calls cost, `bill` is what the month's statement comes to.
+    """
     current = session()
 
     async def work(transaction: Transaction) -> UsageView:
@@ -47,9 +50,17 @@ def usage(
         for service in view.services
         for one in service.operations
     ]
-    total = ("total", view.calls, view.units, view.amount.amount)
+    besides = [
+        (f"{one.kind.replace('_', ' ')} {one.service}".strip(), "", "", one.amount.amount)
+        for one in view.bill.besides
+    ]
     print_table(
         (f"{view.environment} {view.period}", "calls", "units", view.amount.currency),
-        [*rows, total],
+        [
+            *rows,
+            ("usage alone" if besides else "total", view.calls, view.units, view.amount.amount),
+            *besides,
+            *([("bill", "", "", view.bill.amount.amount)] if besides else ()),
+        ],
         right=("calls", "units", view.amount.currency),
     )

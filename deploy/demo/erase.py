@@ -21,25 +21,18 @@ _REFERENCES = """
 """
 _ACCOUNTS = "catalog.account"
 _TRANSACTIONS = "billing.ledger_transaction"
-# A document's rows refer to it, and a transaction's postings to the transaction.
-_BOOKS = (
-    "billing.unrated",
-    "billing.transfer",
-    "billing.dispute_ruling",
-    "billing.dispute",
-    "billing.approval",
-    "billing.credit_note_line",
-    "billing.credit_note",
-    "billing.charge_line",
-    "billing.rated_line",
-    "billing.invoice_line",
-    "billing.invoice",
-    "catalog.account_terms",
+_SELLERS = "catalog.seller"
+# What was called, in sum and one by one. All else that billing has of an account follows from it, or was agreed for it.
+_CALLS = frozenset(
+    {"billing.usage_event", "billing.seen", "billing.refusal_count", *(summed.table for summed in SUMMED)}
 )
-# What a unit is owed of another company's documents stands between the unit and the house.
+_CONTRACTS = "catalog.account_terms"
+# What a unit is owed of another company's documents stands between the unit and the house, and what a provider took of a
+# payment within the house.
 _POSTED = """
     CREATE TEMPORARY TABLE erased ON COMMIT DROP AS
     SELECT transaction_id AS id FROM billing.posting WHERE account_id = ANY($1) UNION
+    SELECT transaction_id FROM billing.settlement_entry WHERE account_id = ANY($1) AND transaction_id IS NOT NULL UNION
     SELECT ledger_transaction.id FROM billing.ledger_transaction
       JOIN billing.transfer ON kind = 'transfer' AND source = 'transfer:' || document_id WHERE account_id = ANY($1)
 """
@@ -65,7 +58,7 @@ async def history_unlocked(owner: asyncpg.Connection) -> AsyncIterator[None]:
 
     Within a transaction: where it fails, the locks were never off.
     """
-    tables = [_ACCOUNTS, _TRANSACTIONS, *await account_tables(owner)]
+    tables = [_ACCOUNTS, _TRANSACTIONS, _SELLERS, *await account_tables(owner)]
     for table in tables:
         await owner.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
     yield
@@ -84,22 +77,26 @@ async def account_tables(owner: asyncpg.Connection) -> Sequence[str]:
 
 
 async def erase_books(owner: asyncpg.Connection, accounts: Sequence[str]) -> None:
-    """Everything that was rated, posted and invoiced for these accounts."""
+    """Everything that was rated, posted, invoiced, paid, contested and promised for these accounts."""
     await owner.execute(_POSTED, accounts)
+    for table in await account_tables(owner):
+        if table == _CONTRACTS or (table.startswith("billing.") and table not in _CALLS):
+            await owner.execute(f"DELETE FROM {table} WHERE account_id = ANY($1)", accounts)  # noqa: S608
     await owner.execute("DELETE FROM billing.posting WHERE transaction_id IN (SELECT id FROM pg_temp.erased)")
     await owner.execute("DELETE FROM billing.ledger_transaction WHERE id IN (SELECT id FROM pg_temp.erased)")
-    for table in _BOOKS:
-        await owner.execute(f"DELETE FROM {table} WHERE account_id = ANY($1)", accounts)  # noqa: S608
     await owner.execute(_NUMBERS)
 
 
 async def erase_usage(owner: asyncpg.Connection, accounts: Sequence[str], until: datetime) -> Sequence[str]:
-    """The calls of these accounts up to a moment, and their sums; returns the accounts that still stand in later calls.
+    """The recorded calls of these accounts up to a moment, and their sums; returns the accounts that still stand in later
+    calls or in usage that was reported, whenever that was.
 
     What they pay for is added up again and marked for rating. The transaction is REPEATABLE READ.
     """
     await owner.execute(
-        "DELETE FROM billing.usage_event WHERE payer = ANY($1) AND occurred_at <= $2", accounts, until
+        "DELETE FROM billing.usage_event WHERE payer = ANY($1) AND occurred_at <= $2 AND recorded_by = 'journal'",
+        accounts,
+        until,
     )
     await recompute(owner)
     for summed in SUMMED:
@@ -113,6 +110,11 @@ async def erase_usage(owner: asyncpg.Connection, accounts: Sequence[str], until:
     await owner.execute(_MARK, accounts)
     rows = await owner.fetch(_STILL_USED, accounts)
     return [row["candidate"] for row in rows]
+
+
+async def erase_seller(owner: asyncpg.Connection) -> None:
+    """Who issued the demo's documents; a seller that an operator has named stays."""
+    await owner.execute("DELETE FROM catalog.seller WHERE demo")
 
 
 async def erase_accounts(owner: asyncpg.Connection, accounts: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from ruamel.yaml import YAML
 
+from catalog.accounts.seller import SellerProfile
 from catalog.vocabulary.problem import Text
 
 MemberKind: TypeAlias = Literal["internal", "external"]
@@ -41,9 +42,11 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Group(msgspec.Struct, frozen=True):
-    """`season` maps the calendar month, 1 to 12, to its part of a year, which sum to 1; volumes are calls in a year."""
+    """`season` maps the calendar month, 1 to 12, to its part of a year, which sum to 1; volumes are calls in a year.
+    `seller` is who issues the group's documents."""
 
     currency: str
+    seller: SellerProfile
     season: Mapping[int, Fraction]
     annual_volume: Mapping[Driver, Mapping[str, int]]
     members: tuple[Member, ...]
@@ -100,6 +103,7 @@ class _Dealers(msgspec.Struct, forbid_unknown_fields=True):
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     currency: str
+    seller: SellerProfile
     season_per_mille: dict[int, int]
     annual_volume: dict[Driver, dict[str, int]]
     brands: _Brands
@@ -113,6 +117,7 @@ def demo_group() -> Group:
     file = msgspec.convert(YAML(typ="safe", pure=True).load(text), _File)
     return Group(
         file.currency,
+        file.seller,
         {month: Fraction(part, 1000) for month, part in file.season_per_mille.items()},
         file.annual_volume,
         (*_brands(file.brands), *_dealers(file.dealers)),

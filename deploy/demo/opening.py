@@ -14,7 +14,8 @@ from catalog.accounts.application import (
 )
 from catalog.accounts.billing_profile import BillingProfile, set_billing_profile
 from catalog.accounts.contract_terms import ContractTerms, set_terms
-from catalog.accounts.offer import first_offers
+from catalog.accounts.offer import first_offers, sold_to
+from catalog.accounts.seller import read_seller, set_seller
 from catalog.accounts.subscription import subscribe
 from catalog.registry.published import current
 from catalog.transaction import Transaction
@@ -43,6 +44,8 @@ async def open_group(
     Each has its contract, and is subscribed, from the first day of `since` on, to the first fitting plan of every public service; each of
     its applications gets a live and a test key.
     """
+    if await read_seller(transaction) is None:
+        await set_seller(transaction, group.seller, ACTOR, now, demo=True)
     issued: list[IssuedKey] = []
     for member in group.members:
         account = await create_account(
@@ -82,7 +85,8 @@ async def _agree(
 async def _subscribe(transaction: Transaction, account: Account, since: Period, now: datetime) -> None:
     passports = [published.passport for published in (await current(transaction)).values()]
     starts_at, _ = since.bounds(account.timezone)
-    for offer in first_offers(passports, account, now):
+    sold = await sold_to(transaction, account, now)
+    for offer in first_offers(passports, account, now, sold):
         await subscribe(transaction, account, offer.service, offer.plan_id, starts_at, actor=ACTOR, now=now)
 
 

@@ -1,10 +1,11 @@
 """`ordergate demo remove`: the demo group leaves, with its history, and does not come back.
 
-What was made up goes. What was really called with a demo key stays: it stands in sealed journals and in the books,
-and both must go on agreeing. Such an account keeps these calls alone and is closed.
+What was made up goes, with the documents that it made. What was really called with a demo key, or reported with it, stays: it
+stands in sealed journals and in the books, and both must go on agreeing. Such an account keeps these calls alone and is closed; so is
+one that somebody belongs to, or of which a document was contested or credited.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import asyncpg
 import msgspec
@@ -14,14 +15,14 @@ from billing.store.lane import Lane
 from catalog.vocabulary.clock import Clock, from_ns
 from deploy.database import Database
 from deploy.demo.books import keep_books
-from deploy.demo.erase import erase_accounts, erase_books, erase_usage, history_unlocked
+from deploy.demo.erase import erase_accounts, erase_books, erase_seller, erase_usage, history_unlocked
 from deploy.demo.keys import key_file
 from deploy.demo.record import demo_journal, drop_journal
 from deploy.demo.state import note, read_state
+from deploy.demo.used import LONG_AGO, DemoAccount, demo_accounts
 from deploy.home import Home
 from deploy.roles import BILLING, OWNER
 
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _SETTINGS = {"ordergate.account": "*", "lock_timeout": "5s"}
 
 
@@ -30,10 +31,29 @@ class StillServed(Exception):
 
 
 class Removal(msgspec.Struct, frozen=True):
-    """How many accounts were removed, and the names under which others stay, closed, for their own calls."""
+    """How many accounts were removed, and the names under which others stay, closed, for they were really used."""
 
     removed: int
     kept: tuple[str, ...]
+
+
+async def preview(home: Home, database: Database, clock: Clock) -> tuple[DemoAccount, ...]:
+    """What `remove_demo` would find, account by account; nothing where it was removed. Raises as that does."""
+    _refuse_served(home)
+    pool = await billing_pool(database.as_role(BILLING))
+    owner = await asyncpg.connect(**database.as_role(OWNER, _SETTINGS))
+    try:
+        await keep_books(pool, home, (), clock)
+        state = await read_state(owner)
+        return () if state.removed else await demo_accounts(owner, state.opened_at)
+    finally:
+        await owner.close()
+        await pool.close()
+
+
+def _refuse_served(home: Home) -> None:
+    if home.running() is not None:
+        raise StillServed(f"{home.path} is being served. Stop it with Ctrl-C, then remove the demo.")
 
 
 async def remove_demo(home: Home, database: Database, actor: str, clock: Clock) -> Removal:
@@ -41,8 +61,7 @@ async def remove_demo(home: Home, database: Database, actor: str, clock: Clock) 
 
     Raises `StillServed`, and `BooksNotKept` where a journal cannot be shipped first.
     """
-    if home.running() is not None:
-        raise StillServed(f"{home.path} is being served. Stop it with Ctrl-C, then remove the demo.")
+    _refuse_served(home)
     pool = await billing_pool(database.as_role(BILLING))
     owner = await asyncpg.connect(**database.as_role(OWNER, _SETTINGS))
     try:
@@ -77,13 +96,15 @@ async def _remove(owner: asyncpg.Connection, actor: str, now: datetime) -> Remov
     state = await read_state(owner)
     if state.removed:
         return Removal(0, ())
-    rows = await owner.fetch("SELECT id FROM catalog.account WHERE demo ORDER BY id")
-    accounts = [row["id"] for row in rows]
+    found = await demo_accounts(owner, state.opened_at)
+    accounts = [one.id for one in found]
     async with history_unlocked(owner):
         await erase_books(owner, accounts)
-        kept = await erase_usage(owner, accounts, state.opened_at or _LONG_AGO)
+        called = await erase_usage(owner, accounts, state.opened_at or LONG_AGO)
+        kept = sorted({*called, *(one.id for one in found if one.is_used)})
         gone = [account for account in accounts if account not in kept]
         await erase_accounts(owner, gone)
+        await erase_seller(owner)
     names = tuple([await _close(owner, account, now) for account in kept])
     await note(owner, "demo.remove", actor, {"removed": len(gone), "kept": kept}, now)
     return Removal(len(gone), names)

@@ -30,10 +30,12 @@ from gateway.stores.peppers import load_peppers
 _LOCK = 0x4F67_4465
 
 
-async def ensure_demo(home: Home, database: Database, group: Group, clock: Clock) -> str | None:
+async def ensure_demo(
+    home: Home, database: Database, group: Group, clock: Clock, *, wanted: bool = True
+) -> str | None:
     """The live key to show; None where there is no demo group. Call it before anything serves the installation.
 
-    Only an installation without accounts gets the group, and only once. Raises `BooksNotKept` where the group's
+    Only an installation without accounts gets the group, only where it is `wanted`, and only once. Raises `BooksNotKept` where the group's
     journal cannot be billed.
     """
     gateway = await asyncpg.connect(**database.as_role(GATEWAY, {"ordergate.account": "*"}))
@@ -44,7 +46,7 @@ async def ensure_demo(home: Home, database: Database, group: Group, clock: Clock
             await forget_files(home, database)
             return None
         opened_at = state.opened_at
-        if opened_at is None and not await _is_used(gateway):
+        if opened_at is None and wanted and not await _is_used(gateway):
             opened_at = await _open(gateway, home, group, from_ns(clock.now_ns()))
         if opened_at is not None and not state.billed:
             with working("preparing three months of demo data"):

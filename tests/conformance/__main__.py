@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from billing.rate.cases import answer
-from tests.conformance import address_cases, chinese_variants
+from tests.conformance import address_cases, chinese_variants, pricing_reference
 from tests.conformance.progress import shown
 
 
@@ -29,6 +29,7 @@ def pricing(folder: Path) -> tuple[int, int]:
 # Name of the suite -> folder of its cases, and what runs them.
 SUITES: dict[str, tuple[str, Callable[[Path], tuple[int, int]]]] = {
     "pricing": ("pricing", pricing),
+    "pricing-reference": ("pricing", pricing_reference.run),
     "opencage": ("opencage-address-formatting", address_cases.opencage),
     "libaddressinput-postcodes": ("libaddressinput", address_cases.postcodes),
     "libaddressinput-regions": ("libaddressinput", address_cases.regions),

@@ -96,6 +96,7 @@ def checks(provider: StripeProvider) -> Mapping[str, Callable[[], Awaitable[obje
         "create credit note": lambda: provider.create_credit_note(note, "k5"),
         "list credit notes": lambda: provider.credit_notes("in_x"),
         "list invoice payments": lambda: provider.payments("in_x"),
+        "fees of a payment": lambda: provider.payment_fees("pi_x"),
         "invoice of a payment": lambda: provider.invoice_of_payment("pi_x"),
         "list refunds": lambda: provider.refunds("pi_x"),
         "list disputes": lambda: provider.disputes("pi_x"),

@@ -2,8 +2,8 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from typing import Literal
 
-from billing.rate.exact import round_quantity
 from billing.rate.usage import Events, Usage, UsageError
 from catalog.plan.price import Package, QuantityModifiers
 
@@ -28,3 +28,16 @@ def billed_quantity(price: QuantityModifiers | Package, usage: Usage) -> Fractio
     if isinstance(price, Package):
         return quantity
     return round_quantity(quantity / Fraction(price.divide_by), price.round)
+
+
+def round_quantity(value: Fraction, mode: Literal["up", "down", "half_up", "none"]) -> Fraction:
+    """A quantity that is not negative, rounded to whole units."""
+    match mode:
+        case "up":
+            return Fraction(-(-value // 1))
+        case "down":
+            return Fraction(value // 1)
+        case "half_up":
+            return Fraction((value + Fraction(1, 2)) // 1)
+        case "none":
+            return value

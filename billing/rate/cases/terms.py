@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from billing.rate.cases.refusal import refused
-from billing.rate.exact import LineRounding
 from catalog.plan import MODELS, Price, parse_price
 from catalog.plan.price import Modifiers
 from catalog.terms_error import TermsError
+from catalog.vocabulary.exact import LineRounding
 from catalog.vocabulary.problem import Problem
 
 _FLAGS = ("zero_usage_bills_first_tier_flat", "zero_usage", "round", "mode", "policy", "order")

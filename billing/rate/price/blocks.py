@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
-from billing.rate.exact import round_quantity
+from billing.rate.before.quantity import round_quantity
 from billing.rate.trace import Step, priced
 from catalog.plan.price import BlockTier, Package
 
