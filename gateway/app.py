@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,12 +31,13 @@ from gateway.stores.leases import TURN_S, LeaseStore
 from gateway.stores.peppers import load_peppers
 from gateway.stores.refusals import RefusalCounter
 from gateway.stores.unit_of_work import UnitsOfWork, open_pool
-from gateway.telemetry import Metrics
+from gateway.telemetry import Metrics, Standing
 
 log = logging.getLogger(__name__)
 
 _FLUSH_S = 1.0
 _SWEEP_S = 0.5
+_SWEEPS_AT_ONCE_MAX = 40
 _FORGET_S = 60.0
 
 
@@ -46,7 +48,7 @@ class Gateway:
         self, settings: Settings, connect: Callable[[str], Mapping[str, Any]], clock: Clock | None = None
     ) -> None:
         """`connect` answers asyncpg's arguments for a database role."""
-        self._settings = settings
+        self.settings = settings
         self._connect = connect
         self._clock = clock or SystemClock()
         self._closing = contextlib.AsyncExitStack()
@@ -66,7 +68,7 @@ class Gateway:
             raise
 
     async def _open(self) -> None:
-        settings, clock = self._settings, self._clock
+        settings, clock = self.settings, self._clock
         for service in registry.SERVICES.values():
             if service.prepare is not None:
                 service.prepare()
@@ -89,11 +91,12 @@ class Gateway:
         self._closing.callback(refusals.flush)
         metrics_registry = CollectorRegistry()
         metrics = Metrics(metrics_registry)
+        standing = Standing(metrics_registry)
         tracing = None
         if settings.otlp_endpoint is not None:
             from gateway.tracing import Tracing, otlp_exporter
 
-            tracing = Tracing(otlp_exporter(settings.otlp_endpoint))
+            tracing = Tracing(otlp_exporter(settings.otlp_endpoint), clock)
             self._closing.callback(tracing.shutdown)
         peppers = load_peppers(settings.home)
         authenticate = Authenticator(directory.current, peppers)
@@ -127,8 +130,9 @@ class Gateway:
         self._closing.push_async_callback(self.control.close)
         self._repeat(_FLUSH_S, _as_async(refusals.flush))
         self._repeat(_FLUSH_S, _as_async(metrics.flush))
+        self._repeat(_FLUSH_S, _as_async(lambda: self._show(standing)))
         self._repeat(TURN_S, leases.turn)
-        self._repeat(_FORGET_S, lambda: self._forget_replies(pool))
+        self._repeat(_FORGET_S, self.forget_replies)
         for service in registry.SERVICES.values():
             if service.sweep is not None:
                 self._repeat(_SWEEP_S, self._sweeper(pool, service))
@@ -150,20 +154,41 @@ class Gateway:
                     log.warning(
                         "background work waits for PostgreSQL", extra={"reason": type(error).__name__}
                     )
+                except Exception:
+                    # Whatever it is, the next attempt begins anew: a worker whose leases are looked through no more
+                    # would hold its accounts' quota and credit for ever, and nobody would see why.
+                    log.exception("background work failed and is tried again")
 
         self._background.append(asyncio.create_task(run()))
 
-    async def _forget_replies(self, pool: asyncpg.Pool) -> None:
-        async with pool.acquire() as connection, connection.transaction():
-            await connection.execute("SET LOCAL ordergate.account = '*'")
-            await replies.forget_expired(connection, from_ns(self._clock.now_ns()))
+    async def forget_replies(self) -> None:
+        """Delete the kept replies that nobody may ask for any more, however many, in short transactions."""
+        forgotten = replies.FORGOTTEN_MAX
+        while forgotten == replies.FORGOTTEN_MAX:
+            async with self.pool.acquire() as connection, connection.transaction():
+                await connection.execute("SET LOCAL ordergate.account = '*'")
+                forgotten = await replies.forget_expired(connection, from_ns(self._clock.now_ns()))
+
+    def _show(self, standing: Standing) -> None:
+        """How the worker stands, for /metrics."""
+        folders = filter(None, (self.settings.journals, self.settings.journal_mirror))
+        standing.show(
+            journal_accepts=self.journal.healthy,
+            journal_free_bytes=min(shutil.disk_usage(folder).free for folder in folders),
+            connections=self.pool.get_max_size(),
+            connections_in_use=self.pool.get_size() - self.pool.get_idle_size(),
+            directory_age_s=self.directory.age_s,
+        )
 
     def _sweeper(self, pool: Any, service: AtomicService) -> Callable[[], Any]:
         async def sweep() -> None:
             assert service.sweep is not None
-            async with pool.acquire() as connection, connection.transaction():
-                await connection.execute("SET LOCAL ordergate.account = '*'")
-                await service.sweep(connection, from_ns(self._clock.now_ns()))
+            for _ in range(_SWEEPS_AT_ONCE_MAX):
+                async with pool.acquire() as connection, connection.transaction():
+                    await connection.execute("SET LOCAL ordergate.account = '*'")
+                    more = await service.sweep(connection, from_ns(self._clock.now_ns()))
+                if not more:
+                    return
 
         return sweep
 

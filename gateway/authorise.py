@@ -1,14 +1,15 @@
-"""Caller + path -> Permit: the operation is on sale, within the key's scopes and subscribed to."""
+"""Caller + path -> Permit: the operation is on sale to the caller, within the key's scopes and subscribed to."""
 
 from catalog.load import Catalogue, PublishedOperation
 from catalog.vocabulary.problem import Problem
 from gateway.proofs import Caller, Permit
 
 
-def find_operation(path: str, catalogue: Catalogue) -> PublishedOperation:
-    """The operation on sale at `path`; `Problem` unknown-operation."""
+def find_operation(path: str, catalogue: Catalogue, caller: Caller) -> PublishedOperation:
+    """The operation on sale at `path`; `Problem` unknown-operation, also where it is not on offer to the caller: whoever
+    does not find a service in its catalogue does not learn here that it exists."""
     operation = catalogue.operations.get(path)
-    if operation is None:
+    if operation is None or not caller.is_offered(operation):
         raise Problem("unknown-operation", "No operation is published under this path.")
     return operation
 

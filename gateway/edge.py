@@ -6,6 +6,7 @@ Sources: RFC 9112 (framing, Host), RFC 9110 5.5 (field values), and the smugglin
 
 import re
 import string
+from collections.abc import Mapping
 from operator import itemgetter
 
 from catalog.vocabulary.problem import FieldError, Problem
@@ -31,14 +32,15 @@ def is_json(content_type: bytes) -> bool:
     return content_type == b"application/json" or _JSON_TYPE.fullmatch(content_type) is not None
 
 
-def check(request: RawRequest) -> None:
-    """Refuse what is not one well-formed POST of JSON to a canonical path."""
+def check(request: RawRequest) -> Mapping[bytes, bytes]:
+    """Refuse what is not one well-formed POST of JSON to a canonical path; answers its header fields by name."""
     if request.method != "POST":
         raise Problem("method-not-allowed", f"Operations are called with POST, not {request.method[:16]}.")
     _check_path(request.raw_path)
-    _check_headers(request)
+    fields = _checked_fields(request.headers)
     if len(request.body) > BODY_MAX:
         raise Problem("too-large", f"Bodies are at most {BODY_MAX} bytes.")
+    return fields
 
 
 def _check_path(raw_path: bytes) -> None:
@@ -50,23 +52,23 @@ def _check_path(raw_path: bytes) -> None:
         raise Problem("unknown-operation", "The path is not of the form /v1/service/operation.")
 
 
-def _check_headers(request: RawRequest) -> None:
-    headers = request.headers
+def _checked_fields(headers: Headers) -> Mapping[bytes, bytes]:
     fields = dict(headers)
     if b"content-encoding" in fields:
         raise Problem("unsupported-media-type", "Send the body without Content-Encoding.")
     if b"" in fields or b"".join(fields).translate(None, _NAME_BYTES):
-        raise _malformed("header-name", "header names have letters, digits and hyphens, no underscore")
+        raise malformed("header-name", "header names have letters, digits and hyphens, no underscore")
     values = b"".join(map(itemgetter(1), headers))
     if len(values.translate(None, _VALUE_FORBIDDEN)) != len(values):
-        raise _malformed("header-value", "header values have no control characters")
+        raise malformed("header-value", "header values have no control characters")
     if b"host" not in fields or (len(fields) < len(headers) and _repeats(headers)):
-        raise _malformed(
+        raise malformed(
             "header-repeated",
             "send one Host and one Content-Type, at most one Authorization and Content-Length",
         )
     if not is_json(fields.get(b"content-type", b"")):
         raise Problem("unsupported-media-type", "Send Content-Type: application/json in UTF-8.")
+    return fields
 
 
 def _repeats(headers: Headers) -> bool:
@@ -74,7 +76,8 @@ def _repeats(headers: Headers) -> bool:
     return any(names.count(name) > 1 for name in _ONCE)
 
 
-def _malformed(rule: str, detail: str) -> Problem:
+def malformed(rule: str, detail: str) -> Problem:
+    """`malformed-request` that names the rule; `detail` says what to do, without a full stop."""
     return Problem(
         "malformed-request", f"{detail[0].upper()}{detail[1:]}.", errors=(FieldError("", rule, detail),)
     )

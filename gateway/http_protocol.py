@@ -9,8 +9,6 @@ Sources: RFC 9112 sections 2.3, 6.1, 6.3 and 9 (versions, framing, persistence);
 """
 
 import asyncio
-from collections.abc import Mapping
-from itertools import chain
 from typing import Any
 
 import httptools
@@ -21,8 +19,10 @@ from uvicorn.server import ServerState
 
 from catalog.vocabulary.clock import SystemClock
 from catalog.vocabulary.ids import call_id_text, new_event_id
-from catalog.vocabulary.problem import FieldError, Problem
-from gateway.edge import BODY_MAX, HEADER_BYTES_MAX, HEADERS_MAX, is_call_path
+from catalog.vocabulary.problem import Problem
+from gateway.broken_rules import broken_rule, check_head, head_too_large, target_too_long, too_large
+from gateway.edge import BODY_MAX, HEADER_BYTES_MAX, HEADERS_MAX, is_call_path, malformed
+from gateway.lingering_close import GentleTransport, LingeringClose
 from gateway.pipeline import Pipeline
 from gateway.refuse import refuse
 from gateway.transport import Headers, RawRequest, Reply
@@ -31,11 +31,6 @@ from gateway.transport import Headers, RawRequest, Reply
 REQUEST_TIMEOUT_S = 10.0
 _TARGET_BYTES_MAX = 4096
 _NEVER = float("inf")
-
-
-def _refusal(name: str, detail: str, rule: str) -> Reply:
-    problem = Problem(name, detail, errors=(FieldError("", rule, detail),))
-    return refuse(problem, call_id_text(new_event_id(SystemClock().now_ns())))
 
 
 class Call(msgspec.Struct, eq=False):
@@ -63,13 +58,8 @@ class Call(msgspec.Struct, eq=False):
     def set(self) -> None:
         """See `message_event`."""
 
-    @property
-    def is_refused(self) -> bool:
-        """Whether the rest of the request is not read any more."""
-        return self._refusal is not None
-
     def refuse(self, reply: Reply) -> None:
-        """Answer without waiting for the body, and close: what follows on the connection cannot be trusted."""
+        """Answer when it is its turn, without waiting for the body, and close."""
         self._refusal = reply
         self.keep_alive = False
         if self._has_turn:
@@ -117,7 +107,9 @@ class Call(msgspec.Struct, eq=False):
             return
         head = _head(reply, protocol.server_state, keep_alive=self.keep_alive)
         protocol.transport.write(head if self._method == b"HEAD" else head + reply.body)
-        if not self.keep_alive:
+        if self._refusal is not None:
+            protocol.linger()
+        elif not self.keep_alive:
             protocol.transport.close()
         protocol.on_response_complete()
 
@@ -144,6 +136,8 @@ class CallProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._due_s = _NEVER
         self._timer: asyncio.TimerHandle | None = None
+        self._is_refused = False
+        self._is_over = False
 
     # Time: one timer a connection, moved only when it fires.
 
@@ -177,11 +171,16 @@ class CallProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of requests. Of a head that does not end, no more is read than heads may have."""
         headers = self.headers
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._refuse(broken_rule(error))
+        except httptools.HttpParserUpgrade:
+            pass  # a page or /api: it is answered as if nobody had asked for another protocol
         if self._is_in_head and self.headers is headers:
             self._head_bytes += len(data)
-            if self._head_bytes > _TARGET_BYTES_MAX + HEADER_BYTES_MAX and not self.transport.is_closing():
-                self.send_400_response("")
+            if self._head_bytes > _TARGET_BYTES_MAX + HEADER_BYTES_MAX:
+                self._refuse(head_too_large())
 
     # The parser's callbacks, in the order in which they come.
 
@@ -197,26 +196,29 @@ class CallProtocol(HttpToolsProtocol):
         """A part of the request target."""
         self.url += url
         if len(self.url) > _TARGET_BYTES_MAX:
-            raise ValueError("the request target is too long")
+            raise target_too_long(_TARGET_BYTES_MAX)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field, or a trailer field, which is ignored."""
         if len(self.headers) >= HEADERS_MAX:
-            raise ValueError("the header fields are too many")
+            raise head_too_large()
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Decide who answers."""
-        self._is_in_head = False
         raw_path = _raw_path(self.url)
         version = self.parser.get_http_version()
         fields = dict(self.headers)
-        self._check_framing(version, fields)
+        check_head(version, self.headers, fields)
         self.expect_100_continue = fields.get(b"expect", b"").lower() == b"100-continue"
         if not is_call_path(raw_path):
             self._continue_as_asgi()
             return
-        earlier: Any = self.cycle
+        if self.parser.should_upgrade():
+            raise malformed("upgrade", "this server does not change protocols; send no Upgrade")
+        if int(fields.get(b"content-length", 0)) > BODY_MAX:
+            raise too_large(BODY_MAX)
+        self._is_in_head = False
         call = Call(
             self,
             self.parser.get_method(),
@@ -226,11 +228,12 @@ class CallProtocol(HttpToolsProtocol):
             version == "1.1" and self.parser.should_keep_alive(),
             bytearray(),
         )
+        self._take(call)
+
+    def _take(self, call: Call) -> None:
+        """Let a request be answered once every earlier one of the connection is."""
+        earlier: Any = self.cycle
         self.cycle = call  # type: ignore[assignment]
-        if self.parser.should_upgrade():
-            call.refuse(_refusal("malformed-request", "This server does not change protocols.", "upgrade"))
-        elif int(fields.get(b"content-length", 0)) > BODY_MAX:
-            call.refuse(_refusal("too-large", f"Bodies are at most {BODY_MAX} bytes.", "size"))
         if earlier is None or earlier.response_complete:
             call.take_turn()
         else:
@@ -243,27 +246,26 @@ class CallProtocol(HttpToolsProtocol):
         call: Any = self.cycle
         if type(call) is not Call:
             super().on_body(body)
-        elif not call.is_refused and not call.response_complete:
-            if len(call.body) + len(body) > BODY_MAX:
-                call.refuse(_refusal("too-large", f"Bodies are at most {BODY_MAX} bytes.", "size"))
-            else:
-                call.body += body
+        elif len(call.body) + len(body) > BODY_MAX:
+            raise too_large(BODY_MAX)
+        else:
+            call.body += body
 
     def on_message_complete(self) -> None:
         """The request is complete; from here on its own deadline holds, not the connection's."""
         self._due_s = _NEVER
         call: Any = self.cycle
-        if type(call) is not Call:
-            super().on_message_complete()
-        elif not call.is_refused:
+        if type(call) is Call:
             call.complete()
+        else:
+            super().on_message_complete()
 
     # Between requests.
 
     def on_response_complete(self) -> None:
         """Give the next waiting request its turn, or wait for one."""
         self.server_state.total_requests += 1
-        if self.transport.is_closing():
+        if self._is_over or self.transport.is_closing():
             return
         self.flow.resume_reading()
         if self.pipeline:
@@ -278,28 +280,41 @@ class CallProtocol(HttpToolsProtocol):
         else:
             super()._start_asgi_task(cycle, app)
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the base's own words stay inside
-        """What the parser refuses is a problem document too."""
-        reply = _refusal("malformed-request", "The bytes are not an acceptable HTTP/1.1 request.", "http")
-        self.transport.write(_head(reply, self.server_state, keep_alive=False) + reply.body)
-        self.transport.close()
+    # The end.
 
-    def _check_framing(self, version: str, fields: Mapping[bytes, bytes]) -> None:
-        """Refuse what two servers could read in two ways, and more than a head may have."""
-        if version not in ("1.0", "1.1"):
-            raise ValueError("only HTTP/1.0 and HTTP/1.1 are spoken here")
-        if sum(map(len, chain.from_iterable(self.headers))) > HEADER_BYTES_MAX:
-            raise ValueError("the header fields are too large")
-        if version == "1.1" and b"host" not in fields:
-            raise ValueError("send a Host")
-        if b"transfer-encoding" in fields and (
-            fields[b"transfer-encoding"].lower() != b"chunked" or version == "1.0"
-        ):
-            raise ValueError("the only transfer coding is chunked, in HTTP/1.1")
-        if len(fields) < len(self.headers):
-            names = [name for name, _ in self.headers]
-            if names.count(b"host") > 1 or names.count(b"transfer-encoding") > 1:
-                raise ValueError("send one Host and one Transfer-Encoding")
+    def _refuse(self, problem: Problem) -> None:
+        """Answer the request that is being read with a problem, in its turn, and close: what follows cannot be trusted."""
+        if self._is_refused or self.transport.is_closing():
+            return
+        self._is_refused = True
+        self._due_s = _NEVER
+        reply = refuse(problem, call_id_text(new_event_id(SystemClock().now_ns())))
+        broken: Any = None if self._is_in_head else self.cycle
+        if type(broken) is Call:
+            broken.refuse(reply)
+            return
+        if broken is not None and not broken.response_complete:
+            self._give_up(broken)
+        call = Call(self, b"", b"", (), False, False, bytearray())
+        call.refuse(reply)
+        self._take(call)
+
+    def _give_up(self, cycle: Any) -> None:
+        """The control plane waits for a body that broke off: it is told so, and its answer is not sent."""
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if (waiting := (cycle, self.app)) in self.pipeline:
+            self.pipeline.remove(waiting)
+        else:
+            cycle.response_complete = True
+
+    def linger(self) -> None:
+        """Close after the last answer; until the caller has read it, what it still sends is thrown away."""
+        self._is_over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self.flow.resume_reading()
+        LingeringClose(self.transport, self, self.loop)
 
     def _continue_as_asgi(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue
@@ -307,6 +322,10 @@ class CallProtocol(HttpToolsProtocol):
         self.url, self.headers, self.expect_100_continue = url, headers, expects
         self.scope["headers"] = headers
         super().on_headers_complete()
+        self._is_in_head = False
+        cycle: Any = self.cycle
+        if not cycle.keep_alive:
+            cycle.transport = GentleTransport(self.transport, cycle, self.linger)
 
 
 def _head(reply: Reply, state: ServerState, *, keep_alive: bool) -> bytes:

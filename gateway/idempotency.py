@@ -6,10 +6,10 @@ calls of one transaction at once: they are of one account, environment and opera
 
 import hmac
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
-from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.problem import Problem
 from gateway.proofs import ValidCall
 from gateway.stores import replies
@@ -24,15 +24,17 @@ class Replayed(msgspec.Struct, frozen=True, gc=False):
     reply: Reply
 
 
-async def earlier_replies(unit: UnitOfWork, calls: Sequence[ValidCall]) -> list[Replayed | Problem | None]:
+async def earlier_replies(
+    unit: UnitOfWork, calls: Sequence[ValidCall], now: datetime
+) -> list[Replayed | Problem | None]:
     """For each call the reply that its intent has had already, a `Problem`, or None if it is to be run now.
 
-    From here on the keys of those that are run belong to this transaction.
+    From here on the keys of those that are run belong to this transaction. Replies are kept by the time of day, `now`.
     """
     keys = list(dict.fromkeys(call.idempotency_key for call in calls if call.idempotency_key is not None))
     if not keys:
         return [None] * len(calls)
-    place, now = _place(calls[0]), from_ns(max(call.admission.occurred_at_ns for call in calls))
+    place = _place(calls[0])
     claimed = await replies.claim(unit.connection, place, keys)
     free = {key for key, claim in claimed.items() if claim.is_held}
     kept = {key: claim.stored for key, claim in claimed.items() if claim.stored is not None}
@@ -61,20 +63,24 @@ def _earlier_reply(
         return None
     if not hmac.compare_digest(stored.request_hash, call.body_hash):
         return Problem("idempotency-key-reused", "The stored reply under this key answers a different body.")
-    headers = [*stored.reply.headers, (b"idempotent-replayed", b"true"), *call.admission.rate_headers]
+    kept_headers = (_unbilled(name, value) for name, value in stored.reply.headers)
+    headers = [*kept_headers, (b"idempotent-replayed", b"true"), *call.admission.rate_headers]
     return Replayed(Reply(stored.reply.status, headers, stored.reply.body))
 
 
-async def keep_replies(unit: UnitOfWork, calls: Sequence[ValidCall], answers: Sequence[Reply]) -> None:
+def _unbilled(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """A header as a replay sends it: nothing is charged again, `0.015 CNY; estimate` becomes `0 CNY`."""
+    if name != b"ordergate-charge":
+        return name, value
+    return name, b"0 " + value.partition(b";")[0].rpartition(b" ")[2]
+
+
+async def keep_replies(
+    unit: UnitOfWork, calls: Sequence[ValidCall], answers: Sequence[Reply], now: datetime
+) -> None:
     """Keep the replies in the transaction of their effects; `replies.AnsweredMeanwhile` if it has to begin anew."""
     kept = [
-        Kept(
-            call.idempotency_key,
-            call.body_hash,
-            call.admission.call_id,
-            reply,
-            from_ns(call.admission.occurred_at_ns),
-        )
+        Kept(call.idempotency_key, call.body_hash, call.admission.call_id, reply, now)
         for call, reply in zip(calls, answers, strict=True)
         if call.idempotency_key is not None
     ]

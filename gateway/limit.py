@@ -22,19 +22,23 @@ Header = tuple[bytes, bytes]
 
 
 class RateLimited(Problem):
-    """A call over the limit; `headers` tell the policy and when it fits again."""
+    """A call over the limit, with the arithmetic; `headers` tell the policy and when it fits again."""
 
     def __init__(self, rate: Rate, decision: Decision) -> None:
         super().__init__(
             "rate-limited",
-            f"The limit of {rate.q} calls in {rate.w} s for each {rate.per} and operation is reached.",
+            f"The burst of {rate.q} calls for each {rate.per} and operation is used up; "
+            f"it refills evenly at {rate.q} calls in {rate.w} s. The next call fits in {decision.retry_s} s.",
             retry_after_s=decision.retry_s,
             extra={
                 "limit": {
                     "per": rate.per,
                     "calls": rate.q,
                     "window_s": rate.w,
+                    "remaining": 0,
+                    "needs": 1,
                     "retry_after_s": decision.retry_s,
+                    "resets_in_s": decision.reset_s,
                 }
             },
         )

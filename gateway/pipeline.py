@@ -6,6 +6,7 @@ none can be skipped, and only a receipt can be answered as a metered call.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -13,7 +14,7 @@ import msgspec
 
 from atomic_services.contract import Operation
 from catalog.load import AppliedPrice
-from catalog.vocabulary.clock import Clock
+from catalog.vocabulary.clock import Clock, from_ns
 from catalog.vocabulary.ids import call_id_text, new_event_id
 from catalog.vocabulary.problem import Problem
 from gateway import edge
@@ -100,10 +101,10 @@ class Pipeline:
         operation = UNKNOWN_OPERATION
         hold: Hold | None = None
         try:
-            edge.check(raw)
-            caller = self._authenticate(raw)
+            fields = edge.check(raw)
+            caller = self._authenticate(fields.get(b"authorization"))
             self._mark(trace, "authenticate")
-            called = find_operation(raw.raw_path.decode("ascii"), self._directory().catalogue)
+            called = find_operation(raw.raw_path.decode("ascii"), self._directory().catalogue, caller)
             operation = called.id
             permit = authorise(caller, called, started_ns)
             self._mark(trace, "authorise")
@@ -112,9 +113,14 @@ class Pipeline:
             self._mark(trace, "limit")
             call = validate(admission, raw, self._operations)
             self._mark(trace, "validate")
-            if (hold := admission.hold) is not None and not hold.reserve(charge_at_most(call, price)):
-                await hold.acquire()
-            if permit.operation.entry.effect == "none":
+            earlier = None
+            if (hold := admission.hold) is not None:
+                if not hold.reserve(charge_at_most(call, price)):
+                    earlier = await self._acquired_or_answered(hold, call)
+                self._mark(trace, "limit")
+            if earlier is not None:
+                reply = earlier
+            elif permit.operation.entry.effect == "none":
                 outcome = await dispatch(call, self._operations, None, self._left_s(call))
                 self._mark(trace, "dispatch")
                 reply = await self._journaled(outcome, price, trace)
@@ -134,8 +140,33 @@ class Pipeline:
                 trace.end(reply.status, {"ordergate.operation": operation})
         return reply
 
+    async def _acquired_or_answered(self, hold: Hold, call: ValidCall) -> Reply | None:
+        """None once all is reserved that the call may take; else the reply that its intent has had already.
+
+        The first request of an intent may be the very one that used the limit up: whoever asks again learns how it ended.
+        """
+        try:
+            await hold.acquire()
+        except Problem:
+            if (earlier := await self._earlier_reply(call)) is None:
+                raise
+            return earlier
+        return None
+
+    async def _earlier_reply(self, call: ValidCall) -> Reply | None:
+        """The reply that is kept under the call's key, if there is one; `Problem` where the key is not free for it."""
+        if call.idempotency_key is None:
+            return None
+        try:
+            async with self._units.begin(call.admission.permit.caller.account_id) as unit:
+                (earlier,) = await earlier_replies(unit, [call], self._now())
+        except DatabaseAway:
+            return None
+        if isinstance(earlier, Problem):
+            raise earlier
+        return None if earlier is None else self._replay(call, earlier)
+
     async def _with_effect(self, call: ValidCall, price: AppliedPrice, trace: "CallTrace | None") -> Reply:
-        permit = call.admission.permit
         try:
             ended = await self._end_of(_Work(call, price, trace))
         except WaitedTooLong:
@@ -144,13 +175,12 @@ class Pipeline:
             ended = failed(call, _shed())
         if isinstance(ended, Problem):
             raise ended
-        if isinstance(ended, Replayed):
-            self._count(permit.caller, permit.operation.id, "replayed")
-            return ended.reply
         if isinstance(ended, Outcome):
             # Nothing happened, or it is rolled back; that we failed the caller is on record all the same.
             return await self._journaled(ended, price, trace)
-        return ended
+        reply = self._replay(call, ended) if isinstance(ended, Replayed) else ended
+        self._mark(trace, "respond")
+        return reply
 
     async def _end_of(self, work: _Work) -> _Ended:
         """In a transaction of its own, or together with the calls that meet it in its line."""
@@ -166,7 +196,7 @@ class Pipeline:
         calls = [work.call for work in works]
         try:
             async with self._units.begin(calls[0].admission.permit.caller.account_id) as unit:
-                earlier = await earlier_replies(unit, calls)
+                earlier = await earlier_replies(unit, calls, self._now())
                 new = [work for work, reply in zip(works, earlier, strict=True) if reply is None]
                 ended = iter(await self._committed(new, unit) if new else ())
                 return [next(ended) if reply is None else reply for reply in earlier]
@@ -183,22 +213,22 @@ class Pipeline:
         calls = [work.call for work in works]
         if len(calls) == 1:
             outcome = await dispatch(calls[0], self._operations, unit.connection, self._left_s(calls[0]))
+            self._mark(works[0].trace, "dispatch")
             if outcome.class_ == "provider_error":
                 return [outcome if await unit.roll_back() else failed(calls[0], _away())]
             if outcome.class_ != "ok":
                 await unit.start_over()
-                if (earlier := await earlier_replies(unit, calls)) != [None]:
+                if (earlier := await earlier_replies(unit, calls, self._now())) != [None]:
                     return [reply for reply in earlier if reply is not None]
             outcomes = [outcome]
         else:
             # What a batch that hangs leaves of the deadline is for each of its calls to run alone.
             half_s = calls[0].admission.permit.operation.entry.deadline_ms / 2_000
             outcomes = await dispatch_together(calls, self._operations, unit.connection, half_s)
-        self._mark_all(works, "dispatch")
+            self._mark_all(works, "dispatch")
         receipts = await self._meter.in_transaction(outcomes, [work.price for work in works], unit.connection)
-        self._mark_all(works, "meter")
         replies = [respond(receipt) for receipt in receipts]
-        await keep_replies(unit, calls, replies)
+        await keep_replies(unit, calls, replies, self._now())
         try:
             await unit.commit()
         except Problem as unknown:
@@ -207,6 +237,7 @@ class Pipeline:
                     call.admission.hold.doubt()
             return [unknown] * len(calls)
         # It is on record. From here on nothing may raise: a batch that raises is run again.
+        self._mark_all(works, "meter")
         for call in calls:
             if call.admission.hold is not None:
                 call.admission.hold.confirm()
@@ -236,9 +267,18 @@ class Pipeline:
         headers = problem.headers if isinstance(problem, RateLimited) else ()
         return refuse(problem, call_id_text(call_id), headers)
 
+    def _replay(self, call: ValidCall, replayed: Replayed) -> Reply:
+        permit = call.admission.permit
+        self._count(permit.caller, permit.operation.id, "replayed")
+        return replayed.reply
+
     def _count(self, caller: Caller, operation: str, reason: str) -> None:
         self._metrics.refused(reason)
         self._refusals.count(caller.account_id, caller.environment, operation, reason)
+
+    def _now(self) -> datetime:
+        """The time of day; a sandbox's calls occur by a clock of its own (`occurred_at_ns`)."""
+        return from_ns(self._clock.now_ns())
 
     def _left_s(self, call: ValidCall) -> float:
         """What is left of the call's deadline, which counts from its admission."""
@@ -248,7 +288,7 @@ class Pipeline:
 
     def _mark(self, trace: "CallTrace | None", stage: str) -> None:
         if trace is not None:
-            trace.mark(stage, self._clock.now_ns())
+            trace.mark(stage)
 
     def _mark_all(self, works: Sequence[_Work], stage: str) -> None:
         for work in works:

@@ -28,10 +28,19 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     cost_centre_id: str
     currency: str
     timezone: str
+    is_external: bool
     scopes: frozenset[str]
     subscriptions: Mapping[str, tuple[SubscriptionRecord, ...]]
     allowances: AllowancesRecord | None
     test_clock_ns: int | None
+
+    def is_offered(self, operation: PublishedOperation) -> bool:
+        """Whether the account finds the service in its catalogue, or was ever subscribed to it; to others it does not exist."""
+        return (
+            operation.visibility == "public"
+            or (operation.visibility == "group" and not self.is_external)
+            or operation.service in self.subscriptions
+        )
 
     def subscription_to(self, service: str, now_ns: int) -> SubscriptionRecord | None:
         """The subscription in force at a moment."""

@@ -32,6 +32,7 @@ def server_of(gateway: Gateway) -> GatewayServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            forwarded_allow_ips=gateway.settings.trusted_proxies,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=_GRACE_S,
             backlog=2048,

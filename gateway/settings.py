@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 
 import msgspec
 
 DEFAULT_HOME = ".ordergate"
+LOOPBACK = "127.0.0.1"
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -25,11 +27,13 @@ class Settings(msgspec.Struct, frozen=True):
     database_connections: int
     """ORDERGATE_DATABASE_CONNECTIONS: connections of one worker for calls with an effect."""
     otlp_endpoint: str | None
-    """OTEL_EXPORTER_OTLP_ENDPOINT: where spans are sent; without it none are made."""
+    """OTEL_EXPORTER_OTLP_ENDPOINT: where spans are sent; without it none are made. The exporter reads its other OTEL_EXPORTER_OTLP_ variables itself."""
     metrics_token: str | None
     """ORDERGATE_METRICS_TOKEN: /metrics needs this bearer token; without one it answers to loopback only."""
     metrics_dir: Path | None
     """PROMETHEUS_MULTIPROC_DIR: set by `ordergate up`: where workers keep figures that are added up."""
+    trusted_proxies: str = LOOPBACK
+    """FORWARDED_ALLOW_IPS: addresses or networks, with commas between, of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."""
 
     @property
     def journals(self) -> Path:
@@ -65,6 +69,17 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
             raise InvalidSetting(f"{name}={value!r}: give a whole number from {low} to {high}")
         return int(value)
 
+    def networks(name: str, default: str) -> str:
+        value = text(name) or default
+        for part in value.split(","):
+            try:
+                ip_network(part.strip())
+            except ValueError:
+                raise InvalidSetting(
+                    f"{name}={value!r}: give addresses or networks with commas between, such as 10.0.0.7,10.1.0.0/16"
+                ) from None
+        return value
+
     return Settings(
         home=path("ORDERGATE_HOME") or Path(DEFAULT_HOME).absolute(),
         database_url=text("ORDERGATE_DATABASE_URL"),
@@ -75,4 +90,5 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         otlp_endpoint=text("OTEL_EXPORTER_OTLP_ENDPOINT"),
         metrics_token=text("ORDERGATE_METRICS_TOKEN"),
         metrics_dir=path("PROMETHEUS_MULTIPROC_DIR"),
+        trusted_proxies=networks("FORWARDED_ALLOW_IPS", LOOPBACK),
     )

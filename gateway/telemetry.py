@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 SPAN_CALL = "ordergate.call"
 STAGES = ("authenticate", "authorise", "limit", "validate", "dispatch", "meter", "respond")
@@ -72,3 +72,55 @@ class Metrics:
     def refused(self, reason: str) -> None:
         """One call turned away."""
         self._refused.labels(reason).inc()
+
+
+class Standing:
+    """How a worker stands, as it last looked; over all workers the worst is shown, or their sum."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._journal_accepts = Gauge(
+            "ordergate_journal_accepts",
+            "1 while every worker's journal takes records, 0 while one refuses them",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self._journal_free = Gauge(
+            "ordergate_journal_free_bytes",
+            "Free space where journals and their mirrors are, the least of all",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self._connections = Gauge(
+            "ordergate_database_connections",
+            "Connections to PostgreSQL that calls may use, over all workers",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._connections_in_use = Gauge(
+            "ordergate_database_connections_in_use",
+            "Connections to PostgreSQL in use by calls, over all workers",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._directory_age = Gauge(
+            "ordergate_directory_age_seconds",
+            "Age of the oldest worker's copy of keys and catalogue; it grows while PostgreSQL is away",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+
+    def show(
+        self,
+        *,
+        journal_accepts: bool,
+        journal_free_bytes: int,
+        connections: int,
+        connections_in_use: int,
+        directory_age_s: float,
+    ) -> None:
+        """Replace what was shown."""
+        self._journal_accepts.set(journal_accepts)
+        self._journal_free.set(journal_free_bytes)
+        self._connections.set(connections)
+        self._connections_in_use.set(connections_in_use)
+        self._directory_age.set(directory_age_s)

@@ -15,7 +15,6 @@ from gateway.control.context import ControlContext
 from gateway.control.endpoint import LIMIT_DEFAULT, LIMIT_MAX, FileForm
 from gateway.edge import is_json
 from gateway.proofs import Caller
-from gateway.transport import RawRequest
 
 ControlRequest = Request[Any, Any, Any]
 T = TypeVar("T")
@@ -25,10 +24,10 @@ _PARAMETERS_MAX = 10
 
 def provide_caller(request: ControlRequest, context: NamedDependency[ControlContext]) -> Caller:
     """Whose key this is: the same comparison as for a call. `Problem` unauthenticated otherwise."""
-    headers = tuple(request.scope["headers"])
-    if sum(name == b"authorization" for name, _ in headers) > 1:
+    credentials = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    if len(credentials) > 1:
         raise Problem("malformed-request", "Send at most one Authorization header.")
-    return context.authenticate(RawRequest(request.method, request.scope["raw_path"], headers, b""))
+    return context.authenticate(credentials[0] if credentials else None)
 
 
 def read_query(request: ControlRequest, *allowed: str) -> Mapping[str, str]:

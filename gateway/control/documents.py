@@ -19,7 +19,7 @@ def openapi(
     contracts: NamedDependency[PublishedContracts],
 ) -> Response[bytes]:
     """All public services and the control plane."""
-    return _reply(request, contracts.of(context.directory.current().catalogue).whole)
+    return _reply(request, contracts.of(context.directory.current().catalogue, context.clock.now_ns()).whole)
 
 
 @get("/openapi/{file_name:str}", name="service_openapi", sync_to_thread=False)
@@ -31,7 +31,9 @@ def service_openapi(
 ) -> Response[bytes]:
     """One public service."""
     service = file_name.removesuffix(_SUFFIX)
-    contract = contracts.of(context.directory.current().catalogue).services.get(service)
+    contract = contracts.of(context.directory.current().catalogue, context.clock.now_ns()).services.get(
+        service
+    )
     if contract is None or service == file_name:
         raise Problem("not-found", "No public service has this contract; /openapi.json has them all.")
     return _reply(request, contract)

@@ -8,6 +8,11 @@ import msgspec
 
 from catalog.vocabulary.problem import LANGUAGES, Text
 
+# The months of examples: pages put the last whole month, and the running one, in their place.
+MONTH_OVER = "2026-10"
+MONTH_RUNNING = "2026-11"
+
+JSON = "application/json"
 FileForm = Literal["csv", "xlsx", "pdf"]
 MEDIA_TYPES: Mapping[FileForm, str] = MappingProxyType(
     {
@@ -27,10 +32,17 @@ class Parameter(msgspec.Struct, frozen=True):
     schema: dict[str, Any]
 
 
+class Batch(msgspec.Struct, frozen=True):
+    """Several requests in one body: the Content-Type of such an array, and how many entries it has at most."""
+
+    media_type: str
+    entries_max: int
+
+
 class Endpoint(msgspec.Struct, frozen=True):
     """Method and path (`/api/calls/{id}`), what is sent, what is answered, and which problems can come instead. `scopes`
-    are those that the key needs; `example` is a body that is accepted; `files` are the forms that `format` can ask for
-    besides JSON."""
+    are those that the key needs; `example` is a body that is accepted as `media_type`; `files` are the forms that
+    `format` can ask for besides JSON. Examples speak of the months `MONTH_OVER` and `MONTH_RUNNING`."""
 
     id: str
     method: Literal["GET", "POST", "DELETE"]
@@ -39,6 +51,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     reply: type[msgspec.Struct]
     request: type[msgspec.Struct] | None = None
     example: Mapping[str, Any] | None = None
+    media_type: str = JSON
+    batch: Batch | None = None
     scopes: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     problems: tuple[str, ...] = ()

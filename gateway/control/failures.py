@@ -59,9 +59,10 @@ class Failures:
             )
             problem = Problem("unavailable", "The books cannot be read just now.", retry_after_s=2)
         else:
+            # The route, for what stands in an address may be a sign-in link or a whole key.
             log.error(
                 "the control plane failed",
-                extra={"request_id": instance, "path": request.url.path},
+                extra={"request_id": instance, "route": request.scope.get("path_template", "")},
                 exc_info=error,
             )
             problem = Problem("internal-error", "The request failed on our side; nothing was changed.")

@@ -66,7 +66,9 @@ class SharedCounters:
         # Probe ranges of different keys overlap, so the lock covers the whole range that may be written.
         lockf(self._file, LOCK_EX, _SPAN, start)
         try:
-            offset, holder, arrival_ns = self._find(digest, start, now_ns)
+            offset, (holder, arrival_ns) = start, _SLOT.unpack_from(self._map, start)
+            if holder != digest:
+                offset, holder, arrival_ns = self._find(digest, start, now_ns)
             begin_ns = arrival_ns if arrival_ns > now_ns else now_ns
             ahead_ns = begin_ns - now_ns
             if ahead_ns > tolerance_ns:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Literal
 
 import asyncpg
@@ -45,12 +46,16 @@ class SubscriptionRecord(msgspec.Struct, frozen=True):
 
 
 class BudgetRecord(msgspec.Struct, frozen=True):
-    """A hard budget: what it covers. How much it is, PostgreSQL says when a lease of it is taken."""
+    """A hard budget: what it covers, and how much it is in each month.
+
+    By `amount` a worker sees that it was changed. What a lease is taken of is the amount that PostgreSQL says then.
+    """
 
     id: str
     environment: Environment
     scope: Literal["account", "application", "cost_centre"]
     scope_id: str
+    amount: Decimal
 
 
 class AllowancesRecord(msgspec.Struct, frozen=True):
@@ -67,6 +72,7 @@ class AccountRecord(msgspec.Struct, frozen=True):
     name: str
     currency: str
     timezone: str
+    is_external: bool
     subscriptions: Mapping[str, tuple[SubscriptionRecord, ...]]
     allowances: AllowancesRecord | None
     test_clock_ns: int | None = None
@@ -220,7 +226,7 @@ class DirectoryStore:
         for row in rows["application"]:
             self._applications[row["id"]] = row["cost_centre_id"] or ""
         for row in rows["budget"]:
-            budget = BudgetRecord(row["id"], row["environment"], row["scope"], row["scope_id"])
+            budget = BudgetRecord(row["id"], row["environment"], row["scope"], row["scope_id"], row["amount"])
             budgets = self._budgets.setdefault(row["account_id"], {})
             if row["refuses"]:
                 budgets[budget.id] = budget
@@ -275,6 +281,7 @@ class DirectoryStore:
             row["name"],
             row["currency"],
             row["timezone"],
+            row["kind"] == "external",
             by_service,
             allowances if allowances.prepaid or allowances.budgets else None,
             None if row["test_clock"] is None else to_ns(row["test_clock"]),
@@ -293,13 +300,13 @@ def _kept_if_unreadable(what: str) -> Iterator[None]:
 
 
 _CHANGED = {
-    "account": "SELECT id, name, currency, timezone, test_clock FROM catalog.account WHERE changed_xid >= $1::text::xid8",
+    "account": "SELECT id, name, kind, currency, timezone, test_clock FROM catalog.account WHERE changed_xid >= $1::text::xid8",
     "subscription": """
         SELECT id, account_id, service, plan_id, starts_at, ends_at, prices_as_of FROM catalog.subscription
         WHERE changed_xid >= $1::text::xid8 ORDER BY starts_at
     """,
     "budget": """
-        SELECT id, account_id, environment, scope, scope_id, hard AND NOT ended AS refuses FROM billing.budget
+        SELECT id, account_id, environment, scope, scope_id, amount, hard AND NOT ended AS refuses FROM billing.budget
         WHERE changed_xid >= $1::text::xid8
     """,
     # Who has paid something in advance pays in advance from then on; what is given away makes nobody stop.
@@ -319,7 +326,8 @@ _CHANGED = {
         WHERE changed_xid >= $1::text::xid8 ORDER BY service, revision DESC
     """,
     "price_version": """
-        SELECT id, service, plan_id, operation, currency, effective_from, effective_on, billable_on, model, price
+        SELECT id, service, plan_id, operation, currency, version, effective_from, effective_on, supersedes_after,
+               billable_on, model, price
         FROM catalog.price_version WHERE changed_xid >= $1::text::xid8
     """,
 }

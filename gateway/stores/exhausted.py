@@ -1,4 +1,4 @@
-"""A limit that does not cover a call, as a refusal that shows the arithmetic."""
+"""A limit that does not cover a call, as a refusal that shows the arithmetic and says what to do."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +16,11 @@ _HELD_RETRY_S = 1
 def exhausted(
     terms: LimitTerms, standing: Standing, need: Decimal, resets_at: datetime, now: datetime
 ) -> Problem:
-    """The refusal of a call that needs more than nobody has taken or holds."""
+    """The refusal of a call that needs more than nobody has taken or holds.
+
+    `Retry-After` is a second where other calls hold a part of it, which they may give back; else what is left of a quota's
+    period. A budget or credit that is spent names none: only a person changes it.
+    """
     figures = {
         "limit": _figure(standing.limit, terms),
         "used": _figure(standing.used, terms),
@@ -29,12 +33,30 @@ def exhausted(
         f"{figures['remaining']} remaining; this call needs {figures['needs']}."
     )
     extra = {"kind": terms.kind, "subject": terms.counts or terms.subject, "unit": terms.unit, **figures}
-    retry_after_s = _HELD_RETRY_S if standing.reserved > 0 else None
     if terms.kind != "credit":
         extra["resets_at"] = rfc3339(resets_at)
-        if retry_after_s is None and terms.kind == "quota":
+    retry_after_s = None
+    if standing.reserved > 0:
+        retry_after_s = _HELD_RETRY_S
+        detail += f" Other calls hold {figures['reserved']} of it: repeat this one in {_HELD_RETRY_S} s."
+    elif terms.kind == "credit":
+        detail += " Top the credit up."
+    else:
+        detail += f" It begins anew at {extra['resets_at']}."
+        if terms.kind == "quota":
             retry_after_s = max(1, -int((now - resets_at).total_seconds() // 1))
     return Problem(_NAMES[terms.kind], detail, extra={"allowance": extra}, retry_after_s=retry_after_s)
+
+
+def unbounded(terms: LimitTerms) -> Problem:
+    """The refusal of a call that may cost any amount where only a certain one may be spent."""
+    extra = {"kind": terms.kind, "subject": terms.subject, "unit": terms.unit}
+    return Problem(
+        "charge-unbounded",
+        "What this operation costs is known only afterwards and its price has no upper bound for one call, so it cannot "
+        f"be paid from {'prepaid credit' if terms.kind == 'credit' else 'a hard budget'}.",
+        extra={"allowance": extra},
+    )
 
 
 def _what(terms: LimitTerms) -> str:

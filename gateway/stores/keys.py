@@ -14,10 +14,11 @@ from catalog.transaction import Transaction, require_transaction
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.problem import FieldError, Problem
 from gateway.api_key import generate_key, secret_digest, shown_id
+from gateway.stores.scopes import ALL_SCOPES, scope_errors
 
-ALL_SCOPES = ("*",)
+__all__ = ["ALL_SCOPES", "KeyEntry", "create_key", "list_keys", "public_id_of", "revoke_key"]
+
 LABEL_LENGTH_MAX = 80
-_SCOPE = re.compile(r"\*|[a-z][a-z0-9-]{0,39}/(\*|[a-z][a-z0-9-]{0,39})")
 # What people paste when asked for a key's id: the id, the shown prefix, or the whole secret.
 _ID = re.compile(r"(?:og_(?:live|test)_)?([0-9A-Za-z]{12})(?:_[0-9A-Za-z]*)?")
 
@@ -57,18 +58,12 @@ async def create_key(
 ) -> tuple[KeyEntry, str]:
     """A new key and its secret, which is never shown again; it works within a second of the commit.
 
-    `Problem` invalid-input for scopes that are none.
+    `Problem` invalid-input for scopes that are none, or name what the account's catalogue does not have.
     """
     require_transaction(transaction)
     assert application.account_id == account.id, "a key belongs to an application of its account"
     granted = tuple(dict.fromkeys(scopes))
-    errors = [
-        FieldError(
-            f"/scopes/{index}", "scope", "write * or a service (stock/*) or an operation (stock/reserve)"
-        )
-        for index, scope in enumerate(granted)
-        if not _SCOPE.fullmatch(scope)
-    ]
+    errors = await scope_errors(transaction, account, granted)
     if not granted:
         errors.append(FieldError("/scopes", "required", "grant at least one scope; * grants everything"))
     if len(label) > LABEL_LENGTH_MAX or not (label.isprintable()):

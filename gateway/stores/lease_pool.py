@@ -1,29 +1,30 @@
 """What one worker holds of one limit, in memory: leases, and the calls that reserve, take and give back parts of them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from billing.allowance import Kind
+from billing.allowance import Granted, Kind, Standing
 from catalog.vocabulary.clock import from_ns, to_ns
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.money import plain
 from catalog.vocabulary.period import day_bounds, month_bounds
-from catalog.vocabulary.problem import Problem
 
 _ZERO = Decimal(0)
-_TEXTS_MAX = 256
 # Near the end of a limit nothing is taken before a call needs it.
 _AHEAD_CALLS_MIN = 20
 _FOR_EVER = 1 << 62
 
 
 class LimitTerms(msgspec.Struct, frozen=True):
-    """Whose limit this is and what it counts; see `billing.allowance.Wanted`."""
+    """Whose limit this is and what it counts; see `billing.allowance.Wanted`.
+
+    `limit` is how much it is as far as this worker has read; of credit, 0: there the grants say it.
+    """
 
     kind: Kind
     account_id: str
@@ -32,24 +33,22 @@ class LimitTerms(msgspec.Struct, frozen=True):
     period: Literal["day", "month"]
     timezone: str
     unit: str
-    limit: Decimal = _ZERO
+    limit: Decimal
     counts: str = ""
     application_id: str | None = None
 
 
 class Lease:
-    """A lease of this worker: `left` can be reserved, `held` is reserved by calls in flight, `used` is taken.
+    """A lease of this worker: of its `worth`, `left` can be reserved and `used` is taken; calls in flight hold the rest.
 
-    What it is worth in the database is never less than the three together. `doubtful`: what became of one of its calls is
-    not known. Below `low` the next lease is asked for ahead of need. `is_given_up`: no call may be charged to it any more.
+    In the database it is never worth less. Below `low` the next lease is asked for ahead of need. A `retired` lease serves
+    nobody any more and is returned; of one that `is_doubtful` what became of one of its calls is not known.
     """
 
     __slots__ = (
-        "doubtful",
         "expires_ns",
-        "held",
         "id",
-        "is_given_up",
+        "is_doubtful",
         "last_ns",
         "left",
         "low",
@@ -57,111 +56,148 @@ class Lease:
         "retired",
         "until_ns",
         "used",
+        "worth",
     )
 
-    def __init__(
-        self, id_: int, pool: "LimitPool", amount: Decimal, expires_ns: int, until_ns: int, now_ns: int
-    ) -> None:
+    def __init__(self, granted: Granted, pool: "LimitPool", expires_ns: int, now_ns: int) -> None:
         """`expires_ns` and `now_ns` are monotonic, `until_ns` bounds the moment at which a call may occur."""
-        self.id = id_
+        self.id = granted.id
         self.pool = pool
-        self.left = amount
-        self.low = amount / 4
-        self.held = _ZERO
+        self.worth = self.left = granted.amount
+        self.low = granted.amount / 4
         self.used = _ZERO
         self.expires_ns = expires_ns
-        self.until_ns = until_ns
+        self.until_ns = _FOR_EVER if granted.valid_until is None else to_ns(granted.valid_until)
         self.last_ns = now_ns
-        self.doubtful = False
-        self.is_given_up = False
+        self.is_doubtful = False
         self.retired = False
 
+    @property
+    def is_held(self) -> bool:
+        """Whether calls in flight have reserved a part of it."""
+        return self.left + self.used != self.worth
 
-Parts = Sequence[tuple[Lease, Decimal]]
+
+Part = tuple[Lease, Decimal]
+
+
+class _Refused(msgspec.Struct, frozen=True):
+    """What nobody could spare, how the limit stood then, and until when that is not asked again (monotonic)."""
+
+    need: Decimal
+    standing: Standing
+    until_ns: int
 
 
 class LimitPool:
     """One limit in its present period. Used from one event loop; nothing here waits."""
 
-    def __init__(self, terms: LimitTerms, ask_ahead: Callable[["LimitPool", Decimal, int], None]) -> None:
-        """Without a lease yet, and in no period. `ask_ahead` gets another lease for calls of a need and moment."""
+    def __init__(self, terms: LimitTerms, ask_ahead: Callable[["LimitPool", Decimal], None]) -> None:
+        """Without a lease yet, and in no period. `ask_ahead` gets another lease for calls of a need."""
         self.terms = terms
         self._ask_ahead = ask_ahead
         self.is_quota = terms.kind == "quota"
         self.leases: list[Lease] = []
         self.starts_ns = self.ends_ns = 0
+        # Of which period and terms it is: what was asked for in an earlier generation is of no use in this one.
+        self.generation = 0
         # One question at a time: whoever waits for it finds a lease, or why there is none.
         self.asking = asyncio.Lock()
-        self.refusal: tuple[int, Decimal, Problem] | None = None
-        self._texts: dict[int, tuple[Decimal, str]] = {}
+        self._refused: _Refused | None = None
+        self._amount, self._text = _ZERO, plain(_ZERO)
 
-    def text_of(self, amount: Decimal) -> str:
-        """An amount in digits. Most calls cost what others cost, by the same price: its amount is written once."""
-        known = self._texts.get(id(amount))
-        if known is not None and known[0] is amount:
-            return known[1]
-        if len(self._texts) >= _TEXTS_MAX:
-            self._texts.clear()
-        text = plain(amount)
-        self._texts[id(amount)] = amount, text
-        return text
+    def change(self, terms: LimitTerms) -> None:
+        """Be the same limit by other terms: what was granted by the old ones serves nobody any more."""
+        if terms != self.terms:
+            self.terms = terms
+            self._turn_to(self.starts_ns)
 
-    def turn_to(self, occurred_at_ns: int) -> None:
-        """Be in the period of a call; leases of another one serve nobody any more."""
-        bounds = day_bounds if self.terms.period == "day" else month_bounds
-        start, end = bounds(from_ns(occurred_at_ns), ZoneInfo(self.terms.timezone))
-        self.starts_ns, self.ends_ns = to_ns(start), to_ns(end)
-        for lease in self.leases:
-            lease.retired = True
-        self.leases = []
-        self.refusal = None
-
-    def usable(self, occurred_at_ns: int, now_ns: int) -> Decimal:
-        """What a call of that moment could reserve."""
-        return sum(
-            (one.left for one in self.leases if one.expires_ns > now_ns and one.until_ns > occurred_at_ns),
-            _ZERO,
-        )
-
-    def reserve(self, need: Decimal, occurred_at_ns: int, now_ns: int) -> Parts | None:
-        """Set `need` aside, from the oldest leases first; None, with nothing changed, if there is not so much."""
+    def reserve(self, need: Decimal, occurred_at_ns: int, now_ns: int, parts: list[Part]) -> bool:
+        """Set `need` aside, from the oldest leases first, and say of which; False, with nothing changed, if it lacks."""
         if not self.starts_ns <= occurred_at_ns < self.ends_ns:
-            self.turn_to(occurred_at_ns)
+            self._turn_to(occurred_at_ns)
         leases = self.leases
         if leases and not leases[0].left:
             # Used up: what calls in flight may give back of it is returned with it.
             leases.pop(0).retired = True
         for lease in leases:
-            if lease.left >= need and lease.expires_ns > now_ns and lease.until_ns > occurred_at_ns:
-                lease.left -= need
-                lease.held += need
+            left = lease.left
+            if left >= need and lease.expires_ns > now_ns and lease.until_ns > occurred_at_ns:
+                lease.left = left = left - need
                 lease.last_ns = now_ns
-                if lease.left < lease.low:
+                if left < lease.low:
                     lease.low = _ZERO
-                    if lease.left > need * _AHEAD_CALLS_MIN:
-                        self._ask_ahead(self, need, occurred_at_ns)
-                return ((lease, need),)
-        if self.usable(occurred_at_ns, now_ns) < need:
-            return None
-        parts: list[tuple[Lease, Decimal]] = []
-        for lease in self.leases:
-            if lease.left and lease.expires_ns > now_ns and lease.until_ns > occurred_at_ns:
-                part = min(need, lease.left)
-                lease.left -= part
-                lease.held += part
-                lease.last_ns = now_ns
-                parts.append((lease, part))
-                if not (need := need - part):
-                    break
-        return parts
+                    if left > need * _AHEAD_CALLS_MIN:
+                        self._ask_ahead(self, need)
+                parts.append((lease, need))
+                return True
+        return self._reserve_of_several(need, occurred_at_ns, now_ns, parts)
 
-    def add(self, id_: int, amount: Decimal, expires_ns: int, until_ns: int | None, now_ns: int) -> Lease:
-        """Hold one more lease."""
-        lease = Lease(id_, self, amount, expires_ns, _FOR_EVER if until_ns is None else until_ns, now_ns)
-        self.leases.append(lease)
+    def lacks(self, need: Decimal, occurred_at_ns: int, now_ns: int) -> Decimal:
+        """How much more a call of that moment needs than it could reserve; 0 where it could."""
+        if not self.starts_ns <= occurred_at_ns < self.ends_ns:
+            self._turn_to(occurred_at_ns)
+        usable = (lease.left for lease in self._usable(occurred_at_ns, now_ns))
+        return max(need - sum(usable, _ZERO), _ZERO)
+
+    def text_of(self, amount: Decimal) -> str:
+        """An amount in digits. Most calls cost what the one before cost, by the same price: it is written once."""
+        if amount is not self._amount:
+            self._amount, self._text = amount, plain(amount)
+        return self._text
+
+    def refuse(self, need: Decimal, standing: Standing, until_ns: int) -> None:
+        """Nobody can spare so much, and until then nobody is asked again."""
+        self._refused = _Refused(need, standing, until_ns)
+
+    def refused(self, need: Decimal, now_ns: int) -> Standing | None:
+        """How the limit stood when so much or less was refused a moment ago; None where it was not."""
+        known = self._refused
+        return (
+            known.standing if known is not None and now_ns < known.until_ns and need >= known.need else None
+        )
+
+    def add(self, granted: Granted, generation: int, expires_ns: int, now_ns: int) -> Lease:
+        """Hold one more lease, which was asked for in a generation; if that is over by now it serves nobody."""
+        lease = Lease(granted, self, expires_ns, now_ns)
+        if generation == self.generation:
+            self.leases.append(lease)
+        else:
+            lease.retired = True
         return lease
 
     def drop(self, lease: Lease) -> None:
         """Hold a lease no longer."""
         if lease in self.leases:
             self.leases.remove(lease)
+
+    def _reserve_of_several(self, need: Decimal, occurred_at_ns: int, now_ns: int, parts: list[Part]) -> bool:
+        if self.lacks(need, occurred_at_ns, now_ns):
+            return False
+        for lease in self._usable(occurred_at_ns, now_ns):
+            part = min(need, lease.left)
+            lease.left -= part
+            lease.last_ns = now_ns
+            parts.append((lease, part))
+            need -= part
+            if not need:
+                break
+        return True
+
+    def _usable(self, occurred_at_ns: int, now_ns: int) -> list[Lease]:
+        return [
+            lease
+            for lease in self.leases
+            if lease.left and lease.expires_ns > now_ns and lease.until_ns > occurred_at_ns
+        ]
+
+    def _turn_to(self, occurred_at_ns: int) -> None:
+        """Be in the period of a call; leases of another one serve nobody any more."""
+        bounds = day_bounds if self.terms.period == "day" else month_bounds
+        start, end = bounds(from_ns(occurred_at_ns), ZoneInfo(self.terms.timezone))
+        self.starts_ns, self.ends_ns = to_ns(start), to_ns(end)
+        self.generation += 1
+        for lease in self.leases:
+            lease.retired = True
+        self.leases = []
+        self._refused = None

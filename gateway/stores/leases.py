@@ -15,9 +15,9 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import asyncpg
+import msgspec
 
 from billing.allowance import (
-    Granted,
     Holder,
     OpenLease,
     Taken,
@@ -29,13 +29,14 @@ from billing.allowance import (
     shrink_leases,
     take,
 )
-from catalog.vocabulary.clock import Clock, from_ns, to_ns
+from catalog.load import PublishedOperation
+from catalog.vocabulary.clock import Clock, from_ns
 from catalog.vocabulary.problem import Problem
-from gateway.proofs import Permit
+from gateway.proofs import Caller, Permit
 from gateway.stores.exhausted import exhausted
 from gateway.stores.failures import DATABASE_FAILURES
 from gateway.stores.hold import LeaseHold
-from gateway.stores.lease_pool import Lease, LimitPool, LimitTerms, Parts
+from gateway.stores.lease_pool import Lease, LimitPool, LimitTerms
 from gateway.stores.limit_terms import limits_of
 
 log = logging.getLogger(__name__)
@@ -51,12 +52,20 @@ _RECALL_NS = 800_000_000
 _RECALL_POLL_S = 0.1
 # A refused limit is not asked for again at once, whatever a client sends.
 _REFUSED_NS = 250_000_000
-# Longer than any call may take: who has not ended by then was cancelled somewhere.
-_IN_FLIGHT_NS = 120_000_000_000
+# When an answer is lost its transaction may still commit, and leave a lease that nobody here knows.
+_LOST_NS = 60_000_000_000
 _ASK_S = 2.0
 _REMEMBERED_MAX = 20_000
 
 _Key = tuple[str, str, str, str]
+
+
+class _SortedOut(msgspec.Struct, frozen=True):
+    """Leases to end, the new worth of those to make smaller, by id, and leases whose use is not known."""
+
+    closed: list[Lease]
+    shrunk: Mapping[int, Decimal]
+    abandoned: list[Lease]
 
 
 class LeaseStore:
@@ -75,13 +84,13 @@ class LeaseStore:
         self._clock = clock
         self._holder = Holder(uuid4(), journal_id)
         self._limits: dict[_Key, LimitPool] = {}
-        self._remembered: dict[tuple[str, str], tuple[Permit, tuple[LimitPool, ...]]] = {}
+        self._remembered: dict[tuple[str, str], tuple[Caller, PublishedOperation, tuple[LimitPool, ...]]] = {}
         self._leases: dict[int, Lease] = {}
         # Questions under way, and how many there have been: a lease that nobody here knows was lost with its answer
         # only if none was under way all the while.
         self._asking = 0
         self._asked = 0
-        self._answer_lost = False
+        self._lost_until_ns = 0
         self._ahead: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -91,6 +100,7 @@ class LeaseStore:
 
     async def stop(self) -> None:
         """Return what is left. Calls have ended by now."""
+        await asyncio.gather(*self._ahead)
         for lease in self._leases.values():
             lease.retired = True
         try:
@@ -104,21 +114,21 @@ class LeaseStore:
         caller, operation = permit.caller, permit.operation
         key = caller.key_id, operation.id
         known = self._remembered.get(key)
-        if known is not None and known[0].caller is caller and known[0].operation is operation:
-            pools = known[1]
+        if known is not None and known[0] is caller and known[1] is operation:
+            pools = known[2]
         else:
             pools = tuple(self._limit(terms) for terms in limits_of(permit))
             if len(self._remembered) >= _REMEMBERED_MAX:
                 self._remembered.clear()
-            self._remembered[key] = permit, pools
+            self._remembered[key] = caller, operation, pools
         if not pools:
             return None
-        return LeaseHold(pools, self._acquire, occurred_at_ns, admitted_ns)
+        return LeaseHold(pools, self, occurred_at_ns, admitted_ns)
 
     async def turn(self) -> None:
         """Look through the leases: return what is used up, idle, expired or wanted elsewhere. Raises what PostgreSQL raises."""
         now_ns = self._clock.monotonic_ns()
-        if not self._leases and not self._answer_lost:
+        if not self._leases and now_ns >= self._lost_until_ns:
             return
         now = from_ns(self._clock.now_ns())
         async with self._pool.acquire(timeout=_ASK_S) as connection, connection.transaction():
@@ -126,103 +136,94 @@ class LeaseStore:
             quiet, asked = not self._asking, self._asked
             # First of all the question: while there is no answer nothing is given away that calls may still need.
             mine = await open_leases(connection, self._holder, now, now - timedelta(seconds=_WANTED_S))
-            unknown = [one.id for one in mine if one.id not in self._leases]
-            if not quiet or self._asking or asked != self._asked:
-                unknown = []
-            closed, shrunk, abandoned = self._sorted_out(mine, now_ns)
-            closing = {lease.id: lease.used for lease in closed} | dict.fromkeys(unknown, Decimal(0))
-            if closing:
+            unknown: dict[int, Decimal] = {}
+            if quiet and asked == self._asked:
+                unknown = {one.id: Decimal(0) for one in mine if one.id not in self._leases}
+            found = self._sort_out(mine, now_ns)
+            if closing := unknown | {lease.id: lease.used for lease in found.closed}:
                 await close_leases(connection, closing, now)
-            if shrunk:
-                await shrink_leases(connection, shrunk)
-            if abandoned:
-                await abandon_leases(connection, [lease.id for lease in abandoned])
-        self._answer_lost &= not quiet or self._asking > 0 or asked != self._asked
-        for lease in (*closed, *abandoned):
+            if found.shrunk:
+                await shrink_leases(connection, found.shrunk)
+            if found.abandoned:
+                await abandon_leases(connection, [lease.id for lease in found.abandoned])
+        for lease in (*found.closed, *found.abandoned):
             del self._leases[lease.id]
             lease.pool.drop(lease)
 
-    def _sorted_out(
-        self, mine: list[OpenLease], now_ns: int
-    ) -> tuple[list[Lease], Mapping[int, Decimal], list[Lease]]:
-        """Leases to end, those to make smaller and to which size, and those whose use is not known."""
+    def _sort_out(self, mine: list[OpenLease], now_ns: int) -> _SortedOut:
+        """What to do with which lease. What is left of those to return can be reserved no more."""
         wanted = {one.id for one in mine if one.wanted}
         closed: list[Lease] = []
         shrunk: dict[int, Decimal] = {}
         abandoned: list[Lease] = []
         for lease in self._leases.values():
-            over = lease.retired or lease.doubtful or lease.expires_ns <= now_ns
+            over = lease.retired or lease.is_doubtful or lease.expires_ns <= now_ns
             if lease.left and not over and lease.id not in wanted and now_ns - lease.last_ns < _IDLE_NS:
                 continue
-            if lease.held and now_ns - lease.last_ns > _IN_FLIGHT_NS:
-                # A call that was cancelled before anybody knew how it ended holds it; it is not charged any more.
-                lease.held, lease.doubtful, lease.is_given_up = Decimal(0), True, True
             given, lease.left = lease.left, Decimal(0)
-            if not lease.held:
-                (abandoned if lease.doubtful else closed).append(lease)
-            elif given and not lease.doubtful:
-                shrunk[lease.id] = lease.used + lease.held
-        return closed, shrunk, abandoned
+            lease.worth -= given
+            if not lease.is_held:
+                (abandoned if lease.is_doubtful else closed).append(lease)
+            elif given and not lease.is_doubtful:
+                shrunk[lease.id] = lease.worth
+        return _SortedOut(closed, shrunk, abandoned)
 
     def _limit(self, terms: LimitTerms) -> LimitPool:
         key = terms.kind, terms.account_id, terms.environment, terms.subject
         found = self._limits.get(key)
         if found is None:
             found = self._limits[key] = LimitPool(terms, self._ask_ahead)
-        found.terms = terms
+        found.change(terms)
         return found
 
-    async def _acquire(self, limit: LimitPool, need: Decimal, occurred_at_ns: int) -> Parts:
-        """Reserve after asking for what this worker lacks; `Problem` where nobody can spare it."""
+    async def supply(self, limit: LimitPool, need: Decimal, occurred_at_ns: int) -> None:
+        """Return once this worker has what a call needs of a limit; `Problem` where nobody can spare it."""
         async with limit.asking:
             give_up_ns = self._clock.monotonic_ns() + _RECALL_NS
             while True:
                 now_ns = self._clock.monotonic_ns()
-                parts = limit.reserve(need, occurred_at_ns, now_ns)
-                if parts is not None:
-                    return parts
-                if limit.refusal is not None:
-                    until_ns, refused, problem = limit.refusal
-                    if now_ns < until_ns and need >= refused:
-                        raise problem
-                taken = await self._ask(limit, need - limit.usable(occurred_at_ns, now_ns), occurred_at_ns)
+                lacking = limit.lacks(need, occurred_at_ns, now_ns)
+                if not lacking:
+                    return
+                if (standing := limit.refused(need, now_ns)) is not None:
+                    resets_at = from_ns(limit.ends_ns)
+                    raise exhausted(limit.terms, standing, need, resets_at, from_ns(self._clock.now_ns()))
+                taken = await self._ask(limit, lacking)
                 if taken.leases:
                     continue
                 if taken.standing.reserved > 0 and now_ns < give_up_ns:
                     await self._sleep(_RECALL_POLL_S)
-                    continue
-                now, resets_at = from_ns(self._clock.now_ns()), from_ns(limit.ends_ns)
-                problem = exhausted(limit.terms, taken.standing, need, resets_at, now)
-                limit.refusal = self._clock.monotonic_ns() + _REFUSED_NS, need, problem
-                raise problem
+                else:
+                    limit.refuse(need, taken.standing, self._clock.monotonic_ns() + _REFUSED_NS)
 
-    def _ask_ahead(self, limit: LimitPool, need: Decimal, occurred_at_ns: int) -> None:
+    def _ask_ahead(self, limit: LimitPool, need: Decimal) -> None:
         """Have the next lease before this one is used up, so that no call waits for it."""
         if not limit.asking.locked():
-            task = asyncio.get_running_loop().create_task(self._ask_alone(limit, need, occurred_at_ns))
+            task = asyncio.get_running_loop().create_task(self._ask_alone(limit, need))
             self._ahead.add(task)
             task.add_done_callback(self._ahead.discard)
 
-    async def _ask_alone(self, limit: LimitPool, need: Decimal, occurred_at_ns: int) -> None:
+    async def _ask_alone(self, limit: LimitPool, need: Decimal) -> None:
         async with limit.asking:
             # Why there is none, the call that needs it will be told.
             with contextlib.suppress(Problem):
-                await self._ask(limit, need, occurred_at_ns)
+                await self._ask(limit, need)
 
-    async def _ask(self, limit: LimitPool, need: Decimal, occurred_at_ns: int) -> Taken:
-        terms, now_ns = limit.terms, self._clock.monotonic_ns()
-        now = from_ns(self._clock.now_ns())
-        wanted = _wanted(limit, need, occurred_at_ns)
+    async def _ask(self, limit: LimitPool, need: Decimal) -> Taken:
+        generation, now_ns = limit.generation, self._clock.monotonic_ns()
+        now, wanted = from_ns(self._clock.now_ns()), _wanted(limit, need)
         self._asking += 1
         self._asked += 1
         answered = False
         try:
             async with self._pool.acquire(timeout=_ASK_S) as connection, connection.transaction():
-                await connection.execute("SELECT set_config('ordergate.account', $1, true)", terms.account_id)
+                await connection.execute(
+                    "SELECT set_config('ordergate.account', $1, true)", wanted.account_id
+                )
                 taken = await take(connection, self._holder, wanted, now, now + timedelta(seconds=LEASE_S))
             answered = True
         except DATABASE_FAILURES as error:
-            log.warning("no lease can be taken", extra={"reason": type(error).__name__, "limit": terms.kind})
+            log.warning("no lease can be taken", extra={"reason": type(error).__name__, "limit": wanted.kind})
             raise Problem(
                 "unavailable",
                 "What is left of a limit of this account cannot be asked for just now; nothing was changed.",
@@ -230,34 +231,26 @@ class LeaseStore:
             ) from None
         finally:
             self._asking -= 1
-            self._answer_lost |= not answered
+            if not answered:
+                self._lost_until_ns = self._clock.monotonic_ns() + _LOST_NS
         for granted in taken.leases:
-            self._add(limit, granted, now_ns)
+            expires_ns = now_ns + LEASE_S * 1_000_000_000
+            lease = limit.add(granted, generation, expires_ns, self._clock.monotonic_ns())
+            self._leases[lease.id] = lease
         return taken
 
-    def _add(self, limit: LimitPool, granted: Granted, asked_ns: int) -> None:
-        until_ns = None if granted.valid_until is None else to_ns(granted.valid_until)
-        lease = limit.add(
-            granted.id,
-            granted.amount,
-            asked_ns + LEASE_S * 1_000_000_000,
-            until_ns,
-            self._clock.monotonic_ns(),
-        )
-        self._leases[lease.id] = lease
 
-
-def _wanted(limit: LimitPool, need: Decimal, occurred_at_ns: int) -> Wanted:
+def _wanted(limit: LimitPool, need: Decimal) -> Wanted:
     terms, starts_at = limit.terms, from_ns(limit.starts_ns)
-    zone = ZoneInfo(terms.timezone)
+    starts_on = starts_at.astimezone(ZoneInfo(terms.timezone)).date()
     return Wanted(
         account_id=terms.account_id,
         environment=terms.environment,
         kind=terms.kind,
         subject=terms.subject,
-        starts_on=starts_at.astimezone(zone).date(),
+        starts_on=starts_on,
         starts_at=starts_at,
-        month=from_ns(occurred_at_ns).astimezone(zone).date().replace(day=1),
+        month=starts_on.replace(day=1),
         need=need,
         limit=terms.limit,
         counts=terms.counts,

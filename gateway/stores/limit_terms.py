@@ -23,9 +23,9 @@ def limits_of(permit: Permit) -> Iterator[LimitTerms]:
             "cost_centre": caller.cost_centre_id,
         }
         if budget.environment == caller.environment and budget.scope_id == whose[budget.scope]:
-            yield _money(caller, "budget", budget.id)
+            yield _money(caller, "budget", budget.id, budget.amount)
     if caller.environment in caller.allowances.prepaid:
-        yield _money(caller, "credit", "")
+        yield _money(caller, "credit", "", Decimal(0))
 
 
 def _quota(caller: Caller, quota: Quota, counts: str) -> LimitTerms:
@@ -44,7 +44,7 @@ def _quota(caller: Caller, quota: Quota, counts: str) -> LimitTerms:
     )
 
 
-def _money(caller: Caller, kind: Literal["budget", "credit"], subject: str) -> LimitTerms:
+def _money(caller: Caller, kind: Literal["budget", "credit"], subject: str, limit: Decimal) -> LimitTerms:
     return LimitTerms(
         kind=kind,
         account_id=caller.account_id,
@@ -53,4 +53,5 @@ def _money(caller: Caller, kind: Literal["budget", "credit"], subject: str) -> L
         period="month",
         timezone=caller.timezone,
         unit=caller.currency,
+        limit=limit,
     )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+_PEPPER_BYTES = 32
+
 
 def pepper_file(home: Path) -> Path:
     """Where they are kept."""
@@ -13,13 +15,19 @@ def pepper_file(home: Path) -> Path:
 
 
 def load_peppers(home: Path) -> dict[int, bytes]:
-    """Version -> 256-bit pepper. The first start makes version 1; a rotation adds a version and keeps the old ones."""
+    """Version -> 256-bit pepper. The first start makes version 1; a rotation adds a version and keeps the old ones.
+
+    ValueError for a file that does not hold that.
+    """
     path = pepper_file(home)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
-        _create(path, {1: secrets.token_bytes(32)})
+        _create(path, {1: secrets.token_bytes(_PEPPER_BYTES)})
     stored = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    return {int(version): bytes.fromhex(pepper) for version, pepper in stored.items()}
+    peppers = {int(version): bytes.fromhex(pepper) for version, pepper in stored.items()}
+    if not peppers or any(len(pepper) != _PEPPER_BYTES for pepper in peppers.values()):
+        raise ValueError("it holds a pepper of 256 bits for each version, and at least one")
+    return peppers
 
 
 def _create(path: Path, peppers: dict[int, bytes]) -> None:

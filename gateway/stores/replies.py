@@ -12,6 +12,8 @@ from catalog.vocabulary.ids import Environment
 from gateway.transport import Reply
 
 KEPT_FOR = timedelta(hours=24)
+FORGOTTEN_MAX = 1000
+"""Replies that one transaction deletes at most."""
 # Several rows travel as one JSON value, but for their bytes. PostgreSQL plans anew for every array that it is given, and
 # that costs a call alone more than its row.
 _KEEP = """
@@ -109,14 +111,15 @@ async def keep(connection: Any, place: Place, replies: Sequence[Kept]) -> None:
 
 
 async def forget_expired(connection: Any, now: datetime) -> int:
-    """Delete up to a thousand replies that nobody may ask for any more; how many were deleted."""
+    """Delete up to `FORGOTTEN_MAX` replies that nobody may ask for any more; how many were deleted."""
     tag = await connection.execute(
         """
         DELETE FROM gateway.stored_reply WHERE (account_id, environment, operation, idempotency_key) IN (
             SELECT account_id, environment, operation, idempotency_key FROM gateway.stored_reply
-            WHERE expires_at <= $1 LIMIT 1000)
+            WHERE expires_at <= $1 LIMIT $2)
         """,
         now.astimezone(UTC),
+        FORGOTTEN_MAX,
     )
     return int(tag.split()[-1])
 

@@ -131,6 +131,23 @@ async def test_a_defect_of_ours_is_a_problem_that_tells_nothing(
     assert "usage_event" not in str(document)
 
 
+async def test_a_defect_is_logged_with_its_route_and_not_with_what_stands_in_its_address(
+    plane: Installation, owner: Owner, admin: asyncpg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    await admin.execute("ALTER TABLE gateway.api_key RENAME COLUMN label TO away")
+    await admin.execute("ALTER TABLE gateway.sign_in_link RENAME TO away")
+    caplog.clear()
+    # People paste the whole key where its id is asked for, and a sign-in link is a secret by itself.
+    assert_problem(await plane.send("DELETE", f"/api/keys/{owner.test}", owner.live), "internal-error")
+    assert_problem(await plane.get("/sign-in/a-token-that-works"), "internal-error")
+    assert [record.__dict__["route"] for record in caplog.records if record.levelname == "ERROR"] == [
+        "/api/keys/{key_id}",
+        "/sign-in/{token}",
+    ]
+    assert not any(owner.test in str(record.__dict__) for record in caplog.records)
+    assert not any("a-token-that-works" in str(record.__dict__) for record in caplog.records)
+
+
 async def test_without_the_database_questions_are_put_off_and_pages_go_on(
     database: Database, gateway_pool: asyncpg.Pool, tmp_path: Path
 ) -> None:

@@ -1,13 +1,15 @@
 """What bytes on a connection do: the cases that servers are known to get wrong, and what we rely on of uvicorn's."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
-from gateway import http_protocol
+from gateway import http_protocol, lingering_close
 from gateway.edge import BODY_MAX
 from tests.gateways import RunningGateway
 
@@ -119,38 +121,112 @@ async def test_what_could_smuggle_a_second_request_is_refused_and_the_connection
     connection = await connect()
     good = connection.request()
     bad = {
-        "length and chunked": connection.request("Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
-        "two lengths": connection.request("Content-Length: 1"),
-        "length list": connection.request("Content-Length: 3, 3", length=False),
-        "length beyond 64 bit": connection.request(f"Content-Length: {2**65}", length=False),
-        "signed length": connection.request("Content-Length: +5", length=False),
-        "identity, chunked": connection.request("Transfer-Encoding: identity, chunked", body=b"0\r\n\r\n", length=False),
-        "chunked twice": connection.request("Transfer-Encoding: chunked, chunked", body=b"0\r\n\r\n", length=False),
-        "chunked in 1.0": connection.request("Transfer-Encoding: chunked", body=b"0\r\n\r\n", length=False, version="HTTP/1.0"),
-        "folded header": connection.request("X-A: 1\r\n folded"),
-        "bare line feeds": good.replace(b"\r\n", b"\n"),
-        "space before colon": connection.request("X-A : 1"),
-        "control character in a name": connection.request("X-\x01A: 1"),
-        "control character in a value": connection.request("X-A: a\x01b"),
-        "no name": connection.request(": 1"),
-        "no host": good.replace(b"Host: localhost\r\n", b""),
-        "two hosts": connection.request("Host: other"),
-        "version 2.0": connection.request(version="HTTP/2.0"),
-        "version 0.9": b"GET /v1/address/validate\r\n\r\n",
-        "upgrade": connection.request("Connection: Upgrade", "Upgrade: h2c"),
-        "long target": connection.request(target="/v1/" + "a" * 5000),
-        "many headers": connection.request(*(f"X-{number}: 1" for number in range(80))),
-        "large header": connection.request("X-Large: " + "a" * 20_000),
-        "broken chunk": connection.request("Transfer-Encoding: chunked", body=b"zz\r\n\r\n", length=False),
-        "garbage": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        "length and chunked": ("framing", connection.request("Transfer-Encoding: chunked", body=b"0\r\n\r\n")),
+        "two lengths": ("content-length", connection.request("Content-Length: 1")),
+        "length list": ("content-length", connection.request("Content-Length: 3, 3", length=False)),
+        "length beyond 64 bit": ("content-length", connection.request(f"Content-Length: {2**65}", length=False)),
+        "signed length": ("content-length", connection.request("Content-Length: +5", length=False)),
+        "negative length": ("content-length", connection.request("Content-Length: -5", length=False)),
+        "identity, chunked": ("transfer-encoding", connection.request("Transfer-Encoding: identity, chunked", body=b"0\r\n\r\n", length=False)),
+        "chunked twice": ("transfer-encoding", connection.request("Transfer-Encoding: chunked, chunked", body=b"0\r\n\r\n", length=False)),
+        "chunked in 1.0": ("transfer-encoding", connection.request("Transfer-Encoding: chunked", body=b"0\r\n\r\n", length=False, version="HTTP/1.0")),
+        "folded header": ("header-folded", connection.request("X-A: 1\r\n folded")),
+        "bare line feeds": ("line-end", good.replace(b"\r\n", b"\n")),
+        "space before colon": ("header-name", connection.request("X-A : 1")),
+        "control character in a name": ("header-name", connection.request("X-\x01A: 1")),
+        "control character in a value": ("header-value", connection.request("X-A: a\x01b")),
+        "no name": ("header-name", connection.request(": 1")),
+        "no host": ("host", good.replace(b"Host: localhost\r\n", b"")),
+        "two hosts": ("host", connection.request("Host: other")),
+        "version 2.0": ("version", connection.request(version="HTTP/2.0")),
+        "version 0.9": ("version", b"GET /v1/address/validate\r\n\r\n"),
+        "upgrade": ("upgrade", connection.request("Connection: Upgrade", "Upgrade: h2c")),
+        "long target": ("target-size", connection.request(target="/v1/" + "a" * 5000)),
+        "many headers": ("head-size", connection.request(*(f"X-{number}: 1" for number in range(80)))),
+        "large header": ("head-size", connection.request("X-Large: " + "a" * 20_000)),
+        "very large header": ("head-size", connection.request("X-Large: " + "a" * 100_000)),
+        "broken chunk": ("chunk", connection.request("Transfer-Encoding: chunked", body=b"zz\r\n\r\n", length=False)),
+        "no target": ("target", connection.request(target="v1")),
+        "garbage": ("method", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
     }  # fmt: skip
-    for name, data in bad.items():
-        attempt = await connect()
-        await attempt.send(data + good)
-        status, headers, _ = await attempt.reply()
-        assert (status, headers["connection"]) == (400, "close"), name
-        assert headers["content-type"] == "application/problem+json", name
-        assert await attempt.is_closed(), name
+    statuses = {"target-size": 414, "head-size": 431}
+    for name, (rule, data) in bad.items():
+        for target in ("/v1/address/validate", "/api/account"):
+            attempt = await connect()
+            await attempt.send(data.replace(b"/v1/address/validate", target.encode()) + good)
+            status, headers, body = await attempt.reply()
+            if rule == "upgrade" and target == "/api/account":
+                assert status == 405, "a page answers as if nobody had asked for another protocol"
+                continue
+            assert (status, headers["connection"]) == (statuses.get(rule, 400), "close"), name
+            assert headers["content-type"] == "application/problem+json", name
+            problem = msgspec.json.decode(body)
+            assert [error["rule"] for error in problem["errors"]] == [rule], (name, problem)
+            assert problem["detail"].lower().startswith(problem["errors"][0]["detail"].lower()), name
+            assert await attempt.is_closed(), name
+
+
+async def test_a_broken_request_takes_nothing_from_the_calls_before_it_and_nothing_after_it_is_done(
+    connect: Any, gateway: RunningGateway
+) -> None:
+    before = gateway.gateway.journal.durable_seq
+    connection = await connect()
+    good, broken = connection.request(), connection.request("X-A : 1")
+    await connection.send(good + good + broken + good)
+    assert [(await connection.reply())[0] for _ in range(3)] == [200, 200, 400]
+    assert await connection.is_closed()
+    late = await connect()
+    too_much = b"".join(b"10000\r\n" + b" " * 0x10000 + b"\r\n" for _ in range(17)) + b"0\r\n\r\n"
+    await late.send(late.request("Transfer-Encoding: chunked", body=too_much, length=False) + good)
+    assert (await late.reply())[0] == 413
+    assert await late.is_closed()
+    assert gateway.gateway.journal.durable_seq == before + 2
+
+
+@pytest.mark.parametrize(("path", "limit"), [("/v1/address/validate", str(BODY_MAX)), ("/api/keys", "")])
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_caller_that_sends_everything_before_it_reads_is_told_that_it_was_too_much(
+    connect: Any, gateway: RunningGateway, path: str, limit: str, declared: bool
+) -> None:
+    connection = await connect()
+    body = b" " * 3_000_000
+    if not declared:
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    lines = ["Connection: close"] if declared else ["Connection: close", "Transfer-Encoding: chunked"]
+    request = connection.request(*lines, target=path, body=body, length=declared)
+
+    def send_everything_then_read() -> bytes:
+        with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as plain:
+            plain.sendall(request)
+            answer = b""
+            while piece := plain.recv(65_536):
+                answer += piece
+            return answer
+
+    for _ in range(5):
+        answer = await asyncio.to_thread(send_everything_then_read)
+        assert answer.startswith(b"HTTP/1.1 413 "), answer[:200]
+        assert b"/problems/too-large" in answer
+        assert limit.encode() in answer
+
+
+async def test_what_is_thrown_away_after_the_answer_has_an_end(
+    connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lingering_close, "SECONDS_MAX", 0.3)
+    silent = await connect()
+    await silent.send(silent.request(f"Content-Length: {BODY_MAX + 1}", length=False, body=b""))
+    assert (await silent.reply())[0] == 413
+    assert await silent.is_closed()
+    await asyncio.sleep(0.5)
+
+    async def drip() -> None:
+        for _ in range(100):
+            await silent.send(b"a" * 1000)
+            await asyncio.sleep(0.01)
+
+    with pytest.raises(ConnectionError):
+        await drip()
 
 
 async def test_header_names_with_underscores_and_control_characters_are_refused(connect: Any) -> None:

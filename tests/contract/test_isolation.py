@@ -26,7 +26,7 @@ NOBODYS = {
     "catalog.passport", "catalog.price_version", "catalog.audit", "catalog.review", "catalog.submission", "catalog.person", "gateway.sign_in_link", "gateway.session", "billing.ship_offset", "billing.watermark",
     "billing.invoice_number", "billing.ledger_transaction",
     "billing.maintenance", "billing.probe_minute", "billing.sla_judgement", "billing.sla_figure", "billing.sla_alarm", "billing.close_calendar", "billing.lease_holder",
-    "billing.webhook_event", "catalog.tax_rate",
+    "billing.webhook_event", "catalog.tax_rate", "catalog.seller",
 }  # fmt: skip
 
 
@@ -83,9 +83,7 @@ async def test_calls_are_answered_as_if_the_account_were_alone(installed: Instal
         assert _own_words(mine, installed.a) == _own_words(theirs, installed.b)
 
 
-_CALLS_OWN = re.compile(
-    r"\d{4}-\d\d-\d\dT[0-9:.]+Z|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
-)
+_CALLS_OWN = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+Z|call_[0-9a-f]{32}")
 
 
 def _own_words(reply: httpx.Response, owner: Owner) -> str:
@@ -145,6 +143,7 @@ _FOREIGN: dict[str, tuple[str, str]] = {
     "list_disputes": ("2026-10", "2026-08"),
     "approve_document": ("2026-10", "2026-08"),
     "read_chargeback": ("2026-10", "2026-08"),
+    "read_credit_note": ("{note}", "CN-2026-999999"),
 }
 _DRAFT = {"operation": "echo", "currency": "CNY", "model": "per_unit", "price": {"unit_price": "1"}}
 _BODIES = {
@@ -162,9 +161,12 @@ async def test_what_is_anothers_is_not_found_like_what_does_not_exist(installed:
     a, b = installed.a, installed.b
     before = await installed.rows_of(b)
     call_id = next(row["id"] for row in before["billing.usage_event"] if row["environment"] == "live")
+    note = next(row for row in before["billing.credit_note"] if row["environment"] == "live")
     for endpoint in (one for one in ENDPOINTS if "{" in one.path):
         theirs, nobodys = _FOREIGN[endpoint.id]
-        named = theirs.format(call_id=f"call_{call_id.replace('-', '')}", key_id=b.key[:20])
+        named = theirs.format(
+            call_id=f"call_{call_id.replace('-', '')}", key_id=b.key[:20], note=note["number"]
+        )
         place = re.compile(r"\{.+\}")
         body = _BODIES.get(endpoint.id)
         if endpoint.method == "GET":

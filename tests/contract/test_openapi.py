@@ -144,6 +144,42 @@ def test_examples_satisfy_the_schemas_beside_them() -> None:
     assert checked >= sum(len(passport.operations) for passport in PUBLIC)
 
 
+def test_every_body_of_the_control_plane_has_an_example_that_satisfies_its_schema() -> None:
+    bodies = {
+        path: operation["requestBody"]["content"]
+        for path, methods in WHOLE["paths"].items()
+        for operation in methods.values()
+        if path.startswith("/api") and "requestBody" in operation
+    }
+    assert set(bodies) == {endpoint.path for endpoint in ENDPOINTS if endpoint.request is not None}
+    for path, content in bodies.items():
+        for media in content.values():
+            assert "example" in media, path
+            validator = Draft202012Validator({**media["schema"], "components": WHOLE["components"]})
+            validator.validate(media["example"])
+    types = {path: set(content) for path, content in bodies.items()}
+    assert types.pop("/api/usage/events") == {
+        "application/cloudevents+json",
+        "application/cloudevents-batch+json",
+    }
+    assert set().union(*types.values()) == {"application/json"}
+
+
+def test_whatever_takes_a_body_says_how_a_body_can_be_wrong() -> None:
+    for methods in WHOLE["paths"].values():
+        for operation in methods.values():
+            if "requestBody" in operation:
+                told = {
+                    name
+                    for response in operation["responses"].values()
+                    if "$ref" in response
+                    for name in WHOLE["components"]["responses"][response["$ref"].rpartition("/")[2]][
+                        "content"
+                    ]["application/problem+json"]["examples"]
+                }
+                assert told >= {"malformed-json", "invalid-input", "too-large", "unsupported-media-type"}
+
+
 def test_a_contract_tells_the_terms_and_keeps_what_is_the_groups_own_business() -> None:
     terms = WHOLE["paths"]["/v1/stock/reserve"]["post"]["x-ordergate"]
     assert terms["effect"] == "transactional"

@@ -118,7 +118,7 @@ async def test_a_service_page_tells_what_it_takes_costs_and_promises(plane: Inst
         "stock/reserve",
         "reservation_id",
         "Authorization: Bearer $ORDERGATE_KEY",
-        "Idempotency-Key: $(uuidgen)",
+        "Idempotency-Key: $(cat /proc/sys/kernel/random/uuid)",
         "0.090",
         "0.0130",
         "≥ 99.95 %",
@@ -126,7 +126,7 @@ async def test_a_service_page_tells_what_it_takes_costs_and_promises(plane: Inst
         "99.0 % to below 99.95 %",
         "25 %",
         "Not enough stock",
-        "200 calls in 1 s",
+        "A burst of 200 calls for each application and operation, refilled at 200 in 1 s",
         "warehouse-network",
     ):
         assert told in text, told

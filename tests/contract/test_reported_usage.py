@@ -152,6 +152,8 @@ async def test_reported_usage_is_priced_as_of_its_time_and_stands_on_that_month(
         ({"time": (NOW - timedelta(days=401)).isoformat()}, "/time"),
         ({"time": "2025-12-31T23:00:00Z"}, "/time"),
         ({"subject": "customs/teleport"}, "/subject"),
+        # A service that is not on offer to the account is as unknown as one that does not exist.
+        ({"subject": "bench/echo"}, "/subject"),
         ({"data": {"units": "0"}}, "/data/units"),
         ({"data": {"units": "-1"}}, "/data/units"),
         ({"data": {"units": "1e3"}}, "/data/units"),
@@ -191,6 +193,10 @@ async def test_a_body_that_is_no_batch_is_refused_whole(
     reply = await send(plane, owner.live, body, type_)
     assert reply.status_code == PROBLEMS[problem].status, reply.text
     assert reply.json()["type"] == f"/problems/{problem}"
+    if problem == "unsupported-media-type":
+        for told in (reply.json()["detail"], reply.json()["remedy"]):
+            assert SINGLE in told
+            assert BATCH in told
 
 
 async def test_a_key_reports_only_with_the_scope_and_only_for_its_account(

@@ -85,6 +85,18 @@ async def test_a_payment_is_read_with_its_invoice(book: StripeBook) -> None:
     assert await book.provider.disputes(payment.payment_intent) == ()
 
 
+async def test_what_is_kept_of_a_payment_is_read_with_its_own_id(book: StripeBook) -> None:
+    if book.fake is not None:
+        book.fake.payments.fee = 61
+    opened = await book.open_invoice(book.invoice(await book.customer(), "12.50"))
+    await book.pay(opened)
+    (payment,) = await book.provider.payments(opened.id)
+    (fee,) = await book.provider.payment_fees(payment.payment_intent)
+    assert fee.amount > 0
+    assert fee.id.startswith("txn_")
+    assert await book.provider.payment_fees(payment.payment_intent) == (fee,)
+
+
 async def test_a_credit_note_on_an_open_invoice_lowers_what_is_owed(book: StripeBook) -> None:
     opened = await book.open_invoice(book.invoice(await book.customer(), "12.50"))
     note = await book.provider.create_credit_note(_note(book, opened.id, "2.50"), book.key("note"))

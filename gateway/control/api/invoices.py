@@ -7,7 +7,7 @@ from litestar.params import FromPath
 from billing import view
 from billing.view import Document, DocumentPage, Month
 from catalog.vocabulary.period import Period
-from catalog.vocabulary.problem import Problem, Text
+from catalog.vocabulary.problem import Language, Problem, Text
 from catalog.vocabulary.spreadsheet import csv_file
 from gateway.control.answer import answer, file_answer
 from gateway.control.api.usage import PERIOD_SCHEMA
@@ -58,7 +58,29 @@ async def read_invoice(
         document = await view.document(transaction, Month(caller.account_id, caller.environment, month))
     if form == "json":
         return answer(document)
-    name = f"{document.kind}-{document.number or document.state}-{month}".replace("/", "-")
+    return _file(document, form, language)
+
+
+@get("/api/credit-notes/{number:str}", name="read_credit_note")
+async def read_credit_note(
+    request: ControlRequest,
+    caller: NamedDependency[Caller],
+    books: NamedDependency[Books],
+    number: FromPath[str],
+) -> Response[bytes]:
+    """A credit note in the forms of the document that it corrects."""
+    query = read_query(request, "format", "language")
+    form = read_form(query, *_FILES)
+    language = read_language(query)
+    async with books.read(caller.account_id) as transaction:
+        note = await view.credit_note_document(transaction, number)
+    if note.environment != caller.environment:
+        raise Problem("not-found", f"There is no credit note {number}.")
+    return answer(note) if form == "json" else _file(note, form, language)
+
+
+def _file(document: Document, form: FileForm, language: Language) -> Response[bytes]:
+    name = f"{document.kind}-{document.number or document.state}-{document.period}".replace("/", "-")
     if form == "csv":
         return file_answer(csv_file(view.to_csv(document)), name, form)
     return file_answer(view.printed(document, form, language), name, form)
@@ -71,7 +93,7 @@ def _period(text: str) -> Period | None:
         return None
 
 
-HANDLERS = (list_invoices, read_invoice)
+HANDLERS = (list_invoices, read_invoice, read_credit_note)
 ENDPOINTS = (
     Endpoint(
         "list_invoices",
@@ -90,6 +112,30 @@ ENDPOINTS = (
         Document,
         parameters=(
             Parameter("period", "path", Text("The month.", "月份。"), PERIOD_SCHEMA),
+            format_of(*_FILES),
+            LANGUAGE,
+        ),
+        problems=("invalid-input", "not-found"),
+        files=_FILES,
+    ),
+    Endpoint(
+        "read_credit_note",
+        "GET",
+        "/api/credit-notes/{number}",
+        Text(
+            "A credit note, in the shape of the document that it corrects.",
+            "红字通知单，与其更正的单据格式相同。",
+        ),
+        Document,
+        parameters=(
+            Parameter(
+                "number",
+                "path",
+                Text(
+                    "Its number, as `credit_notes` of an invoice names it.", "编号，见账单的 `credit_notes`。"
+                ),
+                {"type": "string", "examples": ["CN-2026-000001"]},
+            ),
             format_of(*_FILES),
             LANGUAGE,
         ),

@@ -202,13 +202,7 @@ ENDPOINTS = (
         request=NewKey,
         example={"scopes": ["address/*", "stock/reserve"], "label": "web shop"},
         scopes=ALL_SCOPES,
-        problems=(
-            "malformed-json",
-            "invalid-input",
-            "forbidden",
-            "too-large",
-            "unsupported-media-type",
-        ),
+        problems=("forbidden",),
         status=201,
     ),
     Endpoint(

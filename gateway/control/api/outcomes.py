@@ -117,16 +117,9 @@ ENDPOINTS = (
         ),
         Verdict,
         request=NewOutcome,
+        example={"outcome": "rejected", "reason": "the parcel came back: no such house number"},
         parameters=(_CALL,),
-        problems=(
-            "malformed-json",
-            "invalid-input",
-            "not-found",
-            "conflict",
-            "outcome-reported",
-            "too-large",
-            "unsupported-media-type",
-        ),
+        problems=("not-found", "conflict", "outcome-reported"),
         status=201,
     ),
     Endpoint(

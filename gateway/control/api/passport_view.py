@@ -1,6 +1,6 @@
 """A passport as its callers read it: everything they rely on, and nothing of costs, on-call or revenue shares."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any, Literal
 
@@ -9,7 +9,8 @@ import msgspec
 from catalog.limit import Limit
 from catalog.meter import Meter
 from catalog.passport import Deprecation, Example, OperationEntry, Passport
-from catalog.plan import Audience, BillableOn, Plan, price_fields
+from catalog.plan import Audience, BillableOn, price_fields
+from catalog.price_list import ListedPlan, ListedPrice
 from catalog.sla import Sla
 from catalog.vocabulary.problem import Text
 from gateway.control.contracts.schemas import prefix_of
@@ -24,17 +25,32 @@ class OwnerView(msgspec.Struct, frozen=True):
     contact: str
 
 
-class PriceView(msgspec.Struct, frozen=True):
-    """What an operation costs in a currency; `price` has the fields of its model."""
+class ScheduledPrice(msgspec.Struct, frozen=True):
+    """The price that is to follow, from the beginning of a day on the account's calendar."""
 
-    operation: str
-    currency: str
+    effective_from: date
+    billable_on: BillableOn
     model: str
     price: Mapping[str, Any]
 
 
+class PriceView(msgspec.Struct, frozen=True):
+    """What an operation costs in a currency; `price` has the fields of its model.
+
+    It is the price in force since `effective_from`, on the account's calendar; where none is in force yet, the first one.
+    `scheduled` is the price that follows it, null where none is.
+    """
+
+    operation: str
+    currency: str
+    effective_from: date
+    model: str
+    price: Mapping[str, Any]
+    scheduled: ScheduledPrice | None
+
+
 class PlanView(msgspec.Struct, frozen=True):
-    """A plan that the account could have."""
+    """A plan that the account could have, and since when it has prices."""
 
     id: str
     audience: Audience
@@ -82,8 +98,10 @@ class PassportView(msgspec.Struct, frozen=True):
     plans: tuple[PlanView, ...]
 
 
-def passport_view(passport: Passport, plans: tuple[Plan, ...], subscribed_plan: str | None) -> PassportView:
-    """The view of a callable service with these of its plans."""
+def passport_view(
+    passport: Passport, plans: Iterable[ListedPlan], subscribed_plan: str | None
+) -> PassportView:
+    """The view of a callable service with these of its plans, at the prices of the moment."""
     assert passport.callable, "drafts and retired services are shown to nobody"
     return PassportView(
         service=passport.service,
@@ -129,11 +147,20 @@ def _operation(passport: Passport, entry: OperationEntry) -> OperationView:
     )
 
 
-def _plan(passport: Passport, plan: Plan) -> PlanView:
+def _plan(passport: Passport, plan: ListedPlan) -> PlanView:
     prices = tuple(
         PriceView(
-            f"{passport.service}/{price.operation}", price.currency, price.model, price_fields(price.price)
+            f"{passport.service}/{entry.operation}",
+            entry.currency,
+            entry.price.effective_from,
+            entry.price.model,
+            price_fields(entry.price.price),
+            None if entry.scheduled is None else _scheduled(entry.scheduled),
         )
-        for price in plan.prices
+        for entry in plan.entries
     )
     return PlanView(plan.id, plan.audience, plan.effective_from, plan.billable_on, prices)
+
+
+def _scheduled(price: ListedPrice) -> ScheduledPrice:
+    return ScheduledPrice(price.effective_from, price.billable_on, price.model, price_fields(price.price))

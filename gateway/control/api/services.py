@@ -11,7 +11,7 @@ from catalog.accounts.account import Account, find_account
 from catalog.accounts.offer import is_shown
 from catalog.load import Catalogue
 from catalog.passport import Passport
-from catalog.plan import Plan
+from catalog.price_list import ListedPlan, price_list
 from catalog.vocabulary.problem import Problem, Text
 from gateway.control.answer import answer
 from gateway.control.api.passport_view import LifecycleState, PassportView, passport_view, state_of
@@ -71,10 +71,12 @@ async def read_service(
     read_query(request)
     async with books.read(caller.account_id) as transaction:
         account = await find_account(transaction, caller.account_id)
-    for passport in _seen(context.directory.current().catalogue, caller, account):
+    catalogue, now_ns = context.directory.current().catalogue, context.clock.now_ns()
+    for passport in _seen(catalogue, caller, account):
         if passport.service == service:
-            plans = tuple(plan for plan in passport.parsed_plans if _may_have(plan, account))
-            return answer(passport_view(passport, plans, _plan_of(caller, service, context.clock.now_ns())))
+            listed = price_list(catalogue, passport, account.timezone, now_ns)
+            plans = (plan for plan in listed if _may_have(plan, account))
+            return answer(passport_view(passport, plans, _plan_of(caller, service, now_ns)))
     raise Problem("not-found", "The account's catalogue has no service of this name.")
 
 
@@ -85,7 +87,7 @@ def _seen(catalogue: Catalogue, caller: Caller, account: Account) -> Iterator[Pa
             yield passport
 
 
-def _may_have(plan: Plan, account: Account) -> bool:
+def _may_have(plan: ListedPlan, account: Account) -> bool:
     """Transfer prices inside the group are not for distributors, nor theirs for the group."""
     return plan.audience in ("both", "external" if account.kind == "external" else "internal")
 

@@ -23,7 +23,7 @@ from gateway.control.api.usage import PERIOD_SCHEMA
 from gateway.control.asking import ControlRequest, read_body, read_limit, read_query
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
-from gateway.control.endpoint import LIMIT, Endpoint, Parameter, after
+from gateway.control.endpoint import LIMIT, MONTH_RUNNING, Endpoint, Parameter, after
 from gateway.proofs import Caller
 
 _PATH = "/api/invoices/{period:str}"
@@ -208,14 +208,6 @@ def _invalid(pointer: str, rule: str, detail: str) -> Problem:
 
 
 _PERIOD = Parameter("period", "path", Text("The month.", "月份。"), PERIOD_SCHEMA)
-_BODY_PROBLEMS = (
-    "malformed-json",
-    "invalid-input",
-    "not-found",
-    "conflict",
-    "too-large",
-    "unsupported-media-type",
-)
 HANDLERS = (
     open_dispute,
     list_disputes,
@@ -235,9 +227,9 @@ ENDPOINTS = (
         ),
         Dispute,
         request=NewDispute,
-        example={"line": 1, "amount": "14.00", "reason": "the certificate was issued twice"},
+        example={"line": 1, "amount": "0.05", "reason": "the call of 14:02 was made twice"},
         parameters=(_PERIOD,),
-        problems=_BODY_PROBLEMS,
+        problems=("not-found", "conflict"),
         status=201,
     ),
     Endpoint(
@@ -259,8 +251,9 @@ ENDPOINTS = (
         ),
         Approval,
         request=NewApproval,
+        example={},
         parameters=(_PERIOD,),
-        problems=_BODY_PROBLEMS,
+        problems=("not-found", "conflict"),
     ),
     Endpoint(
         "read_chargeback",
@@ -289,7 +282,15 @@ ENDPOINTS = (
         ),
         AllocationRule,
         request=NewAllocation,
-        problems=_BODY_PROBLEMS,
+        example={
+            "scope": "address",
+            "effective_from": MONTH_RUNNING,
+            "parts": [
+                {"cost_centre_id": "电商平台", "percent": "60"},
+                {"cost_centre_id": "连锁商超", "percent": "40"},
+            ],
+        },
+        problems=("conflict",),
         status=201,
     ),
 )

@@ -19,7 +19,7 @@ from gateway.control.api.usage import PERIOD_SCHEMA
 from gateway.control.asking import ControlRequest, read_body, read_query
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
-from gateway.control.endpoint import SERVICE, Endpoint
+from gateway.control.endpoint import MONTH_OVER, SERVICE, Endpoint
 from gateway.proofs import Caller
 
 
@@ -87,7 +87,26 @@ ENDPOINTS = (
         ),
         Simulation,
         request=DraftTerms,
+        example={
+            "period": MONTH_OVER,
+            "plans": [
+                {
+                    "id": "distributor-2026",
+                    "audience": "external",
+                    "effective_from": "2025-01-01",
+                    "billable_on": "success",
+                    "prices": [
+                        {
+                            "operation": "validate",
+                            "currency": "CNY",
+                            "model": "per_unit",
+                            "price": {"unit_price": "0.070"},
+                        }
+                    ],
+                }
+            ],
+        },
         parameters=(SERVICE,),
-        problems=("invalid-input", "not-found"),
+        problems=("not-found",),
     ),
 )

@@ -20,7 +20,7 @@ from gateway.control.answer import answer, file_answer
 from gateway.control.asking import ControlRequest, read_form, read_limit, read_query, refused_parameter
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
-from gateway.control.endpoint import LIMIT, Endpoint, Parameter, after, format_of
+from gateway.control.endpoint import LIMIT, MONTH_OVER, Endpoint, Parameter, after, format_of
 from gateway.proofs import Caller
 
 _CALL_ID = "call_019a9d3c5a7e7c03a1f2b3c4d5e6f708"
@@ -106,7 +106,7 @@ def _shown(call: CallView, caller: Caller) -> CallView:
     return msgspec.structs.replace(call, key_id=shown_id(caller.environment, call.key_id))
 
 
-PERIOD_SCHEMA = {"type": "string", "pattern": r"^\d{4}-(0[1-9]|1[0-2])$", "examples": ["2026-10"]}
+PERIOD_SCHEMA = {"type": "string", "pattern": r"^\d{4}-(0[1-9]|1[0-2])$", "examples": [MONTH_OVER]}
 HANDLERS = (read_usage, list_calls, read_call)
 ENDPOINTS = (
     Endpoint(

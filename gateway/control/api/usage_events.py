@@ -21,10 +21,11 @@ from gateway.control.answer import answer
 from gateway.control.asking import ControlRequest, read_query
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
-from gateway.control.endpoint import Endpoint
+from gateway.control.endpoint import MONTH_OVER, Batch, Endpoint
 from gateway.proofs import Caller
+from gateway.stores.scopes import REPORT_USAGE
 
-SCOPE = "usage/report"
+SCOPE = REPORT_USAGE
 TYPE = "ordergate.usage.v1"
 BATCH_MAX = 1000
 AGE_MAX = timedelta(days=400)
@@ -104,7 +105,8 @@ async def report_usage(
         raise Problem("forbidden", f"The scopes of this key do not include {SCOPE}.")
     items = await _items(request)
     now_ns = context.clock.now_ns()
-    operations = {one.id: one for one in context.directory.current().catalogue.operations.values()}
+    on_sale = context.directory.current().catalogue.operations.values()
+    operations = {one.id: one for one in on_sale if caller.is_offered(one)}
     refused: dict[int, tuple[FieldError, ...]] = {}
     reports: dict[int, Report] = {}
     for index, item in enumerate(items):
@@ -241,12 +243,14 @@ ENDPOINTS = (
             "specversion": "1.0",
             "type": TYPE,
             "source": "/hefei/edge-box-7",
-            "id": "2026-10-05-000123",
+            "id": f"{MONTH_OVER}-05-000123",
             "subject": "stock/adjust",
-            "time": "2026-10-05T08:30:00Z",
+            "time": f"{MONTH_OVER}-05T08:30:00Z",
             "data": {"units": "1"},
         },
+        media_type=_SINGLE,
+        batch=Batch(_BATCH, BATCH_MAX),
         scopes=(SCOPE,),
-        problems=("unsupported-media-type", "malformed-json", "too-large", "invalid-input", "forbidden"),
+        problems=("forbidden",),
     ),
 )

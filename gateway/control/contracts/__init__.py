@@ -1,5 +1,5 @@
 """Contracts: OpenAPI documents that follow the catalogue."""
 
-from gateway.control.contracts.document import is_public, service_document, whole_document
+from gateway.control.contracts.document import PriceList, is_public, service_document, whole_document
 
-__all__ = ["is_public", "service_document", "whole_document"]
+__all__ = ["PriceList", "is_public", "service_document", "whole_document"]

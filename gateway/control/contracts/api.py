@@ -7,7 +7,7 @@ from catalog.vocabulary.described import in_chinese
 from catalog.vocabulary.problem import PROBLEMS
 from gateway.control.contracts.refusals import Refusals
 from gateway.control.contracts.schemas import schemas_of
-from gateway.control.endpoint import MEDIA_TYPES, Endpoint, FileForm, Parameter
+from gateway.control.endpoint import JSON, MEDIA_TYPES, Endpoint, FileForm, Parameter
 
 TAG = "control"
 _BINARY: dict[str, Any] = {}
@@ -16,7 +16,8 @@ _FILE_SCHEMAS: Mapping[FileForm, dict[str, Any]] = {
     "xlsx": _BINARY,
     "pdf": _BINARY,
 }
-_ALWAYS = ("malformed-request", "unauthenticated", "internal-error", "unavailable")
+_ALWAYS = ("malformed-request", "unauthenticated", "head-too-large", "internal-error", "unavailable")
+_WITH_BODY = ("malformed-json", "invalid-input", "too-large", "unsupported-media-type")
 
 
 def api_paths(endpoints: Iterable[Endpoint], refusals: Refusals) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -26,10 +27,10 @@ def api_paths(endpoints: Iterable[Endpoint], refusals: Refusals) -> tuple[dict[s
     references, schemas = schemas_of("Api", types)
     paths: dict[str, Any] = {}
     for one in endpoints:
-        content: dict[str, Any] = {"application/json": {"schema": references[one.reply]}}
+        content: dict[str, Any] = {JSON: {"schema": references[one.reply]}}
         for form in one.files:
             content[MEDIA_TYPES[form]] = {"schema": _FILE_SCHEMAS[form]}
-        names = {*_ALWAYS, *one.problems}
+        names = {*_ALWAYS, *one.problems, *(() if one.request is None else _WITH_BODY)}
         operation: dict[str, Any] = {
             "operationId": one.id,
             "tags": [TAG],
@@ -44,17 +45,20 @@ def api_paths(endpoints: Iterable[Endpoint], refusals: Refusals) -> tuple[dict[s
         if one.parameters:
             operation["parameters"] = [_parameter(parameter) for parameter in one.parameters]
         if one.request is not None:
-            operation["requestBody"] = {
-                "required": True,
-                "content": {
-                    "application/json": {
-                        "schema": references[one.request],
-                        **({} if one.example is None else {"example": one.example}),
-                    }
-                },
-            }
+            operation["requestBody"] = {"required": True, "content": _bodies(one, references[one.request])}
         paths.setdefault(one.path, {})[one.method.lower()] = operation
     return paths, schemas
+
+
+def _bodies(endpoint: Endpoint, schema: dict[str, Any]) -> dict[str, Any]:
+    """What may be sent, by its Content-Type."""
+    example = {} if endpoint.example is None else {"example": endpoint.example}
+    bodies: dict[str, Any] = {endpoint.media_type: {"schema": schema, **example}}
+    if endpoint.batch is not None:
+        many = {"type": "array", "items": schema, "minItems": 1, "maxItems": endpoint.batch.entries_max}
+        examples = {name: [one] for name, one in example.items()}
+        bodies[endpoint.batch.media_type] = {"schema": many, **examples}
+    return bodies
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

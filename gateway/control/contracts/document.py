@@ -1,18 +1,21 @@
 """The OpenAPI 3.1.1 document of the whole surface, or of one service, built from passports and the code's types."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from atomic_services.contract import Operation
 from catalog.passport import Passport
+from catalog.price_list import ListedPlan, as_written
 from catalog.vocabulary.problem import Text
 from gateway.control.contracts.api import TAG, api_paths
 from gateway.control.contracts.headers import HEADERS, IDEMPOTENCY_KEY
 from gateway.control.contracts.operations import service_paths
 from gateway.control.contracts.refusals import PROBLEM_SCHEMAS, Refusals
 from gateway.control.endpoint import Endpoint
+
+PriceList = Callable[[Passport], tuple[ListedPlan, ...]]
 
 OPENAPI_VERSION = "3.1.1"
 API_VERSION = "1.0.0"
@@ -39,15 +42,18 @@ def is_public(passport: Passport) -> bool:
 
 
 def whole_document(
-    passports: Iterable[Passport], operations: Mapping[str, Operation], endpoints: Iterable[Endpoint]
+    passports: Iterable[Passport],
+    operations: Mapping[str, Operation],
+    endpoints: Iterable[Endpoint],
+    prices: PriceList = as_written,
 ) -> dict[str, Any]:
-    """All public services, in alphabetical order, and the control plane."""
+    """All public services, in alphabetical order, and the control plane; `prices` lists what each service costs."""
     refusals = Refusals()
     services = sorted((one for one in passports if is_public(one)), key=lambda one: one.service)
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
     for passport in services:
-        more_paths, more_schemas = service_paths(passport, operations, refusals)
+        more_paths, more_schemas = service_paths(passport, prices(passport), operations, refusals)
         paths |= more_paths
         schemas |= more_schemas
     more_paths, more_schemas = api_paths(endpoints, refusals)
@@ -56,10 +62,12 @@ def whole_document(
     return _document(info, tags, paths | more_paths, schemas | more_schemas, refusals)
 
 
-def service_document(passport: Passport, operations: Mapping[str, Operation]) -> dict[str, Any]:
+def service_document(
+    passport: Passport, operations: Mapping[str, Operation], prices: PriceList = as_written
+) -> dict[str, Any]:
     """One service by itself; its names are those of the whole document."""
     refusals = Refusals()
-    paths, schemas = service_paths(passport, operations, refusals)
+    paths, schemas = service_paths(passport, prices(passport), operations, refusals)
     info = {
         "title": f"{_TITLE.en}: {passport.name.en}",
         "version": passport.version,

@@ -35,13 +35,14 @@ HEADERS: Mapping[str, dict[str, Any]] = {
         {"type": "string", "examples": ["0.08 CNY", "0.22 CNY; estimate"]},
     ),
     "RateLimit-Policy": _header(
-        "The limit: `q` calls in a window of `w` seconds for each application and operation.",
-        "限额：每个应用、每个操作在 w 秒内最多 q 次调用。",
+        "The limit for each application and operation: a burst of `q` calls at once, refilled evenly at `q` calls in `w` "
+        "seconds.",
+        "每个应用、每个操作的限额：可一次性突发 q 次调用，额度以每 w 秒 q 次的速度匀速恢复。",
         {"type": "string", "examples": ['"default";q=200;w=1']},
     ),
     "RateLimit": _header(
-        "What is left: `r` calls now, all of them again in `t` seconds.",
-        "剩余额度：现在还可调用 r 次，t 秒后完全恢复。",
+        "What is left: `r` calls at once now, the whole burst again in `t` seconds.",
+        "剩余额度：现在还可一次性调用 r 次，t 秒后完全恢复。",
         {"type": "string", "examples": ['"default";r=199;t=1']},
     ),
     "Retry-After": _header(

@@ -1,22 +1,26 @@
 """A service's passport and its types -> the paths of its operations, with everything a caller must know."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from atomic_services.contract import Operation
 from catalog.passport import Example, OperationEntry, Passport
-from catalog.plan import Plan, price_fields
+from catalog.plan import price_fields
+from catalog.price_list import ListedPlan, ListedPrice
 from gateway.control.contracts.headers import DEPRECATED, METERED, referring
 from gateway.control.contracts.refusals import Refusals, operation_refusals
 from gateway.control.contracts.schemas import in_order, prefix_of, schemas_of
 
 
 def service_paths(
-    passport: Passport, operations: Mapping[str, Operation], refusals: Refusals
+    passport: Passport,
+    plans: Sequence[ListedPlan],
+    operations: Mapping[str, Operation],
+    refusals: Refusals,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The paths of a service and the schemas they refer to."""
+    """The paths of a service, with the prices of its plans, and the schemas they refer to."""
     own = {entry.id: operations[f"{passport.service}/{entry.id}"] for entry in passport.operations}
     types = [type_ for operation in own.values() for type_ in (operation.request, operation.reply)]
     references, schemas = schemas_of(prefix_of(passport.service), types)
@@ -35,12 +39,13 @@ def service_paths(
             ),
         )
         path = f"/v{passport.major}/{passport.service}/{entry.id}"
-        paths[path] = {"post": _operation(passport, ordered, operation, references, refusals)}
+        paths[path] = {"post": _operation(passport, plans, ordered, operation, references, refusals)}
     return paths, schemas
 
 
 def _operation(
     passport: Passport,
+    plans: Sequence[ListedPlan],
     entry: OperationEntry,
     operation: Operation,
     references: Mapping[type[msgspec.Struct], dict[str, Any]],
@@ -76,7 +81,7 @@ def _operation(
             },
             **refusals.refer(operation_refusals(entry), entry.problems),
         },
-        "x-ordergate": _terms(passport, entry),
+        "x-ordergate": _terms(passport, plans, entry),
     }
     if entry.idempotency != "not_needed":
         kind = "IdempotencyKeyRequired" if entry.idempotency == "required" else "IdempotencyKey"
@@ -114,7 +119,7 @@ def _key(example: Example) -> str:
     )
 
 
-def _terms(passport: Passport, entry: OperationEntry) -> dict[str, Any]:
+def _terms(passport: Passport, plans: Sequence[ListedPlan], entry: OperationEntry) -> dict[str, Any]:
     """What no field of OpenAPI has room for: effect, meter, limits, SLA, list prices, owner, and the Chinese wording."""
     return {
         "id": f"{passport.service}/{entry.id}",
@@ -133,7 +138,7 @@ def _terms(passport: Passport, entry: OperationEntry) -> dict[str, Any]:
         "personal_data": list(entry.personal_data),
         "limits": msgspec.to_builtins(passport.limits),
         "sla": sla_terms(passport),
-        "prices": [price for plan in public_plans(passport) for price in _prices(plan, entry)],
+        "prices": [price for plan in public_plans(plans) for price in _prices(plan, entry)],
         "examples": [
             {
                 "name": {"en": example.name.en, "zh-CN": example.name.chinese()},
@@ -155,22 +160,29 @@ def sla_terms(passport: Passport) -> dict[str, Any]:
     return terms
 
 
-def public_plans(passport: Passport) -> tuple[Plan, ...]:
+def public_plans(plans: Iterable[ListedPlan]) -> tuple[ListedPlan, ...]:
     """The plans whose prices everybody may see: transfer prices inside the group are nobody else's business."""
-    return tuple(plan for plan in passport.parsed_plans if plan.audience != "internal")
+    return tuple(plan for plan in plans if plan.audience != "internal")
 
 
-def _prices(plan: Plan, entry: OperationEntry) -> list[dict[str, Any]]:
+def _prices(plan: ListedPlan, entry: OperationEntry) -> list[dict[str, Any]]:
     return [
         {
             "plan": plan.id,
             "audience": plan.audience,
-            "effective_from": plan.effective_from.isoformat(),
-            "billable_on": plan.billable_on,
             "currency": price.currency,
-            "model": price.model,
-            "price": price_fields(price.price),
+            **_price(price.price),
+            **({} if price.scheduled is None else {"scheduled": _price(price.scheduled)}),
         }
-        for price in plan.prices
+        for price in plan.entries
         if price.operation == entry.id
     ]
+
+
+def _price(price: ListedPrice) -> dict[str, Any]:
+    return {
+        "effective_from": price.effective_from.isoformat(),
+        "billable_on": price.billable_on,
+        "model": price.model,
+        "price": price_fields(price.price),
+    }

@@ -5,6 +5,7 @@ from typing import Any
 
 from catalog.passport import OperationEntry
 from catalog.vocabulary.problem import PROBLEMS
+from gateway.control.contracts.examples import example_of
 from gateway.control.contracts.headers import referring
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
@@ -24,6 +25,7 @@ ALWAYS = (
     "budget-exhausted",
     "rate-limited",
     "quota-exhausted",
+    "head-too-large",
     "internal-error",
     "unavailable",
     "deadline-exceeded",
@@ -86,6 +88,8 @@ PROBLEM_SCHEMAS: Mapping[str, dict[str, Any]] = {
 def operation_refusals(entry: OperationEntry) -> tuple[str, ...]:
     """The names of all problems that a call of the operation can be answered with, in the order of the table."""
     names = {*ALWAYS, *entry.problems}
+    if entry.meter.value is not None:
+        names.add("charge-unbounded")
     if entry.idempotency == "required":
         names.add("idempotency-key-missing")
     if entry.idempotency != "not_needed":
@@ -164,16 +168,3 @@ def _response(names: list[str], metered: frozenset[str], *, of_call: bool) -> di
     if headers:
         response["headers"] = referring(headers)
     return response
-
-
-def example_of(name: str, *, of_call: bool = True) -> dict[str, Any]:
-    """A problem document as a call, or a request to the control plane, could be answered with."""
-    kind = PROBLEMS[name]
-    return {
-        "type": f"/problems/{name}",
-        "title": kind.title.en,
-        "status": kind.status,
-        "detail": kind.remedy.en,
-        "instance": ("call_" if of_call else "req_") + "019a9d3c5a7e7c03a1f2b3c4d5e6f708",
-        "remedy": kind.remedy.en,
-    }

@@ -1,18 +1,26 @@
 """The operations of a contract as people read them: everything here comes from the OpenAPI document."""
 
+import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import PROBLEMS
 from gateway.control.contracts.refusals import ALWAYS, PROBLEM_MEDIA_TYPE
-from gateway.control.endpoint import MEDIA_TYPES
+from gateway.control.endpoint import JSON, MEDIA_TYPES, MONTH_OVER, MONTH_RUNNING
 from gateway.control.pages.fields import FieldRow, field_rows, parameter_rows
 from gateway.control.pages.phrases import Phrases
 
 _KEY = "$ORDERGATE_KEY"
+# Linux makes one for whoever reads this; `uuidgen` is a package that a small installation does not have.
+_NEW_UUID = "$(cat /proc/sys/kernel/random/uuid)"
+_MONTHS = re.compile(f"{MONTH_OVER}|{MONTH_RUNNING}")
+# What a reader's installation has too; all else in an address is somebody's own.
+_KNOWN_VALUES = ("service", "period")
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _LINE_MAX = 60
 Document = Mapping[str, Any]
 
@@ -71,10 +79,12 @@ def operation_views(document: Document, phrases: Phrases, base_url: str) -> tupl
     )
 
 
-def endpoint_views(document: Document, phrases: Phrases, base_url: str) -> tuple[EndpointView, ...]:
-    """The control plane's routes of a contract, in its order."""
+def endpoint_views(
+    document: Document, phrases: Phrases, base_url: str, running: Period
+) -> tuple[EndpointView, ...]:
+    """The control plane's routes of a contract, in its order; examples speak of the month that is `running`."""
     return tuple(
-        _endpoint(document, method.upper(), path, operation, phrases, base_url)
+        _endpoint(document, method.upper(), path, operation, phrases, base_url, running)
         for path, methods in document["paths"].items()
         if not _is_metered(path)
         for method, operation in methods.items()
@@ -118,8 +128,8 @@ def _operation(
     document: Document, path: str, operation: Mapping[str, Any], phrases: Phrases, base_url: str
 ) -> OperationView:
     terms = operation["x-ordergate"]
-    request = operation["requestBody"]["content"]["application/json"]["schema"]
-    reply = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    request = operation["requestBody"]["content"][JSON]["schema"]
+    reply = operation["responses"]["200"]["content"][JSON]["schema"]
     own = (name for name in _problem_names(document, operation) if name not in ALWAYS)
     return OperationView(
         id=terms["id"],
@@ -148,8 +158,12 @@ def _endpoint(
     operation: Mapping[str, Any],
     phrases: Phrases,
     base_url: str,
+    running: Period,
 ) -> EndpointView:
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    bodies: Mapping[str, Any] = operation.get("requestBody", {}).get("content", {})
+    media_type = next(iter(bodies), JSON)
+    body = bodies.get(media_type, {})
+    parameters = operation.get("parameters", ())
     (reply,) = (one["content"] for one in operation["responses"].values() if "content" in one)
     (scopes,) = operation["security"][0].values()
     facts = (
@@ -159,18 +173,38 @@ def _endpoint(
     )
     if files := [f"`{form}`" for form, type_ in MEDIA_TYPES.items() if type_ in reply]:
         facts.append(phrases("also_files", forms=", ".join(files)))
+    if media_type != JSON:
+        facts.append(phrases("content_types", types=phrases("or").join(f"`{one}`" for one in bodies)))
+    values = _path_values(document, parameters)
+    facts += [phrases("own_id", id=value) for name, value in values.items() if name not in _KNOWN_VALUES]
+    url = base_url + _PLACEHOLDER.sub(lambda found: values[found[1]], path)
     return EndpointView(
         anchor=f"api-{operation['operationId'].replace('_', '-')}",
         method=method,
         path=path,
         summary=_summary(operation, phrases),
         facts=tuple(facts),
-        parameters=parameter_rows(operation.get("parameters", ()), phrases),
+        parameters=parameter_rows(parameters, phrases),
         request=field_rows(document, body["schema"], phrases) if body else (),
-        reply=field_rows(document, reply["application/json"]["schema"], phrases),
-        curl=api_command(method, base_url + path, body.get("example")),
+        reply=field_rows(document, reply[JSON]["schema"], phrases),
+        curl=_in_months(api_command(method, url, media_type, body.get("example")), running),
         problems=problem_links(tuple(_problem_names(document, operation)), phrases),
     )
+
+
+def _path_values(document: Document, parameters: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
+    """What stands in an example's address: a service that is on sale, else the contract's own example."""
+    values = {one["name"]: one["schema"]["examples"][0] for one in parameters if one["in"] == "path"}
+    services = [path.split("/")[2] for path in document["paths"] if _is_metered(path)]
+    if services and values.get("service", services[0]) not in services:
+        values["service"] = services[0]
+    return values
+
+
+def _in_months(command: str, running: Period) -> str:
+    """An example about the last whole month and the running one, whichever months the contract's speaks of."""
+    months = {MONTH_OVER: str(running.previous()), MONTH_RUNNING: str(running)}
+    return _MONTHS.sub(lambda found: months[found[0]], command)
 
 
 def _problem_names(document: Document, operation: Mapping[str, Any]) -> Iterator[str]:
@@ -193,15 +227,12 @@ def _facts(terms: Mapping[str, Any], phrases: Phrases) -> Iterator[str]:
         yield phrases("personal_data", fields=", ".join(terms["personal_data"]))
 
 
-def api_command(method: str, url: str, body: Mapping[str, Any] | None) -> str:
-    """A request to the control plane for a POSIX shell; what stands in braces in the address is the reader's to fill in."""
+def api_command(method: str, url: str, media_type: str, body: Mapping[str, Any] | None) -> str:
+    """A request to the control plane for a POSIX shell."""
     lines = [f"curl {'' if method == 'GET' else f'-X {method} '}{shlex.quote(url)}"]
     lines.append(f'-H "Authorization: Bearer {_KEY}"')
     if body is not None:
-        lines += [
-            "-H 'Content-Type: application/json'",
-            f"-d {shlex.quote(msgspec.json.encode(body).decode())}",
-        ]
+        lines += [f"-H 'Content-Type: {media_type}'", _data(body)]
     return " \\\n  ".join(lines)
 
 
@@ -210,15 +241,20 @@ def curl_command(url: str, body: Mapping[str, Any], *, keyed: bool) -> str:
     lines = [
         f"curl -i {shlex.quote(url)}",
         f'-H "Authorization: Bearer {_KEY}"',
-        "-H 'Content-Type: application/json'",
+        f"-H 'Content-Type: {JSON}'",
     ]
     if keyed:
-        lines.append('-H "Idempotency-Key: $(uuidgen)"')
+        lines.append(f'-H "Idempotency-Key: {_NEW_UUID}"')
+    lines.append(_data(body))
+    return " \\\n  ".join(lines)
+
+
+def _data(body: Mapping[str, Any]) -> str:
+    """The option that sends a body, on several lines where it is long."""
     text = msgspec.json.encode(body).decode()
     if len(text) > _LINE_MAX:
         text = _pretty(body).replace("\n", "\n  ")
-    lines.append(f"-d {shlex.quote(text)}")
-    return " \\\n  ".join(lines)
+    return f"-d {shlex.quote(text)}"
 
 
 def _pretty(value: Mapping[str, Any]) -> str:

@@ -1,13 +1,13 @@
 """Prices as people read them: a few lines, each an amount and when it applies."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 import msgspec
 
 from catalog.meter import Meter
 from catalog.passport import Passport
-from catalog.plan import Plan, Price, PriceEntry, list_price
+from catalog.plan import Price, list_price
 from catalog.plan.price import (
     Dynamic,
     Flat,
@@ -21,6 +21,7 @@ from catalog.plan.price import (
     UnitConversion,
     Volume,
 )
+from catalog.price_list import ListedEntry, ListedPlan, ListedPrice
 from catalog.vocabulary.money import plain
 from gateway.control.contracts.operations import public_plans
 from gateway.control.pages.phrases import Phrases
@@ -41,6 +42,18 @@ class PriceText(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
 
 
+class PriceCell(msgspec.Struct, frozen=True):
+    """An operation's price, and the one that is scheduled after it with the day on which it begins.
+
+    `since` is empty where the price began with its column.
+    """
+
+    price: PriceText
+    since: str
+    scheduled: PriceText | None
+    scheduled_from: str
+
+
 class PriceColumn(msgspec.Struct, frozen=True):
     """A plan in one currency."""
 
@@ -56,7 +69,7 @@ class PriceRow(msgspec.Struct, frozen=True):
 
     operation: str
     summary: str
-    cells: tuple[PriceText | None, ...]
+    cells: tuple[PriceCell | None, ...]
 
 
 class PriceTable(msgspec.Struct, frozen=True):
@@ -66,22 +79,22 @@ class PriceTable(msgspec.Struct, frozen=True):
     rows: tuple[PriceRow, ...]
 
 
-def price_table(passport: Passport, phrases: Phrases) -> PriceTable:
-    """The table of a service's public prices."""
-    plans = [
+def price_table(passport: Passport, plans: Sequence[ListedPlan], phrases: Phrases) -> PriceTable:
+    """The table of a service's public prices: those in force, and those that are scheduled."""
+    columns = [
         (plan, currency)
-        for plan in public_plans(passport)
-        for currency in dict.fromkeys(entry.currency for entry in plan.prices)
+        for plan in public_plans(plans)
+        for currency in dict.fromkeys(entry.currency for entry in plan.entries)
     ]
     return PriceTable(
-        tuple(_column(plan, currency, phrases) for plan, currency in plans),
+        tuple(_column(plan, currency, phrases) for plan, currency in columns),
         tuple(
             PriceRow(
                 f"{passport.service}/{entry.id}",
                 phrases.of(entry.summary),
                 tuple(
-                    _cell(plan.price_for(entry.id, currency), entry.meter, phrases)
-                    for plan, currency in plans
+                    _cell(plan, plan.entry(entry.id, currency), entry.meter, phrases)
+                    for plan, currency in columns
                 ),
             )
             for entry in passport.operations
@@ -89,7 +102,7 @@ def price_table(passport: Passport, phrases: Phrases) -> PriceTable:
     )
 
 
-def _column(plan: Plan, currency: str, phrases: Phrases) -> PriceColumn:
+def _column(plan: ListedPlan, currency: str, phrases: Phrases) -> PriceColumn:
     return PriceColumn(
         plan.id,
         currency,
@@ -99,11 +112,25 @@ def _column(plan: Plan, currency: str, phrases: Phrases) -> PriceColumn:
     )
 
 
-def _cell(entry: PriceEntry | None, meter: Meter, phrases: Phrases) -> PriceText | None:
+def _cell(plan: ListedPlan, entry: ListedEntry | None, meter: Meter, phrases: Phrases) -> PriceCell | None:
     if entry is None:
         return None
     unit = phrases("per_call" if meter.unit else "per_item" if meter.items else "per_value")
-    return price_text(entry.price, entry.model, unit, phrases)
+    price, scheduled = entry.price, entry.scheduled
+    return PriceCell(
+        price_text(price.price, price.model, unit, phrases),
+        "" if price.effective_from == plan.effective_from else phrases("from_day", day=price.effective_from),
+        None if scheduled is None else _scheduled(scheduled, price, unit, phrases),
+        phrases("from_day", day=scheduled.effective_from) if scheduled else "",
+    )
+
+
+def _scheduled(scheduled: ListedPrice, price: ListedPrice, unit: str, phrases: Phrases) -> PriceText:
+    """A scheduled price; what is billed is said where that changes with it."""
+    text = price_text(scheduled.price, scheduled.model, unit, phrases)
+    if scheduled.billable_on == price.billable_on:
+        return text
+    return PriceText(text.lines, (*text.notes, phrases(f"billed_{scheduled.billable_on}")))
 
 
 def price_text(price: Price, model: str, unit: str, phrases: Phrases) -> PriceText:

@@ -8,7 +8,7 @@ import msgspec
 from catalog.load import Catalogue
 from catalog.vocabulary.problem import PROBLEMS, ProblemType, Text
 from gateway.control.contracts import is_public
-from gateway.control.contracts.refusals import example_of
+from gateway.control.contracts.examples import example_of
 from gateway.control.pages.phrases import Phrases
 
 # What a status says about a request, whatever the problem; RFC 9110 section 15, in the words of this product.
@@ -27,11 +27,15 @@ _MEANING: Mapping[int, Text] = {
     409: Text("The request is right, but the present state does not allow it. Nothing was changed.",
               "请求本身正确，但当前状态不允许。未做任何更改。"),
     413: Text("The body is larger than the operation reads. It was not read to its end.", "请求体超过该操作的上限，未被完整读取。"),
-    415: Text("The body is not declared as plain JSON, so it was not read.", "请求体未声明为普通 JSON，因此未读取。"),
+    414: Text("The address of the request is longer than this server reads.", "请求地址超过本服务器读取的长度。"),
+    415: Text("The body is declared as something that this path does not take, so it was not read.",
+              "请求体声明的类型不被此路径接受，因此未读取。"),
     422: Text("The key stands for an earlier intent with another content. Nothing was done.",
               "该键代表内容不同的先前请求。未执行任何操作。"),
     429: Text("More was asked for than the limit allows. The call was turned away before it reached the service.",
               "请求超过限额，在到达服务之前即被拒绝。"),
+    431: Text("The header fields of the request are more than this server reads. The connection was closed.",
+              "请求头超过本服务器读取的上限，连接已关闭。"),
     500: Text("We failed. The call is on record as a fault of the provider and counts against the promised service level.",
               "我方出错。该调用记为提供方故障，并计入服务水平考核。"),
     503: Text("We cannot answer just now. Calls that had been admitted count against the promised service level.",

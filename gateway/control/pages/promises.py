@@ -68,8 +68,13 @@ def _limit(limit: Limit, phrases: Phrases) -> str:
     calls = f"{limit.q:,}"
     if isinstance(limit, Rate):
         return phrases(f"rate_{limit.per}", calls=calls, window=limit.w)
-    per = phrases(f"per_{limit.per}")
-    return phrases("quota", calls=calls, per=per)
+    return phrases(
+        "quota_hard" if limit.hard else "quota_soft",
+        calls=calls,
+        per=phrases(f"per_{limit.per}"),
+        period=phrases(f"period_{limit.period}"),
+        counted=phrases(f"quota_{limit.counts}"),
+    )
 
 
 def _label(objective: Objective, phrases: Phrases) -> str:

@@ -57,13 +57,14 @@ class PublicPages:
     ) -> Response[bytes]:
         """The reply with a page; `values` fills its template, and `depends_on` names what else it shows."""
         catalogue = self._context.directory.current().catalogue
+        contracts = self._contracts.of(catalogue, self._context.clock.now_ns())
 
         def make() -> bytes:
-            filled = values(catalogue, self._contracts.of(catalogue))
+            filled = values(catalogue, contracts)
             return render(template, visit, **filled)
 
         return Response(
-            self._kept.get(catalogue, (visit, template, depends_on), make),
+            self._kept.get(contracts, (visit, template, depends_on), make),
             media_type="text/html",
             headers={
                 "content-language": visit.language,
@@ -86,7 +87,8 @@ def home(
         operations = operation_views(contracts.whole.document, visit.phrases, visit.base_url)
         return {
             "services": [
-                service_view(catalogue.passports[name], visit.phrases) for name in sorted(contracts.services)
+                service_view(catalogue.passports[name], contracts.prices[name], visit.phrases)
+                for name in sorted(contracts.services)
             ],
             "operations": len(operations),
             "first": _first_example(operations),
@@ -112,7 +114,7 @@ async def service_page(
             raise Problem("not-found", "The catalogue has no public service of this name.")
         document = contracts.services[service].document
         passport = catalogue.passports[service]
-        shown = service_view(passport, visit.phrases)
+        shown = service_view(passport, contracts.prices[service], visit.phrases)
         objectives = [objective.id for objective in passport.sla.objectives]
         badges = dict(zip(objectives, shown.promise.badges, strict=True))
         return {
@@ -140,22 +142,27 @@ async def _level(context: ControlContext, books: Books, service: str) -> Service
 
 
 @get("/docs", name="docs", sync_to_thread=False)
-def docs(visit: NamedDependency[Visit], pages: NamedDependency[PublicPages]) -> Response[bytes]:
+def docs(
+    visit: NamedDependency[Visit],
+    context: NamedDependency[ControlContext],
+    pages: NamedDependency[PublicPages],
+) -> Response[bytes]:
     """How to make the first call, and every operation."""
+    running = Period.of(from_ns(context.clock.now_ns()), "UTC")
 
     def values(_catalogue: Catalogue, contracts: Contracts) -> Mapping[str, Any]:
         document = contracts.whole.document
         operations = operation_views(document, visit.phrases, visit.base_url)
         return {
             "operations": operations,
-            "endpoints": endpoint_views(document, visit.phrases, visit.base_url),
+            "endpoints": endpoint_views(document, visit.phrases, visit.base_url, running),
             "first": _first_example(operations),
             "headers": header_views(document, visit.phrases),
             "common": common_problems(visit.phrases),
             "base_url": visit.base_url,
         }
 
-    return pages.page(visit, "docs.html", values)
+    return pages.page(visit, "docs.html", values, depends_on=running)
 
 
 @get("/problems", name="problems", sync_to_thread=False)

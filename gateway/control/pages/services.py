@@ -1,10 +1,12 @@
 """A public service as the front page and its own page show it."""
 
+from collections.abc import Sequence
 from datetime import date
 
 import msgspec
 
 from catalog.passport import Passport
+from catalog.price_list import ListedPlan
 from gateway.control.pages.phrases import Phrases
 from gateway.control.pages.prices import PriceTable, price_table
 from gateway.control.pages.promises import Promise, Tone, limit_texts, promise
@@ -29,8 +31,8 @@ class ServiceView(msgspec.Struct, frozen=True):
     limits: tuple[str, ...]
 
 
-def service_view(passport: Passport, phrases: Phrases) -> ServiceView:
-    """One public service."""
+def service_view(passport: Passport, plans: Sequence[ListedPlan], phrases: Phrases) -> ServiceView:
+    """One public service with the prices of its plans."""
     return ServiceView(
         service=passport.service,
         name=phrases.of(passport.name),
@@ -44,7 +46,7 @@ def service_view(passport: Passport, phrases: Phrases) -> ServiceView:
         notice=_notice(passport, phrases),
         operations=len(passport.operations),
         promise=promise(passport.sla, phrases),
-        prices=price_table(passport, phrases),
+        prices=price_table(passport, plans, phrases),
         limits=limit_texts(passport, phrases),
     )
 

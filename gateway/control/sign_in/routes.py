@@ -3,26 +3,27 @@
 A link is used by a button, not by opening it: mail scanners and previews open links.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from billing import view
-from billing.view import Month
+from billing.view import Document, Month
 from catalog.accounts.account import Account, find_account, list_accounts
 from catalog.accounts.role import NAMES, sees_every_account
 from catalog.accounts.user import User
-from catalog.vocabulary.clock import from_ns
+from catalog.vocabulary.clock import from_ns, local_time
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.period import Period
-from catalog.vocabulary.problem import Problem
+from catalog.vocabulary.problem import Language, Problem
 from catalog.vocabulary.spreadsheet import csv_file
 from gateway.control.answer import file_answer
 from gateway.control.asking import ControlRequest, read_form, read_query
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
+from gateway.control.endpoint import FileForm
 from gateway.control.pages.render import render
 from gateway.control.pages.visit import Visit
 from gateway.control.sign_in import cookie
@@ -102,13 +103,19 @@ async def me(
     assert session is not None, "who has a session sent it"
     shown: dict[str, Any] = {"account": account}
     if account is not None:
-        period = Period.of(from_ns(context.clock.now_ns()), account.timezone)
+        now = from_ns(context.clock.now_ns())
+        period = Period.of(now, account.timezone)
         month = Month(account.id, _ENVIRONMENT, period)
         async with books.read(account.id) as transaction:
             used = await view.usage(transaction, account.id, _ENVIRONMENT, period)
             days = await view.usage_days(transaction, month)
             documents = await view.documents(transaction, account.id, _ENVIRONMENT, _DOCUMENTS_MAX)
-        shown |= {"used": used, "picture": picture(period, days), "documents": documents.data}
+        shown |= {
+            "used": used,
+            "picture": picture(period, days),
+            "documents": documents.data,
+            "as_of": local_time(now, account.timezone),
+        }
     return _page(
         visit,
         "me.html",
@@ -142,9 +149,33 @@ async def my_document(
         raise Problem("not-found", "There is no such document among yours; sign in and open it from /me.")
     async with books.read(account) as transaction:
         document = await view.document(transaction, Month(account, _ENVIRONMENT, month))
-    name = f"{document.number or document.state}-{month}"
+    return _file(document, form, visit.language)
+
+
+@get("/me/{account:str}/credit-notes/{number:str}", name="my_credit_note")
+async def my_credit_note(
+    request: ControlRequest,
+    context: NamedDependency[ControlContext],
+    books: NamedDependency[Books],
+    visit: NamedDependency[Visit],
+    account: FromPath[str],
+    number: FromPath[str],
+) -> Response[bytes]:
+    """A credit note as a file."""
+    form = read_form(read_query(request, "format", "lang"), "csv", "xlsx", "pdf")
+    user = await _user(request, context, books)
+    mine = () if user is None else await _accounts(user, books)
+    if account not in [one.id for one in mine]:
+        raise Problem("not-found", "There is no such document among yours; sign in and open it from /me.")
+    async with books.read(account) as transaction:
+        note = await view.credit_note_document(transaction, number)
+    return _file(note, form, visit.language)
+
+
+def _file(document: Document, form: FileForm | Literal["json"], language: Language) -> Response[bytes]:
+    name = f"{document.number or document.state}-{document.period}"
     if form in ("xlsx", "pdf"):
-        return file_answer(view.printed(document, form, visit.language), name, form)
+        return file_answer(view.printed(document, form, language), name, form)
     return file_answer(csv_file(view.to_csv(document)), name, "csv")
 
 
@@ -187,4 +218,4 @@ def _elsewhere(path: str, set_cookie: str) -> Response[bytes]:
     return Response(b"", status_code=303, media_type="text/plain", headers=headers)
 
 
-HANDLERS = (sign_in_page, sign_in, sign_out, me, my_document)
+HANDLERS = (sign_in_page, sign_in, sign_out, me, my_document, my_credit_note)
