@@ -68,10 +68,11 @@ class AtomicService(msgspec.Struct, frozen=True):
     """A capability of the catalogue.
 
     `prepare` loads reference data before the first call, so that no caller waits for it; `sweep` does what must
-    happen without a call, such as expiry, in a transaction over all accounts.
+    happen without a call, such as expiry, in a transaction over all accounts. It does a part that stays small and
+    answers whether more is due at once.
     """
 
     name: str
     operations: Mapping[str, Operation]
     prepare: Callable[[], None] | None = None
-    sweep: Callable[[Transaction, datetime], Awaitable[None]] | None = None
+    sweep: Callable[[Transaction, datetime], Awaitable[bool]] | None = None

@@ -11,8 +11,9 @@ from atomic_services.address.divisions import (
     Unit,
 )
 from atomic_services.address.findings import finding
+from atomic_services.address.han import simplify
 from atomic_services.address.locate import Use, is_without_heirs
-from atomic_services.address.parse_china import ChineseText
+from atomic_services.address.parse_china import ChineseText, Town
 from atomic_services.address.reading import AREA, DEPENDENT, DIVISIONS, LOCALITY
 from atomic_services.address.schema import Candidate, Division, DivisionLevel, Finding, Status
 from atomic_services.address.streets import SOURCE as STREETS
@@ -73,7 +74,7 @@ def _settled(found: ChineseText, unit: Unit) -> Report:
         findings.append(
             finding("division-moved-away", "/text", given=use.mention.text, value=unit.name, hint=holder.name if holder else "")
         )  # fmt: skip
-    if found.zone is not None:
+    if found.zone is not None and found.zone.code is not None:
         findings.append(finding("development-zone", "/text", value=found.zone.name))
     if found.town is not None and found.elsewhere:
         candidates = tuple(other.candidate() for other in found.elsewhere)
@@ -83,8 +84,9 @@ def _settled(found: ChineseText, unit: Unit) -> Report:
     elif found.town is not None and found.town.code is None:
         findings.append(finding("town-unconfirmed", "/text", value=found.town.name, hint=unit.name))
     return Report(
-        fields, (*levels, *_town(found)), (), findings, given, doubtful=False, in_zone=found.zone is not None
-    )
+        fields, (*levels, *_town(found)), (), findings, given, doubtful=False,
+        in_zone=found.zone is not None and found.zone.code is not None,
+    )  # fmt: skip
 
 
 def _status(use: Use | None, slot: Unit) -> tuple[Status, str | None]:
@@ -109,26 +111,26 @@ def _findings(use: Use | None, slot: Unit, found: ChineseText) -> list[Finding]:
 
 
 def _town(found: ChineseText) -> tuple[Division, ...]:
+    zone, town = found.zone, found.town
     levels = []
-    if found.zone is not None:
+    if zone is not None:
+        levels.append(_listed("zone", zone, "confirmed", None))
+    if town is not None:
+        # 文新街道办事处 is 文新街道; 九堡镇 has become 九堡街道.
+        same_kind = town.name[-1] in (simplify(town.given)[-1], "道") and town.given[-1] not in "镇鎮乡鄉"
+        same = town.given == town.name or same_kind
         levels.append(
-            Division(
-                level="zone",
-                name=found.zone.name,
-                code=found.zone.code,
-                status="confirmed",
-                source=STREETS.name,
-            )
-        )
-    if (town := found.town) is not None:
-        known = town.code is not None
-        levels.append(
-            Division(
-                level="street", name=town.name, code=town.code, status="confirmed" if known else "unconfirmed",
-                given=town.given if town.given != town.name else None, source=STREETS.name if known else None,
-            )
+            _listed("street", town, "confirmed" if same else "corrected", town.given if town.given != town.name else None)
         )  # fmt: skip
     return tuple(levels)
+
+
+def _listed(level: DivisionLevel, place: Town, status: Status, given: str | None) -> Division:
+    known = place.code is not None
+    return Division(
+        level=level, name=place.name, code=place.code, status=status if known else "unconfirmed", given=given,
+        source=STREETS.name if known else None,
+    )  # fmt: skip
 
 
 def _doubtful(found: ChineseText) -> Report:

@@ -15,7 +15,10 @@ import phonenumbers
 
 from atomic_services.address.schema import Phone
 
-_EXTENSION = r"(?:\s?(?:(?:转|轉|分机|分機|ext\.?|x|#)\s?|-|\[)(?P<extension>\d{1,6})\]?(?!\d))?"
+_EXTENSION = (
+    r"(?:(?:\s?(?:(?:转|轉|分机|分機|ext\.?|x|#)\s?|-|\[)(?P<extension>\d{1,6})\]?(?!\d)"
+    r"|,(?P<dialled>\d{3,4})(?=[\s,;]|$)))?"
+)
 _COUNTRY = r"(?:[(]?(?:\+|00)?\s?86[)]?[\s-]{0,2})"
 _Kind = Literal["mobile", "landline", "service"]
 _PLAN: tuple[tuple[_Kind, str], ...] = (
@@ -34,6 +37,7 @@ _NATIONAL = re.compile(r"(?<![\w+.-])[(]?\d(?:[\s().-]{0,2}\d){6,13}(?!\w)", re.
 _HOUSE = "号號室弄栋棟幢楼樓房层層座单單米#"
 _POSTAL_CODE = re.compile(rf"(?<![\d+-])\d{{6}}(?![\d{_HOUSE}]|-|\s[{_HOUSE}])", re.ASCII)
 _NUMBERS_MAX = 5
+_CANDIDATES_MAX = 20
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -52,10 +56,10 @@ def find_phones(text: str, country: str | None, labelled: Iterable[int] = ()) ->
         *_labelled(text, country, labelled),
         *_abroad(text, country),
     ):
-        if len(found) < _NUMBERS_MAX and all(
-            candidate.end <= f.start or f.end <= candidate.start for f in found
-        ):
+        if all(candidate.end <= f.start or f.end <= candidate.start for f in found):
             found.append(candidate)
+            if len(found) == _NUMBERS_MAX:
+                break
     return sorted(found, key=lambda f: f.start)
 
 
@@ -63,7 +67,7 @@ def _mainland(text: str, country: str | None) -> Iterator[Found]:
     if country not in (None, "CN"):
         return
     for kind, expression in _CHINESE:
-        for match in expression.finditer(text):
+        for match in itertools.islice(expression.finditer(text), _CANDIDATES_MAX):
             local = re.sub(r"\D", "", match["local"])
             if kind == "landline":
                 local = f"0{match['area']}-{local}"
@@ -76,7 +80,7 @@ def _mainland(text: str, country: str | None) -> Iterator[Found]:
                 kind=kind,
                 e164=phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164),
                 status="confirmed" if phonenumbers.is_valid_number(parsed) else "unconfirmed",
-                extension=match["extension"],
+                extension=match["extension"] or match["dialled"],
             )
             yield Found(match.start(), match.end(), phone)
 
@@ -86,14 +90,18 @@ def _labelled(text: str, country: str | None, positions: Iterable[int]) -> Itera
     for position in itertools.islice(positions, _NUMBERS_MAX):
         match = _DIGITS.match(text, position)
         phone = _read(match[0], country or "CN") if match is not None else None
-        if match is not None and phone is not None:
-            yield Found(match.start(), match.end(), phone)
+        if match is None or phone is None:
+            continue
+        if phone.status == "unconfirmed" and country in (None, "CN"):
+            # A local number without its area code is dialled as it stands.
+            phone = msgspec.structs.replace(phone, number=re.sub(r"\D", "", match[0]))
+        yield Found(match.start(), match.end(), phone)
 
 
 def _abroad(text: str, country: str | None) -> Iterator[Found]:
     expressions = (_INTERNATIONAL,) if country in (None, "CN") else (_INTERNATIONAL, _NATIONAL)
     for expression in expressions:
-        for match in expression.finditer(text):
+        for match in itertools.islice(expression.finditer(text), _CANDIDATES_MAX):
             international = expression is _INTERNATIONAL
             phone = _read(re.sub("^00", "+", match[0]) if international else match[0], country)
             if phone is not None and phone.status == "confirmed":

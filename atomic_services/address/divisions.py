@@ -129,7 +129,10 @@ class Divisions(msgspec.Struct, frozen=True):
 
     def find(self, name: str) -> tuple[Entry, ...]:
         """The meanings of a name; English types (`District`, `City`) are understood after Latin names."""
-        folded = fold_chinese(name)
+        return self.find_folded(fold_chinese(name))
+
+    def find_folded(self, folded: str) -> tuple[Entry, ...]:
+        """The same for a name that is folded already."""
         found = self.names.get(folded, ())
         if not found and folded.isascii():
             for bare in without_english_type(folded):

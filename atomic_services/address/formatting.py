@@ -1,6 +1,7 @@
 """The operation `format`: the parts of an address, written as in their country."""
 
 import functools
+from collections.abc import Mapping
 
 from atomic_services.address.components import completed, named, placed
 from atomic_services.address.format_schema import FormatReply, FormatRequest
@@ -28,14 +29,22 @@ async def write(request: FormatRequest, _context: CallContext) -> FormatReply:
     template = form.address if "road" in values or "postcode" in values else form.fallback
     values = completed(country, form, values, abbreviate=request.abbreviate)
     # The steps that follow expect every line to end, the last one too.
-    text = f"{tidy(fill(template, values))}\n"
+    text = f"{tidy(fill(template, values)) or _only(values)}\n"
     text = ", ".join(distinct(part.lstrip() for part in text.split(", ")))
     written = tidy(functools.reduce(lambda line, rule: rule.apply(line), form.after, text))
     lines = tuple(line for line in written.split("\n") if line)
     return FormatReply(country=country, formatted=lines, text=written, sources=(SOURCE,))
 
 
-def _country(request: FormatRequest, given: dict[str, str]) -> str | None:
+def _only(values: Mapping[str, str]) -> str:
+    """The one component there is: it is printed even where the form has no place for it."""
+    if len(values) != 1:
+        return ""
+    ((name, value),) = values.items()
+    return value.upper() if name == "country_code" else value
+
+
+def _country(request: FormatRequest, given: Mapping[str, str]) -> str | None:
     """The country asked for, else the one among the components; UK is widely written for GB."""
     pointer, code = "/country", request.country
     if code is None:

@@ -83,8 +83,8 @@ def form_of(country: str | None, language: str | None = None) -> Form:
         address=template("address"),
         fallback=template("fallback"),
         before=tuple(
-            # A pattern for one component is given in one way of writing and means all.
-            Replacement(name, re.compile(expression, re.IGNORECASE if name else 0), text)
+            # The patterns are given in one way of writing and mean all.
+            Replacement(name, re.compile(expression, re.IGNORECASE), text)
             for name, expression, text in row.get("before", ())
         ),
         after=tuple(Replacement(None, re.compile(p), text) for p, text in row.get("after", ())),

@@ -91,7 +91,7 @@ def locate(plain: str, found: Sequence[Mention]) -> Location:
     repeated: list[Mention] = []
     contradicting: list[Mention] = []
     for mention in _longest(rest):
-        if any(_uses(mention, explanation.unit) for explanation in best):
+        if any(_uses(mention, explanation.unit, _meanings(mention)) for explanation in best):
             repeated.append(mention)
         elif _contradicts(plain, mention, found, taken):
             contradicting.append(mention)
@@ -143,45 +143,73 @@ def _homonyms_of_the_past(
 
 
 def _options(units: Iterable[Unit], found: Sequence[Mention]) -> Iterator[tuple[Unit, list[list[Use]]]]:
+    """Per unit and level of its path the best uses; only what a mention says of the path is looked at."""
+    naming: dict[Unit, list[tuple[int, Entry]]] = {}
+    called: dict[str, list[int]] = {}
+    for position, mention in enumerate(found):
+        for entry, target in _meanings(mention):
+            naming.setdefault(target, []).append((position, entry))
+        called.setdefault(simplify(mention.text), []).append(position)
+    known = divisions()
     for unit in units:
+        meanings: dict[int, list[tuple[Entry, Unit]]] = {}
+        for holder in _holders(unit):
+            for position, entry in naming.get(holder, ()):
+                meanings.setdefault(position, []).append((entry, holder))
+        for name in known.former_cities.get(unit.code, ()):
+            meanings.update((position, _meanings(found[position])) for position in called.get(name, ()))
         levels: dict[int, list[Use]] = {}
-        for mention in found:
-            for level, use in _uses(mention, unit).items():
+        for position in sorted(meanings):
+            for level, use in _uses(found[position], unit, meanings[position]).items():
                 levels.setdefault(level, []).append(use)
         options = [sorted(uses, key=lambda u: (-u.worth, u.mention.start))[:_OPTIONS_MAX]
                    for _, uses in sorted(levels.items())]  # fmt: skip
         yield unit, options
 
 
+def _meanings(mention: Mention) -> list[tuple[Entry, Unit]]:
+    return [(entry, target) for entry in mention.entries for target in targets(entry)]
+
+
+def _holders(unit: Unit) -> Iterator[Unit]:
+    """The unit and what it lies in, as people see it."""
+    holder: Unit | None = unit
+    while holder is not None:
+        yield holder
+        if holder.code in _ABOVE:
+            yield divisions().units[_ABOVE[holder.code]]
+        holder = holder.parent
+
+
 def _bound(options: list[list[Use]]) -> int:
     return sum(uses[0].worth for uses in options)
 
 
-def _uses(mention: Mention, unit: Unit) -> dict[int, Use]:
-    """The levels of the unit's path that the mention may name, each with its best meaning."""
+def _uses(mention: Mention, unit: Unit, meanings: Iterable[tuple[Entry, Unit]]) -> dict[int, Use]:
+    """The levels of the unit's path that the mention may name, each with the best of these meanings."""
     best: dict[int, Use] = {}
-    for entry in mention.entries:
-        for target in targets(entry):
-            level, worth = target.level, _FORMER_WORTH
-            if is_without_heirs(entry):
-                # Speaks for what it lay in as one of its parts, and against the other parts.
-                if unit is not target:
-                    continue
-                level, worth = entry.level, _worth(mention, entry, target)
-            elif unit.within(target):
-                worth = _worth(mention, entry, target)
-            elif _is_former_city(mention, target, unit):
-                level = CITY
-            else:
+    for entry, target in meanings:
+        level, worth = target.level, _FORMER_WORTH
+        if is_without_heirs(entry):
+            # Speaks for what it lay in as one of its parts, and against the other parts.
+            if unit is not target:
                 continue
-            if level not in best or best[level].worth < worth:
-                best[level] = Use(mention, entry, target, worth)
+            level, worth = entry.level, _worth(mention, entry, target)
+        elif unit.within(target):
+            worth = _worth(mention, entry, target)
+        elif _is_former_city(mention, target, unit):
+            level = CITY
+        else:
+            continue
+        if level not in best or best[level].worth < worth:
+            best[level] = Use(mention, entry, target, worth)
     return best
 
 
 def _is_former_city(mention: Mention, target: Unit, unit: Unit) -> bool:
     """Whether the unit belonged to a city of that name before, or the city above it stands under another one."""
-    if simplify(mention.text) in divisions().former_cities.get(unit.code, ()):
+    former = divisions().former_cities.get(unit.code)
+    if former is not None and simplify(mention.text) in former:
         return True
     return unit.parent is not None and _ABOVE.get(unit.parent.code) == target.code
 

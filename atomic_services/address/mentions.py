@@ -13,7 +13,7 @@ import msgspec
 from atomic_services.address.divisions import ABOLISHED, COMMON_NOUNS, COUNTY, Entry, Unit, divisions
 from atomic_services.address.text import fold
 
-MENTIONS_MAX = 96
+MENTIONS_MAX = 64
 _WORDS_MAX = 18
 _LATIN_NAME_MAX = 64
 _FOLLOWING_MAX = 4
@@ -27,10 +27,11 @@ SEPARATORS = re.compile(r"[\s,，、·;；:：。.|/\\()（）\[\]【】<>《》
 _AFTER_TYPED = {"市": "场", "区": "间域块位划", "县": "道", "旗": "舰袍", "州": "际", "盟": "友"}
 # What a district of today was before; 新区 are new areas that became districts.
 _FORMER_KINDS = ("新区", "县", "市", "区", "旗")
+_FORMER_KINDS_BEGIN = frozenset("新县市区旗")
 _SIDES = tuple("段侧端口面边头首")
 _ROAD = "路街道巷弄"
 _OTHER_PLACE = re.compile(
-    "[东西南北中上下前后新老大小一二三四五]{0,2}(?:大?[路街道巷弄]|胡同|里|[东西南北]路|[东西南北]街)"
+    "[东西南北中上下前后新老大小一二三四五]{0,2}(?:大?[路街道巷弄]|胡同|里(?![屯河桥庄店村台坡湾])|[东西南北]路|[东西南北]街)"
     "|公园|广场|大厦|大楼|大学|学院|中学|小学|医院|酒店|宾馆|饭店|银行|[东西南北]?车?站|机场|大桥|桥|新?村|小区|花[园苑]"
     "|家园|公寓|国际|商[场城]|市场|[镇乡湖山河江寺庙港湾岛]|交通大学|师范|理工|科技大学|体育|石化|建工|银座|万达|城(?!区|关|镇)"
 )
@@ -94,29 +95,44 @@ def prepare() -> None:
     _latin_beginnings()
 
 
-def _chinese(text: str, plain: str) -> Iterator[Mention]:
-    names, lengths = divisions().names, _lengths()
-    for start in range(len(plain) - 1):
-        for length in lengths.get(plain[start : start + 2], ()):
-            end = start + length
-            name = plain[start:end]
-            entries = names.get(name) if end <= len(plain) else None
-            if entries is None:
-                continue
-            typed = any(entry.typed for entry in entries)
-            if not typed:
-                end, entries = _with_former_kind(plain, start, end, entries)
-            if not _another_word(plain, end, typed, length):
-                leading = _is_edge(plain, start - 1)
-                isolated = leading and _is_edge(plain, end)
-                common = name in COMMON_NOUNS or (length == 2 and name[-1] == "区")
-                yield Mention(start, end, text[start:end], entries, typed, False, common, leading, isolated)
+def _chinese(text: str, plain: str) -> list[Mention]:
+    """Those of a usual text; of one with very many the first and the last, and nothing between them is looked at."""
+    half, first, last = MENTIONS_MAX // 2, 0, len(plain) - 2
+    begin: list[Mention] = []
+    end: list[Mention] = []
+    while first <= last and len(begin) < half:
+        begin += _chinese_at(text, plain, first)
+        first += 1
+    while first <= last and len(end) < half:
+        end += _chinese_at(text, plain, last)
+        last -= 1
+    return begin + end
+
+
+def _chinese_at(text: str, plain: str, start: int) -> Iterator[Mention]:
+    names = divisions().names
+    for length in _lengths().get(plain[start : start + 2], ()):
+        end = start + length
+        name = plain[start:end]
+        entries = names.get(name) if end <= len(plain) else None
+        if entries is None:
+            continue
+        typed = any(entry.typed for entry in entries)
+        if not typed:
+            end, entries = _with_former_kind(plain, start, end, entries)
+        if not _another_word(plain, end, typed, length):
+            leading = _is_edge(plain, start - 1)
+            isolated = leading and _is_edge(plain, end)
+            common = name in COMMON_NOUNS or (length == 2 and name[-1] == "区")
+            yield Mention(start, end, text[start:end], entries, typed, False, common, leading, isolated)
 
 
 def _with_former_kind(
     plain: str, start: int, end: int, entries: tuple[Entry, ...]
 ) -> tuple[int, tuple[Entry, ...]]:
     """The end of a bare name with its kind, and its meanings: 松江县 is 松江区, and 金华县 means nothing that is known."""
+    if plain[end : end + 1] not in _FORMER_KINDS_BEGIN:
+        return end, entries
     for kind in _FORMER_KINDS:
         longer = end + len(kind)
         if not plain.startswith(kind, end) or plain[longer : longer + 1] in tuple(
@@ -163,49 +179,48 @@ def _is_edge(plain: str, position: int) -> bool:
 def _latin(text: str) -> Iterator[Mention]:
     words = list(_LATIN_WORD.finditer(text))
     plain = [fold(word.group()) for word in words]
+    runs = _ends_of_runs(text, words)
     known, beginnings = divisions(), _latin_beginnings()
     for first, word in enumerate(words):
         leading = _is_edge(text, word.start() - 1)
         apart = _APART.search(text[: word.start()][-3:]) is not None
         folded = ""
-        for last, end in _joined(text, words, first):
-            folded += plain[last]
-            entries = known.find(folded) if len(folded) > 2 else ()
-            if not entries and any(folded[:n] not in beginnings and n <= len(folded) for n in _BEGINNINGS):
+        for last in range(first, min(runs[first], first + _WORDS_MAX)):
+            end = words[last].end()
+            if end - word.start() > _LATIN_NAME_MAX:
                 break
-            name = text[word.start() : end]
-            if not entries or (_LATIN_ROAD.match(text, end) and not _typed_name_at(text, words, last + 1)):
+            folded += plain[last]
+            entries = known.find_folded(folded) if len(folded) > 2 else ()
+            if not entries:
+                if any(n <= len(folded) and folded[:n] not in beginnings for n in _BEGINNINGS):
+                    break
+                continue
+            if _LATIN_ROAD.match(text, end) and not _typed_name_at(plain, last + 1, runs):
                 continue
             typed = folded not in known.names or any(entry.typed for entry in entries)
             isolated = apart and _FOLLOWED.match(text, end) is not None
             kinds = of_english_type(folded, entries)
+            name = text[word.start() : end]
             yield Mention(word.start(), end, name, kinds, typed, True, False, leading, isolated)
         yield from _glued(word)
 
 
-def _joined(text: str, words: list[re.Match[str]], first: int) -> Iterator[tuple[int, int]]:
-    """The words from one on that only a blank or a hyphen stands between: position of the last and its end."""
-    end = words[first].end()
-    for last in range(first, min(first + _WORDS_MAX, len(words))):
-        if last > first and not _BETWEEN_WORDS.fullmatch(text, end, words[last].start()):
-            return
-        end = words[last].end()
-        if end - words[first].start() > _LATIN_NAME_MAX:
-            return
-        yield last, end
+def _ends_of_runs(text: str, words: list[re.Match[str]]) -> list[int]:
+    """For each word the position behind the last one that only blanks or hyphens join it with."""
+    ends = [len(words)] * len(words)
+    for position in range(len(words) - 2, -1, -1):
+        joined = _BETWEEN_WORDS.fullmatch(text, words[position].end(), words[position + 1].start())
+        ends[position] = ends[position + 1] if joined else position + 1
+    return ends
 
 
-def _typed_name_at(text: str, words: list[re.Match[str]], first: int) -> bool:
+def _typed_name_at(plain: list[str], first: int, runs: list[int]) -> bool:
     """Lu Xian is a county although Lu is a road: whether a name with its kind begins at a word."""
-    if first >= len(words):
+    if first >= len(plain):
         return False
     names = divisions().names
-    return any(
-        entry.typed
-        for last, end in _joined(text, words, first)
-        if last < first + _FOLLOWING_MAX
-        for entry in names.get(fold(text[words[first].start() : end]), ())
-    )
+    ends = range(first + 1, min(runs[first], first + _FOLLOWING_MAX) + 1)
+    return any(entry.typed for end in ends for entry in names.get("".join(plain[first:end]), ()))
 
 
 @functools.cache
@@ -218,10 +233,13 @@ _ENGLISH_ENDINGS = {
     "province": "省", "municipality": "市", "city": "市", "district": "区", "county": "县", "prefecture": "州区",
     "banner": "旗", "league": "盟", "region": "区",
 }  # fmt: skip
+_ENGLISH_KINDS = tuple(_ENGLISH_ENDINGS)
 
 
 def of_english_type(folded: str, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
     """Of the meanings those of the kind that an English type names (Jilin City, Jilin Province), if there are any."""
+    if not folded.endswith(_ENGLISH_KINDS):
+        return entries
     for word, endings in _ENGLISH_ENDINGS.items():
         if folded.endswith(word):
             return tuple(entry for entry in entries if entry.unit.name[-1] in endings) or entries

@@ -9,7 +9,6 @@ from atomic_services.address.divisions import CITY, divisions
 from atomic_services.address.han import simplify
 from atomic_services.address.labels import blank
 from atomic_services.address.locate import Location, locate
-from atomic_services.address.mentions import mentions
 from atomic_services.address.pasted import SEPARATING, Pasted
 from atomic_services.address.reference import Region, countries, rules_of
 from atomic_services.address.regions import find_beginning
@@ -65,8 +64,8 @@ def country_of(pasted: Pasted) -> str | None:
         for code in ("HK", "MO", "TW"):
             if plain.startswith(_OTHER_NAMES[code][0]):
                 return code
-        return _region_outside_the_mainland(text) or "CN"
-    if _speaks_for_china(locate(text, mentions(text, text))):
+        return _region_outside_the_mainland(pasted) or "CN"
+    if _speaks_for_china(locate(text, pasted.mentions())):
         return "CN"
     numbers = {phonenumbers.region_code_for_number(phonenumbers.parse(f.phone.e164)) for f in pasted.phones}
     abroad = {number for number in numbers if number is not None and number in countries()}
@@ -80,20 +79,18 @@ def _begins_in_japan(text: str) -> bool:
     return match is not None and find_beginning(rules_of("JP").regions, match[0].strip()) is not None
 
 
-def _region_outside_the_mainland(text: str) -> str | None:
+def _region_outside_the_mainland(pasted: Pasted) -> str | None:
     """台北市大安区 and 九龙旺角 need no 台湾 or 香港 before them, 九龙 and 连江县 do: the mainland has them too.
 
     A division of the mainland that stands before says that they are something else (天河区 桃园市场).
     """
-    found = mentions(text, simplify(text))
-    first = min((mention.start for mention in found), default=len(text))
-    for word in _WORD.finditer(text):
-        if word.start() > first:
-            return None
+    for word in _WORD.finditer(pasted.text):
         for code in ("TW", "HK"):
             begins = find_beginning(rules_of(code).regions, word[0])
             if begins is not None and _is_sure(begins[1], word[0][begins[0] :]):
-                return code
+                # Most texts have no such word, and need not be searched.
+                before = any(mention.start < word.start() for mention in pasted.mentions())
+                return None if before else code
     return None
 
 

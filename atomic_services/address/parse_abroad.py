@@ -8,6 +8,7 @@ import re
 
 import msgspec
 
+from atomic_services.address.han import simplify
 from atomic_services.address.labels import POSTAL_CODE, behind
 from atomic_services.address.pasted import SEPARATING, Pasted
 from atomic_services.address.reading import AREA, DEPENDENT, LOCALITY
@@ -21,6 +22,15 @@ _PREFIXES = {
     "MO": re.compile("(?:中[国國])?澳[门門](?:特[别別]行政[区區])?(?!半)"),
     "TW": re.compile("(?:中[国國])?[台臺][湾灣]省?"),
 }
+# The districts of Hong Kong, which its postal metadata does not list, and the part of the city each lies in
+# (District Councils Ordinance, Cap. 547, Schedule 1). They stand in the lines.
+_DISTRICTS = {
+    "HK": {
+        "香港島": ("中西區", "灣仔區", "東區", "南區"),
+        "九龍": ("油尖旺區", "深水埗區", "九龍城區", "黃大仙區", "觀塘區"),
+        "新界": ("葵青區", "荃灣區", "屯門區", "元朗區", "北區", "大埔區", "沙田區", "西貢區", "離島區"),
+    }
+}
 _ENDS = " \t:：.,-"
 _WORDS_MAX = 4
 _PIECES_MAX = 8
@@ -28,11 +38,14 @@ _HAS_DIGIT = re.compile(r"\d")
 
 
 class ForeignText(msgspec.Struct, frozen=True):
-    """The fields that were found; `assumed` names those that stand there by their place alone."""
+    """The fields that were found; `assumed` names those that stand there by their place alone, `inferred` those that
+    follow from what stays in the lines.
+    """
 
     fields: dict[str, str]
     postal_code: str | None
     assumed: tuple[str, ...]
+    inferred: tuple[str, ...]
 
 
 def read(pasted: Pasted, rules: CountryRules) -> ForeignText:
@@ -45,7 +58,7 @@ def read(pasted: Pasted, rules: CountryRules) -> ForeignText:
     if not rules.regions.children or rules.local_is_latin:
         reader.take_locality_by_place()
     pasted.take_recipient(None if not reader.fields and reader.postal_code is None else 0)
-    return ForeignText(reader.fields, reader.postal_code, tuple(reader.assumed))
+    return ForeignText(reader.fields, reader.postal_code, tuple(reader.assumed), tuple(reader.inferred))
 
 
 class _Reader:
@@ -55,9 +68,16 @@ class _Reader:
         self.fields: dict[str, str] = {}
         self.postal_code: str | None = None
         self.assumed: list[str] = []
+        self.inferred: list[str] = []
+        self.split: tuple[str, list[tuple[int, str]]] | None = None
         self.anchor: int | None = None  # where the region or the postal code stood
 
     def _pieces(self) -> list[tuple[int, str]]:
+        if self.split is None or self.split[0] != self.pasted.text:
+            self.split = self.pasted.text, self._split()
+        return self.split[1]
+
+    def _split(self) -> list[tuple[int, str]]:
         found = []
         for match in _PIECE.finditer(self.pasted.text):
             stripped = match[0].strip(_ENDS)
@@ -101,6 +121,7 @@ class _Reader:
             if found is None:
                 if field == AREA:
                     self._take_locality_alone()
+                    self._infer_area()
                 return
             start, end, parent = found
             given = self.pasted.text[start:end]
@@ -121,6 +142,18 @@ class _Reader:
             self.fields[LOCALITY] = region.local
             self.anchor = start
             self.pasted.take(start, end)
+
+    def _infer_area(self) -> None:
+        """中西區德輔道中: a district whose name the metadata does not have says which region it is in."""
+        districts = _DISTRICTS.get(self.rules.code, {})
+        if self.fields or not districts:
+            return
+        begins = [simplify(piece) for _, piece in self._pieces()]
+        for area, names in districts.items():
+            if any(begin.startswith(tuple(map(simplify, names))) for begin in begins):
+                self.fields[AREA] = area
+                self.inferred.append(AREA)
+                return
 
     def _whole(self, parent: Region) -> tuple[int, int, Region] | None:
         for start, piece in reversed(self._pieces()):

@@ -1,5 +1,6 @@
 """Reads the Chinese address in a pasted text: divisions to the town, and what is left as street address."""
 
+import functools
 import re
 
 import msgspec
@@ -8,17 +9,25 @@ from atomic_services.address import streets
 from atomic_services.address.divisions import CITY, COUNTY, PROVINCE, Unit, divisions
 from atomic_services.address.han import simplify
 from atomic_services.address.locate import Explanation, Location, adjacent, locate
-from atomic_services.address.mentions import Mention, mentions
+from atomic_services.address.mentions import Mention
 from atomic_services.address.pasted import SEPARATING, Pasted
+from atomic_services.address.recipients import bears_surname
 from atomic_services.address.streets import Place
 
 CANDIDATES_MAX = 50
 # Words of drop-down lists and of the corps that stand between divisions and are none.
 _FILLERS = re.compile(
-    "(?<=[市区])(?:市辖区|自治区直辖县级行政区划)|(?<=省)省?直辖县级行政(?:区划|单位)"
-    "|(?:新疆)?生产建设兵团(?:第?[一二三四五六七八九十]{1,3}师)?|^中国(?:大陆)?|^中华人民共和国"
-    r"|(?:\bP\.? ?R\.? ?|\b)China(?=[ .,]{0,3}(?:\d{6})?[ .]{0,2}$)|People's Republic of China",
+    "(?<=[市区])市辖区|(?<=[省区])(?:省|自治区)?直辖县级(?:行政(?:区划|单位))?"
+    r"|(?<=重庆市)\s?县(?=\s?[\u3400-\u9fff]{1,11}县)|(?:(?<=河北)|(?<=[省市])) ?雄安新区(?=\W?(?:雄县|容城|安新))"
+    "|(?:新疆)?生产建设兵团(?:第?[一二三四五六七八九十]{1,3}师)?|兵团第?[一二三四五六七八九十]{1,3}师"
+    "|^中国(?:大陆)?|^中华人民共和国"
+    r"|(?:\bP\.? ?R\.? ?|\b)China(?=[ .,]{0,3}(?:\d{6})?[ .]{0,2}$)|People's Republic of China"
+    r"|(?<=[,\d] )China(?= (?-i:[A-Z][a-z]+ ?){1,3}$)",
     re.IGNORECASE | re.MULTILINE,
+)
+# A zone that no list has, before a town: 大鹏新区葵涌街道.
+_ZONE = re.compile(
+    "[\u3400-\u9fff]{1,9}?(?:新|开发|高新|技术产业|实验|试验|示范|管理|合作|工业园|园|港|保税|旅游度假|风景名胜)区"
 )
 _TOWN = re.compile(
     "(?P<name>[\u3400-\u9fff]{1,8}?(?:街道办事处|街道办|街道|[镇乡]|苏木))(?![路街巷弄道东西南北中大政人卫医派法小府企村际])"
@@ -28,7 +37,7 @@ _HEADS_MAX = 6
 
 
 class Town(msgspec.Struct, frozen=True):
-    """A town as the text names it; without `code` where the table does not have it."""
+    """A town or a zone as the text names it; without `code` where the table does not have it."""
 
     name: str
     code: str | None
@@ -47,7 +56,7 @@ class ChineseText(msgspec.Struct, frozen=True):
     unit: Unit | None
     candidates: tuple[tuple[Unit, str | None], ...]
     town: Town | None
-    zone: Place | None
+    zone: Town | None
     by_town: bool
     by_postal_code: bool
     elsewhere: tuple[Unit, ...]
@@ -62,7 +71,7 @@ def read(pasted: Pasted) -> ChineseText:
 
 def _located(pasted: Pasted) -> tuple[str, list[Mention], Location]:
     plain = simplify(pasted.text)
-    found = mentions(pasted.text, plain)
+    found = pasted.mentions()
     location = locate(plain, found)
     if not location.best and (cut := pasted.split_name([m.start for m in found])):
         # 张三杭州文三路90号: behind a name a text begins anew.
@@ -82,7 +91,7 @@ class _Reader:
         self.units = [explanation.unit for explanation in location.best]
         self.open = len(self.units) != 1 or location.weak
         self.town: Town | None = None
-        self.zone: Place | None = None
+        self.zone: Town | None = None
         self.towns: list[Place] = []
         self.elsewhere: tuple[Unit, ...] = ()
         self.by_town = self.by_postal_code = False
@@ -94,6 +103,7 @@ class _Reader:
             for position in self._heads():
                 if self._town_at(position):
                     break
+            self._take_repeated_town()
         begin = min((use.mention.start for e in self.location.best for use in e.uses), default=None)
         self.pasted.take_recipient(begin)
         unit = self.units[0] if len(self.units) == 1 and not self.open else None
@@ -118,16 +128,43 @@ class _Reader:
             # Said twice, and not the beginning of a name such as 杭州大厦: in full, or followed by a division.
             followed = any(adjacent(self.plain, mention, m) for m in used)
             alone = mention.isolated or (mention.typed and mention.end not in ends)
+            if self._is_name(mention):
+                continue
             if (
                 followed
                 or (alone and any(adjacent(self.plain, m, mention) for m in used))
                 or mention.isolated
             ):
                 taken.add((mention.start, mention.end))
+        taken |= {(m.start, m.end) for run in self._runs() for m in run}
         taken |= {(m.start, m.end) for m in self.location.contradicting}
         for start, end in taken:
             self.pasted.take(start, end)
         self.cuts = sorted(end for _, end in taken)
+
+    def _is_name(self, mention: Mention) -> bool:
+        """高安 beside a number, where the text says 高安市 as well, is who waits there."""
+        beside = self.pasted.beside_number(mention.start, mention.end)
+        return beside and mention.isolated and not mention.typed and bears_surname(mention.text) > 0
+
+    def _runs(self) -> list[list[Mention]]:
+        """The divisions said a second time from the top, as shops write them before what the customer wrote."""
+        runs: list[list[Mention]] = []
+        for mention in sorted(self.location.repeated, key=lambda m: m.start):
+            if runs and adjacent(self.plain, runs[-1][-1], mention):
+                runs[-1].append(mention)
+            else:
+                runs.append([mention])
+        return [run for run in runs if len(run) > 1 and run[0].typed and self._begins_anew(run[0])]
+
+    def _begins_anew(self, mention: Mention) -> bool:
+        """Behind a division, a town or a separator; behind 1号 it is the beginning of some other name."""
+        return mention.leading or self.plain[mention.start - 1] in "省市区县州旗盟道镇乡"
+
+    def _take_repeated_town(self) -> None:
+        for head in self._heads() if self.town is not None else ():
+            if self.town is not None and self.pasted.text.startswith(self.town.given, head):
+                self.pasted.take(head, head + len(self.town.given))
 
     def _take_postal_code(self) -> None:
         prefixes = divisions().postal_prefixes
@@ -156,13 +193,20 @@ class _Reader:
         if not self.units:
             return self._town_alone(plain, position)
         if (city := self._city()) and (zone := streets.zone_at(city.code, plain, position)):
-            self.zone = zone
+            self.zone = Town(zone.name, zone.code, self.pasted.text[position : position + zone.length])
             self.pasted.take(position, position + zone.length)
             position += zone.length
         holders = dict.fromkeys(code for unit in self.units for code in _counties(unit))
-        if self.zone is not None:
+        if self.zone is not None and self.zone.code is not None:
             holders = {self.zone.code: None} | holders
         places = streets.streets_at(holders, plain, position)
+        if not places and self.zone is None and (unlisted := _ZONE.match(plain, position)):
+            places = streets.streets_at(holders, plain, unlisted.end())
+            if places or _TOWN.match(plain, unlisted.end()):
+                given = self.pasted.text[position : unlisted.end()]
+                self.zone = Town(given, None, given)
+                self.pasted.take(*unlisted.span())
+                position = unlisted.end()
         if not places:
             return self._unlisted_town_at(plain, position) or self.zone is not None
         given = self.pasted.text[position : position + places[0].length]
@@ -190,7 +234,7 @@ class _Reader:
 
     def _unlisted_town_at(self, plain: str, position: int) -> bool:
         match = _TOWN.match(plain, position)
-        if match is None or self.units[0].level == PROVINCE:
+        if match is None or _ZONE.match(match["name"]) or self.units[0].level == PROVINCE:
             return False
         if len(self.units) == 1 and (city := self._city()):
             self.elsewhere = tuple(
@@ -221,9 +265,10 @@ class _Reader:
         return unit if unit.level == CITY else unit.parent if unit.level == COUNTY else None
 
 
-def _counties(unit: Unit) -> list[str]:
+@functools.lru_cache(maxsize=512)
+def _counties(unit: Unit) -> tuple[str, ...]:
     """The codes of the county-level units of a unit, and its own where towns lie in it directly."""
     if unit.level == COUNTY:
-        return [unit.code]
+        return (unit.code,)
     width = 2 if unit.level == PROVINCE else 4
-    return [code for code in divisions().units if code[:width] == unit.code[:width]]
+    return tuple(code for code in divisions().units if code[:width] == unit.code[:width])

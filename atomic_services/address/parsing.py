@@ -20,6 +20,7 @@ from atomic_services.address.schema import (
     Finding,
     ParseReply,
     ParseRequest,
+    Status,
     ValidateReply,
 )
 from atomic_services.address.text import is_latin
@@ -52,8 +53,10 @@ async def parse(request: ParseRequest, _context: CallContext) -> ParseReply:
         country = country_of(pasted)
         if country is None:
             return _without_country(pasted, [finding("country-not-recognised", "/text")])
-        if country != "CN":
-            findings.append(finding("country-inferred", "/text", value=country))
+        if country == "CN":
+            # What a number of China is does not depend on knowing the country.
+            return _chinese(pasted, findings)
+        findings.append(finding("country-inferred", "/text", value=country))
     # Only who knows the country can read its telephone numbers, so the text is read anew.
     pasted = Pasted(text, country)
     take_country_name(pasted, country)
@@ -109,10 +112,12 @@ def _foreign(pasted: Pasted, country: str, findings: list[Finding]) -> ParseRepl
         **found.fields,
     )
     judged = answer(address, ValidateReply, judging=True)
+    findings += [finding("division-inferred", "/text", value=found.fields[f]) for f in found.inferred]
     findings += [finding("locality-assumed", "/text", value=found.fields[f]) for f in found.assumed]
     if judged.address.lines:
         findings.append(finding("text-kept", "/text", value=", ".join(judged.address.lines)))
-    told = Report(dict(found.fields), (), (), [], {}, doubtful=False)
+    statuses: dict[str, tuple[Status, str | None]] = dict.fromkeys(found.inferred, ("inferred", None))
+    told = Report(dict(found.fields), (), (), [], statuses, doubtful=False)
     return _reply(pasted, judged, told, ", ".join(judged.address.lines), findings)
 
 
@@ -169,6 +174,7 @@ def _reply(
         phones=tuple(found.phone for found in pasted.phones),
         postal_code=judged.address.postal_code,
         rest=rest,
+        notes=tuple(pasted.notes),
         un_locode=named,
     )
 
@@ -190,7 +196,7 @@ def _contacts(pasted: Pasted, rest: str) -> list[Finding]:
 
 
 def _rest(pasted: Pasted) -> str:
-    pieces = [piece for _, piece in pasted.pieces()]
+    pieces = list(dict.fromkeys(piece for _, piece in pasted.pieces()))
     return (", " if is_latin("".join(pieces)) else " ").join(pieces)
 
 

@@ -50,6 +50,8 @@ _LATIN_PLACE = re.compile(
     r"|hotel|university|hospital|school|company|ltd|inc|gmbh|co|china|strasse|straße|platz|weg|rue|via|calle)\b",
     re.IGNORECASE,
 )
+# AA建材小李: what people call themselves where a form asks for a name.
+_NICKNAME = re.compile("(?=[^A-Za-z]*[A-Za-z])[A-Za-z\u3400-\u9fff·]{3,12}")
 _BEHIND_HOUSE = re.compile(
     r"[号號室楼樓栋棟幢座层層房元户\d]\s?(?P<name>[^\W\da-zA-Z_号號室楼樓栋棟幢座层層房元户]{2,3})$"
 )
@@ -83,14 +85,14 @@ def likeness(token: Token) -> int:
     """How much a piece looks like the name of a person; from `ACCEPTED` on it is taken for one."""
     text = without_receives(token.text)
     signs = 2 * token.by_phone + (token.first or token.last)
-    if _LATIN.fullmatch(text) and len(text) > 3:
+    if _LATIN.fullmatch(text) and len(text) > (2 if token.first else 3):
         sure = 2 * token.own_line + (" " in text and token.by_phone)
         return 0 if _LATIN_PLACE.search(text) else signs + sure
     if _TITLED.fullmatch(text):
         return signs + 3
-    if not _NAME.fullmatch(text):
-        return 0
     place = bool(_PLACE.search(simplify(text)))
+    if not _NAME.fullmatch(text):
+        return signs if token.first and not place and _NICKNAME.fullmatch(text) else 0
     surname = bears_surname(text)
     too_long = len(text) == 4 and surname < 2 and "·" not in text and not token.by_phone
     return signs + 2 * bool(surname) + ("·" in text) - 2 * place - too_long

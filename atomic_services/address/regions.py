@@ -1,5 +1,7 @@
 """Resolves the division fields against the postal metadata's tree of sub-regions."""
 
+import functools
+
 from atomic_services.address.findings import finding
 from atomic_services.address.han import simplify
 from atomic_services.address.reading import (
@@ -156,15 +158,24 @@ def find_beginning(parent: Region, text: str) -> tuple[int, Region] | None:
 
     Only for scripts that do not separate words; traditional and simplified characters are the same here.
     """
+    named = _beginnings(parent)
+    if not named:
+        return None
     plain = simplify(text)
-    best: tuple[int, Region] | None = None
+    for name, region in named.get(plain[:2], ()):
+        if plain.startswith(name):
+            return len(name), region
+    return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _beginnings(parent: Region) -> dict[str, list[tuple[str, Region]]]:
+    """The first two characters of the sub-regions' simplified names -> names and regions, the longest first."""
+    found: dict[str, list[tuple[str, Region]]] = {}
     for region in parent.children:
         name = simplify(region.local)
-        if (
-            len(name) > 1
-            and not name.isascii()
-            and plain.startswith(name)
-            and (best is None or len(name) > best[0])
-        ):
-            best = len(name), region
-    return best
+        if len(name) > 1 and not name.isascii():
+            found.setdefault(name[:2], []).append((name, region))
+    for rows in found.values():
+        rows.sort(key=lambda row: -len(row[0]))
+    return found

@@ -15,6 +15,8 @@ _NOT_DEDUPLICATED = "new york"
 _TIDYING = tuple(
     (re.compile(pattern), text)
     for pattern, text in (
+        # Map data has apostrophes as they are written for a page.
+        (r"&#39;", "'"),
         (r"[},\s]+\Z", ""),
         (r"\A[,\s]+", ""),
         (r"\A- ", ""),
@@ -81,7 +83,7 @@ def tidy(text: str) -> str:
     """Without separators that separate nothing, without repeated lines and without repeats within a line."""
     for pattern, replacement in _TIDYING:
         text = pattern.sub(replacement, text)
-    lines = distinct(line.strip(" \t") for line in text.split("\n"))
+    lines = dict.fromkeys(line.strip(" \t") for line in text.split("\n"))
     return "\n".join(", ".join(distinct(_words(line))) for line in lines).strip()
 
 
@@ -90,7 +92,7 @@ def _words(line: str) -> list[str]:
 
 
 def distinct(texts: Iterable[str]) -> list[str]:
-    """Each text once, in order. New York, New York is a city in its state and no repetition."""
+    """Each text of a line once, in order. New York, New York is a city in its state and no repetition."""
     seen: set[str] = set()
     result = []
     for text in texts:

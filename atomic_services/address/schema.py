@@ -210,3 +210,10 @@ class ParseReply(ValidateReply, frozen=True, kw_only=True):
     phones: tuple[Phone, ...]
     postal_code: str | None
     rest: str
+    notes: Annotated[
+        tuple[str, ...],
+        described(
+            "What is labelled as no part of the address: remarks, numbers of orders and of identity documents.",
+            "标注为非地址内容的部分：备注、订单号、证件号等。",
+        ),
+    ] = ()

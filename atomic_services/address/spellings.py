@@ -35,6 +35,7 @@ OTHER_NAMES = {
     "540200": ("Shigatse", "Xigaze"), "540600": ("Nagqu",), "540300": ("Qamdo", "Chamdo"), "653101": ("Kashgar",),
     "653100": ("Kashgar",), "653200": ("Hotan",), "652900": ("Aksu",), "654000": ("Ili",),
     "652700": ("博州",), "652800": ("巴州",), "653000": ("克州",), "152500": ("锡盟",), "152900": ("阿盟",),
+    "650100": ("乌市",), "150100": ("呼市",),
 }  # fmt: skip
 Readings = Mapping[str, tuple[str, ...]]
 _COLLOQUIAL = {"自治州": "州", "自治县": "县", "自治旗": "旗", "自治区": "区"}
@@ -79,6 +80,8 @@ def short_latin(latin: str) -> str | None:
 
 def without_english_type(folded: str) -> Iterator[str]:
     """What may be the name before an English kind of unit, peoples taken off: enshitujiaandmiao... gives enshi."""
+    if not folded.endswith(_ENGLISH_TYPES):
+        return
     for suffix in _ENGLISH_TYPES:
         if folded.endswith(suffix) and len(folded) > len(suffix):
             bare = folded.removesuffix(suffix)

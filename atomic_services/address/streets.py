@@ -8,7 +8,7 @@ published no such list since, so a name that is missing here may well exist.
 import functools
 import gzip
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from importlib.resources import files
 
 import msgspec
@@ -18,9 +18,14 @@ from atomic_services.address.schema import Source
 
 SOURCE = Source("towns and development zones: china-division 2.7.0", "2023-06")
 _DATA = files("atomic_services.address") / "data"
-_LONGEST = 24
-_OFFICE = re.compile("(?:街道办事处|街道办|办事处)")
+_OFFICE = re.compile("(?P<stem>[\u3400-\u9fff]{1,12}?)(?:街道办事处|街道办|办事处|街办|办)")
+_FEW = 6
+_NOT_IN_NAMES = frozenset(";0123456789")
 _CODE = re.compile(r"\d+")
+_FORMER_KIND = re.compile(
+    "(?P<stem>[\u3400-\u9fff]{1,7}?)(?P<kind>[镇乡])(?![路街巷弄道东西南北中大政人卫医派法小府企村际])"
+)
+_LATER_KINDS = {"镇": ("街道",), "乡": ("镇", "街道")}
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -41,6 +46,20 @@ def _streets() -> dict[str, str]:
 
 
 @functools.cache
+def _beginnings() -> dict[str, Collection[str]]:
+    """The first two characters of a town's name -> the counties that have such a town."""
+    found: dict[str, set[str]] = {}
+    for county in _streets():
+        for _, name in towns_of(county):
+            found.setdefault(name[:2], set()).add(county)
+    # Most begin the names of very few towns, and a set takes four times as much memory as a tuple.
+    return {
+        beginning: tuple(counties) if len(counties) < _FEW else frozenset(counties)
+        for beginning, counties in found.items()
+    }
+
+
+@functools.cache
 def _zones() -> dict[str, tuple[tuple[str, str, str], ...]]:
     """First four digits -> spelling, name and code of its zones, the longest spelling first."""
     found: dict[str, list[tuple[str, str, str]]] = {}
@@ -53,39 +72,73 @@ def _zones() -> dict[str, tuple[tuple[str, str, str], ...]]:
 
 def prepare() -> None:
     """Read both tables."""
-    _streets()
+    _beginnings()
     _zones()
 
 
-def street_at(county: str, text: str, position: int) -> Place | None:
-    """The longest name of a town of the county that stands at `position` of a simplified text."""
-    table = _streets().get(county)
-    if table is None:
+def streets_at(counties: Iterable[str], text: str, position: int) -> list[Place]:
+    """The towns of several counties that stand at `position` of a simplified text, by the longest of their names.
+
+    A name of today goes before one of another kind that the place may have had: 九堡镇 is 九堡街道 where there is no
+    town of that name.
+    """
+    asked = list(counties)
+    offices = list(_names_of_office(text, position))
+    found = [
+        place
+        for county in asked
+        if (place := _named(county, offices) or _written_at(county, text, position)) is not None
+    ]
+    if not found:
+        later = list(_later_names(text, position))
+        found = [place for county in asked if (place := _named(county, later))]
+    longest = max((place.length for place in found), default=0)
+    return [place for place in found if place.length == longest]
+
+
+def _written_at(county: str, text: str, position: int) -> Place | None:
+    """The longest name of the county that the text has at `position`."""
+    if county not in _beginnings().get(text[position : position + 2], ()):
         return None
-    for length in range(min(_LONGEST, len(text) - position), 1, -1):
-        name = text[position : position + length]
-        if ";" in name or not "㐀" <= name[-1] <= "鿿":
-            continue
-        official = _OFFICE.sub("街道", name) if name.endswith(("办", "处")) else name
-        for written in dict.fromkeys((official, name)):
-            if found := _coded(county, table, written):
-                return Place(written, found, county, length)
+    table = _streets()[county]
+    end = position + 2
+    while end < len(text) and text[end] not in _NOT_IN_NAMES and text[position : end + 1] in table:
+        end += 1
+    for stop in range(end, position + 1, -1):
+        if code := _coded(county, text[position:stop]):
+            return Place(text[position:stop], code, county, stop - position)
     return None
 
 
-def streets_at(counties: Iterable[str], text: str, position: int) -> list[Place]:
-    """The towns of several counties that stand at `position`; of different lengths only the longest ones."""
-    found = [place for county in counties if (place := street_at(county, text, position))]
-    longest = max((place.length for place in found), default=0)
-    return [place for place in found if place.length == longest]
+def _names_of_office(text: str, position: int) -> Iterator[tuple[int, str]]:
+    """文新街道 where the text has 文新街道办事处, 文新办事处 or 文新街办, with the length it has there."""
+    match = _OFFICE.match(text, position)
+    if match is not None:
+        yield len(match[0]), match["stem"] + "街道"
+
+
+def _later_names(text: str, position: int) -> Iterator[tuple[int, str]]:
+    """What a town or a township that stands at `position` may be called since it became something larger."""
+    match = _FORMER_KIND.match(text, position)
+    if match is not None:
+        for kind in _LATER_KINDS[match["kind"]]:
+            yield len(match[0]), match["stem"] + kind
+
+
+def _named(county: str, names: Iterable[tuple[int, str]]) -> Place | None:
+    """The first of several names that a county has, each with the length it has in the text."""
+    for length, name in names:
+        if county in _beginnings().get(name[:2], ()) and (code := _coded(county, name)):
+            return Place(name, code, county, length)
+    return None
 
 
 def bearers(name: str) -> list[Place]:
     """The towns of this exact name in the whole country."""
     return [
         Place(name, code, county, len(name))
-        for county, table in _streets().items()
-        if (code := _coded(county, table, name))
+        for county in sorted(_beginnings().get(name[:2], ()))
+        if (code := _coded(county, name))
     ]
 
 
@@ -106,8 +159,9 @@ def towns_of(county: str) -> list[tuple[str, str]]:
     return [(digits if len(digits) == 9 else county + digits, name) for digits, name in split]
 
 
-def _coded(county: str, table: str, name: str) -> str | None:
+def _coded(county: str, name: str) -> str | None:
     """The nine digits of a town whose name is in the county's text, which has the last three or all of them."""
+    table = _streets()[county]
     end = table.find(f"{name};")
     while end >= 0:
         start = table.rfind(";", 0, end) + 1

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from atomic_services.contract import CallContext
 from atomic_services.stock.fields import Line
 from atomic_services.stock.levels import Level, Owner, read_levels
-from atomic_services.stock.promising import promises, together
+from atomic_services.stock.promising import as_lent, promises, together
 from atomic_services.stock.schema import AvailabilityReply, AvailabilityRequest, Promise, SkuTotal, StockLevel
 from atomic_services.stock.terms import (
     check_granted,
@@ -72,7 +72,8 @@ def _stock_level(level: Level, promisable: int, held: bool, series: tuple[Promis
 def _seen_through(level: StockLevel) -> StockLevel:
     """Through a channel one sees what one can have, and nothing of what the owner or others have or hold."""
     units = level.promisable
-    return StockLevel(level.sku, level.warehouse, units, 0, 0, units, 0, units, level.held, level.promises)
+    promises = as_lent(level.promises)
+    return StockLevel(level.sku, level.warehouse, units, 0, 0, units, 0, units, level.held, promises)
 
 
 def _total(sku: str, levels: Sequence[StockLevel], left: int | None) -> SkuTotal:
@@ -80,7 +81,7 @@ def _total(sku: str, levels: Sequence[StockLevel], left: int | None) -> SkuTotal
     if left is not None:
         # Several warehouses share one quota: together they have no more than is left of it.
         units = min(sum(level.promisable for level in levels), left)
-        return SkuTotal(sku, units, 0, 0, units, 0, units, series)
+        return SkuTotal(sku, units, 0, 0, units, 0, units, as_lent(series))
     return SkuTotal(
         sku,
         sum(level.on_hand for level in levels),

@@ -18,7 +18,7 @@ from atomic_services.stock.rule_rows import (
 from atomic_services.stock.rules_schema import ChannelState, HoldRule, SourcingRule
 from atomic_services.stock.schema import ConfigureReply, ConfigureRequest
 from atomic_services.stock.sourcing import Sourcing
-from atomic_services.stock.terms import Channel, Policy, held_by_channel, read_policies
+from atomic_services.stock.terms import Channel, Policy, held_by_channel, read_channels, read_policies
 from atomic_services.stock.together import bad_field
 
 
@@ -30,7 +30,7 @@ async def configure(request: ConfigureRequest, context: CallContext) -> Configur
     document = {
         name: value
         for name, value in msgspec.to_builtins(request).items()
-        if name != "skus" and value not in (None, [], ())
+        if name not in ("skus", "channels_after") and value not in (None, [], ())
     }
     if document.keys() & {"sourcing", "hold", "promise_safety_stock"}:
         await set_policy(transaction, owner, policy)
@@ -45,11 +45,11 @@ async def configure(request: ConfigureRequest, context: CallContext) -> Configur
             )
     if document:
         await record_change(transaction, context, document)
-    channels = await channels_of(transaction, owner)
-    held = await held_by_channel(
-        transaction, [(one.owner, one.name) for one in channels], context.occurred_at
-    )
-    states = [(one, _state(one, held.get((one.owner, one.name), 0))) for one in channels]
+    page, following = await channels_of(transaction, owner, request.channels_after)
+    named = await read_channels(transaction, [(owner, one.channel) for one in request.channels])
+    shown = named | {(one.owner, one.name): one for one in page}
+    held = await held_by_channel(transaction, shown, context.occurred_at)
+    states = [(shown[key], _state(shown[key], held.get(key, 0))) for key in sorted(shown)]
     return ConfigureReply(
         SourcingRule(policy.sourcing.rule, policy.sourcing.priority),
         HoldRule(policy.holds_orders, policy.hold_days),
@@ -60,6 +60,7 @@ async def configure(request: ConfigureRequest, context: CallContext) -> Configur
         tuple(state for one, state in states if one.owner == owner),
         tuple(state for one, state in states if one.grantee_id == owner.account_id and one.owner != owner),
         await last_changes(transaction, owner),
+        following,
     )
 
 

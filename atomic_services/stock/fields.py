@@ -123,3 +123,13 @@ Lines = Annotated[
 Skus = Annotated[
     tuple[Sku, ...], described("1 to 100 SKUs.", "1 至 100 个 SKU。", min_length=1, max_length=LINES_MAX)
 ]
+
+CallId = Annotated[
+    str,
+    described(
+        "A call, as its reply named it in `Ordergate-Call-Id`.",
+        "调用编号，与其回复头 Ordergate-Call-Id 一致。",
+        pattern="^call_[0-9a-f]{32}$",
+        examples=["call_019a9d3c5a7e7c03a1f2b3c4d5e6f708"],
+    ),
+]

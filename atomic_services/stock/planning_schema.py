@@ -2,11 +2,11 @@
 
 from datetime import date, datetime
 from typing import Annotated, Literal
-from uuid import UUID
 
 from msgspec import Struct
 
 from atomic_services.stock.fields import (
+    CallId,
     ExpectedOn,
     Reference,
     ReservationId,
@@ -54,7 +54,7 @@ class Movement(Struct, frozen=True):
     reason: str | None
     reservation_id: str | None
     call_id: Annotated[
-        UUID | None,
+        CallId | None,
         described("The call that caused it; null for an expiry.", "引起变动的调用；到期释放时为 null。"),
     ]
     party: str | None

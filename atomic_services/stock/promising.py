@@ -36,5 +36,15 @@ def together(series: Sequence[tuple[Promise, ...]], at_most: int | None = None) 
     return tuple(found)
 
 
+def as_lent(series: Sequence[Promise]) -> tuple[Promise, ...]:
+    """The same promises with nothing of the supplies behind them but what each day adds: what is more is the owner's."""
+    before = 0 if not series else max(series[0].promisable - series[0].inbound, 0)
+    found = []
+    for promise in series:
+        found.append(Promise(promise.on, promise.promisable - before, promise.promisable))
+        before = promise.promisable
+    return tuple(found)
+
+
 def _by(series: tuple[Promise, ...], day: date) -> int:
     return max((promise.promisable for promise in series if promise.on <= day), default=0)

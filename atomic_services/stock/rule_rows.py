@@ -9,6 +9,7 @@ from atomic_services.contract import CallContext, Transaction
 from atomic_services.stock.levels import Owner, Place, ensure_levels, lock_levels
 from atomic_services.stock.rules_schema import ChannelRule, LevelRule, Replenishment, RuleChange
 from atomic_services.stock.terms import Channel, Policy, channel_of
+from catalog.vocabulary.ids import call_id_text
 
 _CHANGES_SHOWN = 20
 
@@ -55,10 +56,19 @@ _LEVEL_RULES = """
     ORDER BY level.sku, level.warehouse
 """
 
-_CHANNELS = """
+CHANNELS_SHOWN = 100
+
+_OWN_CHANNELS = """
     SELECT account_id, environment, channel, grantee_id, warehouse, sku_pattern, quota, sold, active
-    FROM stock.channel WHERE environment = $2 AND (account_id = $1 OR grantee_id = $1 AND active)
-    ORDER BY account_id, channel
+    FROM stock.channel WHERE account_id = $1 AND environment = $2 AND channel > $3
+    ORDER BY channel LIMIT $4
+"""
+
+_RECEIVED_CHANNELS = """
+    SELECT account_id, environment, channel, grantee_id, warehouse, sku_pattern, quota, sold, active
+    FROM stock.channel
+    WHERE grantee_id = $1 AND environment = $2 AND active AND account_id <> $1 AND (account_id, channel) > ($3, $4)
+    ORDER BY account_id, channel LIMIT $5
 """
 
 _RECORD = """
@@ -138,10 +148,22 @@ async def read_level_rules(
     )
 
 
-async def channels_of(transaction: Transaction, account: Owner) -> list[Channel]:
-    """The channels that the account granted, and those that others granted it."""
-    rows = await transaction.fetch(_CHANNELS, account.account_id, account.environment)
-    return [channel_of(row) for row in rows]
+async def channels_of(
+    transaction: Transaction, account: Owner, after: str | None
+) -> tuple[list[Channel], str | None]:
+    """The channels that the account granted and then those that others granted it, a page of them; where the next begins.
+
+    `after` is a place that an earlier page gave: an owner and a channel.
+    """
+    owner_id, _, name = (after or f"{account.account_id} ").partition(" ")
+    own, key = owner_id == account.account_id, (account.account_id, account.environment)
+    rows = await transaction.fetch(_OWN_CHANNELS, *key, name, CHANNELS_SHOWN + 1) if own else []
+    if len(rows) <= CHANNELS_SHOWN:
+        place = ("", "") if own else (owner_id, name)
+        rows += await transaction.fetch(_RECEIVED_CHANNELS, *key, *place, CHANNELS_SHOWN + 1 - len(rows))
+    page = [channel_of(row) for row in rows[:CHANNELS_SHOWN]]
+    more = len(rows) > CHANNELS_SHOWN
+    return page, f"{page[-1].owner.account_id} {page[-1].name}" if more else None
 
 
 async def record_change(transaction: Transaction, context: CallContext, document: Mapping[str, Any]) -> None:
@@ -162,7 +184,10 @@ async def last_changes(transaction: Transaction, owner: Owner) -> tuple[RuleChan
     rows = await transaction.fetch(_CHANGES, owner.account_id, owner.environment, _CHANGES_SHOWN)
     return tuple(
         RuleChange(
-            row["call_id"], row["application_id"], row["occurred_at"], msgspec.json.decode(row["document"])
+            call_id_text(row["call_id"]),
+            row["application_id"],
+            row["occurred_at"],
+            msgspec.json.decode(row["document"]),
         )
         for row in rows
     )

@@ -2,12 +2,12 @@
 
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from msgspec import Meta, Struct
 
 from atomic_services.stock.fields import (
     AccountId,
+    CallId,
     Channel,
     Days,
     Quantity,
@@ -20,6 +20,8 @@ from atomic_services.stock.sourcing import Rule
 from catalog.vocabulary.described import described
 
 ENTRIES_MAX = 100
+# An owner and a channel of it.
+_PLACE = "^[!-~]{1,64} [!-~]{1,64}(?![\\s\\S])"
 _WAREHOUSES = described(
     "The warehouses in the order of your preference.", "按您的优先次序排列的仓库。", max_length=ENTRIES_MAX
 )
@@ -97,6 +99,15 @@ class ConfigureRequest(Struct, frozen=True, forbid_unknown_fields=True):
     skus: Annotated[
         Skus | None, described("SKUs whose rules are to be read as well.", "需要一并读取规则的 SKU。")
     ] = None
+    channels_after: (
+        Annotated[
+            str,
+            described(
+                "The `channels_next` of the reply before.", "上一次应答的 `channels_next`。", pattern=_PLACE
+            ),
+        ]
+        | None
+    ) = None
 
 
 class ChannelState(Struct, frozen=True):
@@ -117,14 +128,18 @@ class ChannelState(Struct, frozen=True):
 class RuleChange(Struct, frozen=True):
     """Who set what, and when: `document` is what the call sent."""
 
-    call_id: UUID
+    call_id: CallId
     application_id: str
     occurred_at: datetime
     document: dict[str, Any]
 
 
 class ConfigureReply(Struct, frozen=True):
-    """The rules in force: `levels` are those of the SKUs that the call named, `changes` the last 20."""
+    """The rules in force: `levels` are those of the SKUs that the call named, `changes` the last 20.
+
+    Of the channels, own ones by name and then those of others, 100 at a time: with `channels_after` the next ones. Those
+    that the call sets are always among them.
+    """
 
     sourcing: SourcingRule
     hold: HoldRule
@@ -135,3 +150,9 @@ class ConfigureReply(Struct, frozen=True):
         tuple[ChannelState, ...], described("Channels that others granted you.", "他人授予您的渠道。")
     ]
     changes: tuple[RuleChange, ...]
+    channels_next: Annotated[
+        str | None,
+        described(
+            "Where the next channels begin; null after the last.", "下一批渠道的起点；没有更多时为 null。"
+        ),
+    ] = None

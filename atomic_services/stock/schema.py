@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from atomic_services.stock.fields import (
     LINES_MAX,
@@ -76,6 +76,7 @@ class AdjustRequest(Struct, frozen=True, forbid_unknown_fields=True):
             ge=-QUANTITY_MAX,
             le=QUANTITY_MAX,
         ),
+        Meta(extra_json_schema={"not": {"const": 0}}),
     ]
     reason: Annotated[
         str,
