@@ -26,10 +26,10 @@ help: ## this list
 $(UV):
 	@test -n "$(PYTHON)" || { echo "Ordergate needs Python >= 3.11: put it on the PATH as python3, or name it: make PYTHON=/path/to/python3"; exit 1; }
 	@python3 -m venv .tools || $(PYTHON) -m venv .tools
-	.tools/bin/pip --quiet --disable-pip-version-check install uv==$(UV_VERSION)
+	@.tools/bin/pip --quiet --disable-pip-version-check install uv==$(UV_VERSION)
 
 .venv/.ready: $(UV) uv.lock pyproject.toml
-	@echo "Building the locked environment in .venv …"
+	@echo "Building the locked environment in .venv: some 600 MB, once …"
 	@$(UV) sync --locked --quiet --python "$(PYTHON)"
 	@touch $@
 

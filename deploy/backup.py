@@ -36,14 +36,16 @@ _RESTORES_INTO = 17
 _MANIFEST = "backup.json"
 _DUMP = "database.dump"
 # What gateways copy by transaction id: an id of a server that counted further would be copied again and again.
-_STAMPED = (
-    "catalog.account",
-    "catalog.application",
-    "catalog.subscription",
-    "catalog.passport",
-    "catalog.price_version",
-    "gateway.api_key",
-)
+_STAMPED = "SELECT tgrelid::regclass::text AS name FROM pg_trigger WHERE tgfoid = 'catalog.stamp_change'::regproc ORDER BY 1"
+# All other transaction ids that are kept: of transactions that had ended before the backup, or ended with it. Whoever waited
+# for one would wait until this server has counted as far.
+_ENDED = """
+    SELECT attrelid::regclass::text AS name, quote_ident(attname) AS id FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+     WHERE atttypid = 'xid8'::regtype AND relkind IN ('r', 'p') AND NOT relispartition
+       AND relnamespace::regnamespace::text NOT LIKE 'pg\\_%'
+       AND attrelid NOT IN ('billing.usage_event'::regclass, 'billing.watermark'::regclass)
+       AND attrelid NOT IN (SELECT tgrelid FROM pg_trigger WHERE tgfoid = 'catalog.stamp_change'::regproc) ORDER BY 1, 2
+"""
 
 
 class BackupRefused(Exception):
@@ -163,13 +165,19 @@ async def _translate_transaction_ids(database: Database) -> None:
     try:
         async with owner.transaction():
             await after_restore(owner)
-            for table in _STAMPED:
-                # The user triggers keep published rows as they are, and only the stamp is to change.
-                await owner.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-                await owner.execute(f"UPDATE {table} SET changed_xid = pg_current_xact_id()")  # noqa: S608 - a constant
-                await owner.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+            for row in await owner.fetch(_STAMPED):
+                await _set(owner, row["name"], "changed_xid = pg_current_xact_id()")
+            for row in await owner.fetch(_ENDED):
+                await _set(owner, row["name"], f"{row['id']} = '0' WHERE {row['id']} IS NOT NULL")
     finally:
         await owner.close()
+
+
+async def _set(owner: asyncpg.Connection, table: str, what: str) -> None:
+    """Change a mark of rows that triggers keep as they are."""
+    await owner.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    await owner.execute(f"UPDATE {table} SET {what}")  # noqa: S608 - names of the catalogue
+    await owner.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
 
 
 def _run(home: Home, database: Database, program: str, *arguments: str) -> None:

@@ -17,8 +17,10 @@ _SOURCES = ("gateway/settings.py", "billing/settings.py", "deploy/settings.py")
 _VARIABLE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]+): (?P<text>.+)", re.DOTALL)
 _DEFAULTS = {
     "ORDERGATE_HOME": ".ordergate",
+    "ORDERGATE_DEMO": "on",
     "ORDERGATE_AUTH_STALE_MAX_S": "300",
     "ORDERGATE_DATABASE_CONNECTIONS": "8",
+    "FORWARDED_ALLOW_IPS": "127.0.0.1",
 }
 
 

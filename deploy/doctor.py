@@ -95,7 +95,7 @@ def examine_database(home: Home, url: str | None) -> "Iterator[Database | Findin
         with open_database(home, url) as database:
             yield database
     except NotInstalled as error:
-        yield Finding("database", False, str(error), "See above.")
+        yield Finding("database", False, "there is none here yet", str(error))
     except EmbeddedPostgresError as error:
         yield Finding("database", False, error.message, error.remedy)
 

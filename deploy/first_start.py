@@ -16,26 +16,34 @@ from deploy.demo.group import demo_group
 from deploy.demo.start import ensure_demo
 from deploy.home import Home
 from deploy.migrate import migrate
-from deploy.peppers import require_peppers
+from deploy.peppers import note_peppers, require_peppers
 from deploy.roles import BILLING, GATEWAY
 from gateway.stores.sign_in import anybody_signed_in, make_link
 
 _ACTOR = "ordergate up"
 _FIRST_OPERATOR = "operator@localhost"
+# What is left of a removed demo is closed.
+_HAS_ACCOUNTS = "SELECT EXISTS (SELECT FROM catalog.account WHERE kind <> 'platform' AND NOT demo)"
 
 
 class Welcome(msgspec.Struct, frozen=True):
-    """What the greeting shows: a live key of a demo account, None where the demo was removed; and the path with which the
-    first operator signs in, None once somebody has signed in."""
+    """What the greeting shows: a live key of a demo account, None without a demo; the path with which the first operator
+    signs in, None once somebody has signed in; and whether nobody has an account to call with."""
 
     key: str | None
     sign_in: str | None
+    is_empty: bool
 
 
 async def prepare(
-    home: Home, database: Database, clock: Clock, notice: Callable[[str], object] | None = None
+    home: Home,
+    database: Database,
+    clock: Clock,
+    notice: Callable[[str], object] | None = None,
+    *,
+    demo: bool = True,
 ) -> Welcome:
-    """Schema, partitions and built-in passports as this version needs them; on the first start the demo group.
+    """Schema, partitions and built-in passports as this version needs them; on the first start the demo group, if wanted.
 
     `notice` is told when that has to wait. Raises `PeppersMissing` where the database belongs to another home.
     """
@@ -50,12 +58,15 @@ async def prepare(
     try:
         await require_peppers(gateway, home.path)
         async with gateway.transaction():
+            await note_peppers(gateway, home.path, _ACTOR, now)
             await publish_built_in(gateway, built_in_passports(), _ACTOR, now)
         async with gateway.transaction():
             sign_in = await _first_sign_in(gateway, now)
+            has_accounts = await gateway.fetchval(_HAS_ACCOUNTS)
     finally:
         await gateway.close()
-    return Welcome(await ensure_demo(home, database, demo_group(), clock), sign_in)
+    key = await ensure_demo(home, database, demo_group(), clock, wanted=demo)
+    return Welcome(key, sign_in, is_empty=key is None and not has_accounts)
 
 
 async def _first_sign_in(gateway: asyncpg.Connection, now: datetime) -> str | None:

@@ -78,8 +78,8 @@ async def acting(database: Database) -> AsyncIterator[Transaction]:
 
 @asynccontextmanager
 async def keeping_books(database: Database) -> AsyncIterator[asyncpg.Pool]:
-    """Billing's pool, all accounts in scope."""
-    pool = await billing_pool(database.as_role(BILLING))
+    """Billing's pool, all accounts in scope; a statement takes as long as the server lets it."""
+    pool = await billing_pool(database.as_role(BILLING), client_timeout_s=None)
     try:
         yield pool
     finally:

@@ -7,7 +7,6 @@ in the product's reader cannot hide here too.
 import hashlib
 import struct
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -33,11 +32,6 @@ class _Entry(NamedTuple):
     seq: int
     kind: int
     payload: bytes
-
-
-def count_records(directory: Path) -> dict[int, int]:
-    """Records by kind in the segment files of a journal; raises `AuditError`."""
-    return dict(sorted(Counter(entry.kind for entry in _entries(directory)).items()))
 
 
 def iter_payloads(

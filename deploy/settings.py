@@ -26,6 +26,8 @@ class Settings(msgspec.Struct, frozen=True):
     """ORDERGATE_KEY: the API key of `ordergate call`."""
     review_required: bool
     """ORDERGATE_REVIEW: `required` makes `ordergate publish` submit for review; another person then approves."""
+    demo: bool = True
+    """ORDERGATE_DEMO: `off` opens no demo group on a first start, as `ordergate up --no-demo` does."""
 
     @property
     def home(self) -> Home:
@@ -39,9 +41,13 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     review = source.get("ORDERGATE_REVIEW") or None
     if review not in (None, "required"):
         raise InvalidSetting(f"ORDERGATE_REVIEW={review!r}: write `required`, or leave it unset")
+    demo = source.get("ORDERGATE_DEMO") or "on"
+    if demo not in ("on", "off"):
+        raise InvalidSetting(f"ORDERGATE_DEMO={demo!r}: write `off`, or leave it unset")
     return Settings(
         home_path=Path(source.get("ORDERGATE_HOME") or DEFAULT_HOME).absolute(),
         database_url=source.get("ORDERGATE_DATABASE_URL") or None,
         key=source.get("ORDERGATE_KEY") or None,
         review_required=review is not None,
+        demo=demo == "on",
     )

@@ -40,13 +40,16 @@ class StartRefused(Exception):
 class Supervisor:
     """Starts everything in order, restarts what dies, stops everything in reverse."""
 
-    def __init__(self, home: Home, host: str, port: int, workers: int, database_url: str | None) -> None:
-        """`database_url` takes the place of the embedded server."""
+    def __init__(
+        self, home: Home, host: str, port: int, workers: int, database_url: str | None, *, demo: bool = True
+    ) -> None:
+        """`database_url` takes the place of the embedded server; without `demo` a first start opens no demo group."""
         self._home = home
         self._host = host
         self._port = port
         self._workers = workers
         self._url = database_url
+        self._demo = demo
         self._per_worker = 0
         self._clock: Clock = SystemClock()
         self._stopping = False
@@ -74,7 +77,7 @@ class Supervisor:
     def _serve(self, listener: socket.socket) -> None:
         _say("Starting PostgreSQL …" if self._url is None else "Connecting to PostgreSQL …")
         database = self._start_database()
-        _say("Preparing schema, catalogue and demo group …")
+        _say(f"Preparing schema, catalogue{' and demo group' if self._demo else ''} …")
         welcome = asyncio.run(self._prepared(database))
         if welcome is None:
             return
@@ -90,7 +93,7 @@ class Supervisor:
         )
         self._wait_until_served()
         if not self._stopping:
-            _greet(f"http://{self._host}:{self._port}", welcome)
+            greet(f"http://{self._host}:{self._port}", welcome)
         while not self._stopping:
             self._tend()
             signal.sigtimedwait({signal.SIGCHLD}, _TICK_S)
@@ -99,7 +102,7 @@ class Supervisor:
         """None if it is interrupted: what is half done then is done again by the next start."""
         if self._stopping:
             return None
-        task = asyncio.ensure_future(prepare(self._home, database, self._clock, _say))
+        task = asyncio.ensure_future(prepare(self._home, database, self._clock, _say, demo=self._demo))
         loop = asyncio.get_running_loop()
         self._interrupt = lambda: loop.call_soon_threadsafe(task.cancel)
         try:
@@ -263,7 +266,8 @@ def _answers(host: str, port: int) -> bool:
         return False
 
 
-def _greet(address: str, welcome: Welcome) -> None:
+def greet(address: str, welcome: Welcome) -> None:
+    """What a person at the terminal is told once everything is served: where, and what to do first."""
     lines = [f"Ordergate is ready: {address}"]
     if welcome.key is not None:
         lines += [
@@ -272,6 +276,13 @@ def _greet(address: str, welcome: Welcome) -> None:
             f"  curl -i {address}/v1/address/validate -H 'Authorization: Bearer {welcome.key}' \\",
             "    -H 'Content-Type: application/json' \\",
             """    -d '{"country":"DE","postal_code":"10115","locality":"Berlin","lines":["Invalidenstr. 116"]}'""",
+        ]
+    if welcome.is_empty:
+        lines += [
+            "",
+            "Nobody can call yet. Open an account and make its key:",
+            "  ordergate account create NAME",
+            "  ordergate key create NAME",
         ]
     if welcome.sign_in is not None:
         lines += ["", f"Sign in as operator, once, within a day: {address}{welcome.sign_in}"]

@@ -1,5 +1,7 @@
 """Quotas, budgets and credit for tests: set as an operator sets them, and looked at behind the scenes."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -94,3 +96,15 @@ async def standing(admin: asyncpg.Connection, kind: str) -> tuple[Any, Any]:
     )
     assert row is not None
     return row[0], row[1]
+
+
+async def nothing_held(admin: asyncpg.Connection) -> bool:
+    """Whether no worker holds a part of any limit."""
+    return not await admin.fetchval("SELECT coalesce(sum(leased), 0) FROM billing.allowance")
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
+    """Wait for what comes by itself."""
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.02)

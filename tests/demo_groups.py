@@ -20,6 +20,7 @@ _HALF, _QUARTER = Fraction(1, 2), Fraction(1, 4)
 
 SMALL_GROUP = Group(
     currency="CNY",
+    seller=demo_group().seller,
     season=demo_group().season,
     annual_volume={
         "domestic": {"address/validate": 1_200, "stock/reserve": 700},

@@ -26,6 +26,14 @@ GRADUATED: Mapping[str, Any] = {
     ]
 }
 
+# Whoever calls more often pays less for all of it: usage that comes late makes its month cheaper.
+FALLING: Mapping[str, Any] = {
+    "tiers": [
+        {"up_to": "10", "unit_price": "10.00", "flat_fee": "0"},
+        {"up_to": None, "unit_price": "1.00", "flat_fee": "0"},
+    ]
+}
+
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _ENDINGS: Mapping[CallClass, tuple[str, str]] = {
     "ok": ("success", "none"),

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from gateway.control.api import ENDPOINTS
+
 ROOT = Path(__file__).parents[2]
 _PATH = re.compile(
     r"\b((?:tests|deploy|catalog|gateway|billing|atomic_services|openapi)/[A-Za-z0-9_/.*-]+\.(?:py|md|json|yaml))"
@@ -37,3 +39,15 @@ def test_every_make_target_that_a_document_names_exists() -> None:
         for target in _TARGET.findall(path.read_text("utf-8"))
     }
     assert named <= targets
+
+
+def test_the_control_planes_readme_names_every_route() -> None:
+    text = (ROOT / "gateway/control/README.md").read_text("utf-8")
+    # What hangs below a path that the row has named already is written `…/approval`.
+    unnamed = [
+        one.path
+        for one in ENDPOINTS
+        if re.sub(r"\{\w+_id\}", "{id}", one.path) not in text
+        and f"…/{one.path.rpartition('/')[2]}`" not in text
+    ]
+    assert unnamed == []

@@ -21,23 +21,29 @@ from billing.flow import Flow
 from tests.gateways import BERLIN, RunningGateway
 
 _READY_S = 60.0
-# Forks workers, tells their pids, and forks another one for each that ends, until it is told to stop.
+# Forks workers, tells their pids, and forks another one for each that ends, until it is told to stop. A signal that
+# comes during a fork waits until parent and child know who they are.
 _MAKER = """
-import os, signal, sys
+import contextlib, os, signal, sys
 from gateway.__main__ import main
 workers = set()
 stopping = []
 def stop(*_):
     stopping.append(True)
     for worker in workers:
-        os.kill(worker, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGTERM)
 signal.signal(signal.SIGTERM, stop)
 def fork():
+    signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGTERM}})
     worker = os.fork()
     if worker == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {{signal.SIGTERM}})
         os._exit(main())
     workers.add(worker)
     print(worker, flush=True)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {{signal.SIGTERM}})
 for _ in range({count}):
     fork()
 while workers:
@@ -140,19 +146,22 @@ async def lease_storm(
             stderr=log,
         )
         storm = Storm(gateway, key, listener.getsockname()[1], flow, seed)
-        reading = asyncio.create_task(_read_pids(maker, storm))
-        flowing = asyncio.create_task(storm.flow_on())
         try:
-            async with asyncio.timeout(_READY_S):
-                while len(list(gateway.home.journals.iterdir())) < workers + 1:
-                    await asyncio.sleep(0.02)
-            yield storm
+            # Should the flow break, nothing is settled any more and the test ends with what broke it.
+            async with asyncio.TaskGroup() as beside:
+                reading, flowing = (
+                    beside.create_task(_read_pids(maker, storm)),
+                    beside.create_task(storm.flow_on()),
+                )
+                async with asyncio.timeout(_READY_S):
+                    while len(list(gateway.home.journals.iterdir())) < workers + 1:
+                        await asyncio.sleep(0.02)
+                yield storm
+                reading.cancel()
+                flowing.cancel()
         finally:
             maker.send_signal(signal.SIGTERM)
             await maker.wait()
-            for task in (reading, flowing):
-                task.cancel()
-            await asyncio.gather(reading, flowing, return_exceptions=True)
             flow.close()
 
 

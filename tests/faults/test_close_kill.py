@@ -11,7 +11,9 @@ import asyncpg
 
 from billing.desk import close
 from billing.invoice.rate_pending import rate_pending
+from billing.prepaid.grants import grant_credit
 from billing.rebuild import verify
+from billing.transaction import all_accounts
 from catalog.accounts.account import find_account
 from catalog.accounts.contract_terms import ContractTerms, set_terms
 from catalog.accounts.tax import TaxRate, set_tax_rate
@@ -24,7 +26,7 @@ from deploy.roles import BILLING, GATEWAY
 from tests.fakes.journal_disk import is_torture
 from tests.passports import echo_document
 from tests.sla_books import miss, publish
-from tests.usage_books import GRADUATED, PROFILE, add_account, add_price, call, use
+from tests.usage_books import FALLING, GRADUATED, PROFILE, add_account, add_price, call, use
 
 _MONTHS = 240
 _FIRST = Period(2016, 1)
@@ -108,7 +110,16 @@ async def _outcome(admin: asyncpg.Connection, period: Period) -> list[tuple[Any,
         SELECT invoice.account_id, kind, state, invoice.total, missing, left(number, -12),
                operation, calls, units, amount, precise, trace, split, corrects,
                (SELECT array_agg((line.kind, line.service, line.amount)::text ORDER BY line.id) FROM billing.charge_line AS line
-                WHERE line.invoice_id = invoice.id) AS charged
+                WHERE line.invoice_id = invoice.id) AS charged,
+               (SELECT array_agg((note.reason, note.total)::text ORDER BY note.number) FROM billing.credit_note AS note
+                WHERE note.source LIKE 'net_credit:' || invoice.id || ':%') AS credited,
+               (SELECT sum(applied) FROM billing.credit_application WHERE invoice_id = invoice.id) AS paid,
+               (SELECT array_agg((service, unit, revenue, credits)::text ORDER BY service, unit) FROM billing.transfer
+                WHERE document_id = invoice.id) AS transferred,
+               (SELECT array_agg((kind, ledger_account, posting.amount)::text ORDER BY kind, position)
+                FROM billing.ledger_transaction JOIN billing.posting ON transaction_id = ledger_transaction.id
+                WHERE source = 'invoice:' || invoice.id OR source IN
+                    (SELECT 'dispute:' || id FROM billing.dispute WHERE invoice_id = invoice.id)) AS posted
         FROM billing.invoice LEFT JOIN billing.invoice_line ON invoice_id = invoice.id
         WHERE period = $1 ORDER BY invoice.account_id, position
         """,
@@ -174,6 +185,74 @@ async def test_a_close_killed_at_any_statement_ends_as_if_it_had_not_been(
         # What is read for all accounts, and each account: three transactions.
         assert statement > (3 if after_commit else 60)
     assert await verify(billing_pool, ()) == []
+
+
+async def test_a_close_with_credit_notes_commitments_grants_and_disputes_ends_the_same_wherever_it_is_killed(
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool, database: Database
+) -> None:
+    for name, kind in (("acct_c", "internal"), ("acct_p", "internal"), ("acct_x", "external")):
+        await add_account(admin, name, kind, timezone="UTC", profile=PROFILE)
+    await add_price(admin, "price", model="volume", price=FALLING)
+    await publish(admin, _passport())
+    await _commit_to(database, "acct_c", Decimal("200.00"), months=2)
+    async with all_accounts(billing_pool) as connection:
+        account = await find_account(connection, "acct_p")
+        terms: Mapping[str, Any] = {"category": "paid", "priority": 1, "valid_until": None, "actor": "test"}
+        await grant_credit(connection, account, "live", Decimal(10**6), now=_FIRST.bounds("UTC")[0], **terms)
+    # An odd month is closed; the even one behind it takes back more of it than it charges, and ends the commitment.
+    first, expected = _FIRST, None
+    for after_commit in (True, False):
+        for statement in count(1, 1 if is_torture() else 9):
+            second = first.next()
+            await use(billing_pool, [one for name in _NAMES for one in _usage(first, name, 10)])
+            await close(billing_pool, first, ManualClock(_after(first)))
+            await use(billing_pool, [one for name in _NAMES for one in _usage(second, name, 5)])
+            clock = ManualClock(_after(second))
+            await rate_pending(billing_pool, clock)
+            await use(billing_pool, _usage(first, "acct_x", 10))
+            await _contest(admin, second)
+            fuse = _Fuse(statement, after_commit=after_commit)
+            killed = await _close_until_cut(database, fuse, second, clock)
+            await _given_up(admin)
+            await close(billing_pool, second, clock)
+            outcome = await _outcome(admin, second)
+            expected = expected or outcome
+            assert outcome == expected, (
+                f"killed {'after commit' if after_commit else 'before statement'} {statement}"
+            )
+            first = second.next()
+            if not killed:
+                break
+        assert statement > (1 if after_commit else 60)
+    told = str(expected)
+    for part in ("true_up", "net_credit", "dispute_held", "prepaid"):
+        assert part in told, f"no document had a {part}"
+    assert await verify(billing_pool, ()) == []
+
+
+_NAMES = ("acct_c", "acct_p", "acct_x")
+
+
+async def _commit_to(database: Database, name: str, spend: Decimal, months: int) -> None:
+    gateway = await asyncpg.connect(**database.as_role(GATEWAY, {"ordergate.account": "*"}))
+    async with gateway.transaction():
+        agreed = ContractTerms("", "", _FIRST.first_day, committed_spend=spend, committed_months=months)
+        now = datetime(2016, 1, 1, tzinfo=UTC)
+        await set_terms(gateway, await find_account(gateway, name), agreed, actor="operator@test", now=now)
+    await gateway.close()
+
+
+async def _contest(admin: asyncpg.Connection, period: Period) -> None:
+    """One yuan of the draft of `acct_c`, to be held when it is issued."""
+    invoice_id = f"inv_live_acct_c_{period}"
+    await admin.execute("SET ordergate.account = '*'")
+    await admin.execute(
+        "INSERT INTO billing.dispute (id, account_id, environment, invoice_id, line, service, operation, currency, amount, "
+        "reason, opened_at, opened_by) VALUES ('dsp_' || $1, 'acct_c', 'live', $1, 'usage', 'address', 'address/validate', "
+        "'CNY', 1.00, 'too much', $2, 'key/x')",
+        invoice_id,
+        _after(period),
+    )
 
 
 async def _given_up(admin: asyncpg.Connection) -> None:

@@ -65,6 +65,10 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     "parse US": ("parse", {"text": "John Smith\n1600 Amphitheatre Pkwy\nMountain View, CA 94043\nUSA"}),
     "parse: worst in Chinese": ("parse", {"text": "浙江杭州西湖南山鼓楼朝阳河东" * 71}),
     "parse: worst in pinyin": ("parse", {"text": "shi qu xian " * 83}),
+    "parse: worst of names": ("parse", {"text": "东山铁西区市中市中区鼓楼区新华区郊区新城朝阳" * 45}),
+    "parse: worst of towns": ("parse", {"text": "四川省 " + "珻韩弬豦柺乡" * 166}),
+    "parse: worst of words": ("parse", {"text": "浙江省杭州市 " + "张三李四 " * 198}),
+    "parse: worst abroad": ("parse", {"text": "a\n" * 500, "country": "BR"}),
     "format": ("format", {
         "country": "US",
         "components": {"house_number": "301", "road": "Hamilton Avenue", "city": "Palo Alto", "state": "California",

@@ -154,8 +154,13 @@ async def _books(installation: Installation) -> tuple[Decimal, int, int]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench_limits")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4, help="length of one run")
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument(
+        "--seconds",
+        type=int,
+        default=1,
+        help="length of one run: many short ones even out what else the machine does",
+    )
     parser.add_argument("--seed", type=int, default=1, help="draws the order of the three in each round")
     return parser.parse_args()
 

@@ -64,12 +64,12 @@ class _Stopwatch:
         """A call begins."""
         self._at_ns = time.thread_time_ns()
 
-    def start(self, _call_id: UUID, _traceparent: bytes | None, _now_ns: int) -> "_Stopwatch":
+    def start(self, _call_id: UUID, _traceparent: bytes | None, _started_ns: int) -> "_Stopwatch":
         """The call has its id."""
-        self.mark(_BEFORE, 0)
+        self.mark(_BEFORE)
         return self
 
-    def mark(self, stage: str, _now_ns: int) -> None:
+    def mark(self, stage: str) -> None:
         """A stage has ended."""
         now_ns = time.thread_time_ns()
         self.spent_ns[stage] += now_ns - self._at_ns
@@ -78,7 +78,7 @@ class _Stopwatch:
 
     def end(self, _status: int, _attributes: Mapping[str, str]) -> None:
         """The call is answered."""
-        self.mark(_AFTER, 0)
+        self.mark(_AFTER)
 
 
 class _Unjournaled:

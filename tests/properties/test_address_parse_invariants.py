@@ -100,14 +100,25 @@ def test_name_number_and_address_are_told_apart_in_any_order(
     assert path[-1].code in {d.code for d in reply.divisions}
 
 
-def test_the_largest_texts_are_answered_within_a_tenth_of_a_second_of_processor_time() -> None:
-    texts = ["鼓楼区" * 333, "浙江杭州西湖南山鼓楼朝阳" * 83, "shi qu xian " * 83, "1-" * 500, "a\n" * 500, "," * 999 + "a",
-             "电话1" * 250, "(" * 999 + "1", "Xian " * 200, "城关镇" * 333]  # fmt: skip
-    for text in texts:
-        for country in (None, "CN", "US", "KR"):
-            start = time.thread_time()
-            _parse(text, country)
-            assert time.thread_time() - start < 0.1, (text[:20], country)
+# The longest texts by what they are made of: divisions, unknown towns of a province, short words, numbers, labels.
+LARGEST = [
+    "鼓楼区" * 333, "浙江杭州西湖南山鼓楼朝阳" * 83, "shi qu xian " * 83, "1-" * 500, "a\n" * 500, "," * 999 + "a",
+    "电话1" * 250, "(" * 999 + "1", "Xian " * 200, "城关镇" * 333, "四川省 " + "珻韩弬豦柺乡" * 166, "浙江省杭州市 " + "张三李四 " * 198,
+    "郊区鼓楼区 meixian 市中区" * 58, "+1 650 253 0000 " * 62, "收件人：" * 250, "民勤縣鄂爾多斯市濟南龍城區" * 76,
+    "서울특별시 강남구 " * 90, "台北市大安區旺角" * 110,
+]  # fmt: skip
+
+
+def test_the_largest_texts_are_answered_within_some_milliseconds_of_processor_time() -> None:
+    for text in LARGEST:
+        for country in (None, "CN", "US", "KR", "BR", "TW"):
+            times = []
+            for _ in range(3):
+                start = time.thread_time()
+                _parse(text, country)
+                times.append(time.thread_time() - start)
+            # On a quiet core the slowest takes 7 ms; whoever shares this one may double that.
+            assert min(times) < 0.02, (text[:20], country, times)
 
 
 def test_an_address_has_at_most_eight_lines_of_two_hundred_characters() -> None:

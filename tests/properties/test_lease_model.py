@@ -40,7 +40,17 @@ WORKERS = 3
 LIMIT = Decimal("1.00")
 _SEGMENT_BYTES = 128 * 1024
 
-Ending = Literal["ok", "cheaper", "failed", "refused", "unknown-recorded", "unknown-lost", "hangs"]
+Ending = Literal[
+    "ok",
+    "cheaper",
+    "failed",
+    "refused",
+    "unknown-recorded",
+    "unknown-lost",
+    "hangs",
+    "cancelled",
+    "cancelled-recorded",
+]
 WORKER = st.integers(0, WORKERS - 1)
 CHARGE = st.sampled_from([Decimal(one) for one in ("0.01", "0.055", "0.09", "0.30")])
 
@@ -126,6 +136,8 @@ class LeaseMachine(RuleBasedStateMachine):
                 hold.void()
             case "hangs":
                 worker.hanging.append((hold, charge))
+            case "cancelled":
+                pass
             case "unknown-lost":
                 hold.capture(True, charge)
                 hold.doubt()
@@ -141,6 +153,8 @@ class LeaseMachine(RuleBasedStateMachine):
         )
         await worker.journal.append(USAGE_EVENT_KIND, encode_record(event))
         self.recorded.append(cost)
+        if ending == "cancelled-recorded":
+            return
         if ending == "unknown-recorded":
             hold.doubt()
         else:
@@ -150,7 +164,10 @@ class LeaseMachine(RuleBasedStateMachine):
         number=WORKER,
         charge=CHARGE,
         ending=st.sampled_from(
-            ["ok", "ok", "ok", "cheaper", "failed", "refused", "unknown-recorded", "unknown-lost", "hangs"]
+            [
+                *("ok", "ok", "ok", "cheaper", "failed", "refused", "unknown-recorded", "unknown-lost"),
+                *("hangs", "cancelled", "cancelled-recorded"),
+            ]
         ),
     )
     def call(self, number: int, charge: Decimal, ending: Ending) -> None:
@@ -159,12 +176,8 @@ class LeaseMachine(RuleBasedStateMachine):
     @rule(number=WORKER)
     def what_hung_goes_on(self, number: int) -> None:
         worker = self.workers[number]
-        for hold, charge in worker.hanging:
-            try:
-                self.run(self._record(worker, hold, charge, "ok"))
-            except Problem as given_up:
-                assert given_up.type.name == "unavailable"
-        worker.hanging = []
+        while worker.hanging:
+            self.run(self._record(worker, *worker.hanging.pop(), "ok"))
 
     @rule(number=WORKER)
     def turn(self, number: int) -> None:

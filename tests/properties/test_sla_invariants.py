@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from billing.sla.attainment import Share, budget_left_pct, credit_step, shown_pct, state_of
 from billing.sla.availability import Ended, Window, availability
 from billing.sla.burn import WINDOWS, burning
-from billing.sla.credit import Credited, credit_amounts, delivered
+from billing.sla.credit import Credited, credit_amounts
 from billing.sla.latency import bound_of, quantile_us, within
-from catalog.passport import Share as Delivery
 from catalog.sla import CreditStep, Objective
 
 _DAY = datetime(2026, 9, 17, tzinfo=UTC)
@@ -156,17 +155,6 @@ def test_credits_sum_to_one_rounding_and_never_pass_the_maximum(
     assert sum(amounts.values(), Decimal(0)) == rounded
     assert all(amount >= 0 for amount in amounts.values())
     assert sum(amounts.values(), Decimal(0)) <= sum(charges.values(), Decimal(0))
-
-
-@given(_cents, st.lists(st.integers(1, 60), min_size=1, max_size=4).filter(lambda parts: sum(parts) < 100))
-def test_the_units_shares_sum_to_the_credit(amount: Decimal, parts: list[int]) -> None:
-    shares = [Delivery(f"unit-{index}", str(part)) for index, part in enumerate([*parts, 100 - sum(parts)])]
-    found = delivered(amount, shares, "CNY")
-    assert sum(found.values(), Decimal(0)) == amount
-    for share in shares:
-        assert abs(
-            Fraction(found[share.unit]) - Fraction(amount) * Fraction(share.share_pct) / 100
-        ) < Fraction(1, 100)
 
 
 @given(st.lists(st.integers(0, 100), min_size=len(WINDOWS), max_size=len(WINDOWS)))

@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.invoice.month import Payer
-from billing.invoice.transfer import Earned, transfer_entries, unit_parts
+from billing.invoice.transfer import Earned, by_unit, transfer_entries, unit_parts
 from catalog.passport import Share
 from catalog.vocabulary.money import exponent
 
@@ -78,3 +79,26 @@ def test_a_credit_that_was_divided_already_stays_as_it_was(minor: int, shares: t
     }
     earned = Earned("customs", Decimal(0), Decimal(abs(minor)).scaleb(-2), given_before)
     assert {part.unit: part.credits for part in unit_parts(earned, shares, "CNY")} == given_before
+
+
+@given(_MINOR, _shares())
+def test_what_is_divided_between_units_sums_to_it_and_is_nearly_their_percentages(
+    minor: int, shares: tuple[Share, ...]
+) -> None:
+    amount = Decimal(minor).scaleb(-2)
+    found = by_unit(amount, shares, "CNY")
+    assert sum(found.values(), Decimal(0)) == amount
+    for share in shares:
+        exact = Fraction(amount) * Fraction(share.share_pct) / 100
+        assert abs(Fraction(found.get(share.unit, Decimal(0))) - exact) < Fraction(1, 100)
+
+
+def test_a_unit_that_a_passport_names_twice_has_one_part_of_both_shares() -> None:
+    shares = (Share("it", "40"), Share("legal", "30"), Share("it", "30"))
+    (it, legal) = unit_parts(Earned("customs", Decimal("10.00")), shares, "CNY")
+    assert (it.unit, it.share_pct, it.revenue) == ("it", Decimal(70), Decimal("7.00"))
+    assert (legal.unit, legal.share_pct, legal.revenue) == ("legal", Decimal(30), Decimal("3.00"))
+
+
+def test_what_nobody_delivers_is_not_divided() -> None:
+    assert by_unit(Decimal("1.00"), (), "CNY") == {}

@@ -193,13 +193,14 @@ def _chosen(prices: Sequence[SlowPrice], one: SlowCall, zone: str) -> str:
             "plan",
             price.operation,
             "CNY",
+            number,
             LONG_AGO,
             "success",
             price.model,
             parse_price(price.model, price.fields),
             price.begins_on,
         )
-        for price in prices
+        for number, price in enumerate(prices, 1)
         if price.operation == one.operation
     ]
     return max(

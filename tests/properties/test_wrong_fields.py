@@ -68,21 +68,23 @@ def test_all_faults_are_named_in_the_order_of_the_document_each_with_what_to_do(
     assert problem.errors == (
         FieldError("/knid", "unknown-field", "no such field exists here; did you mean `kind`?"),
         FieldError("/kind", "constraint", 'invalid enum value \'gift\'; use one of "sale", "return"'),
-        FieldError("/lines/0/sku", "constraint", "expected `str` of length >= 1"),
-        FieldError("/lines/0/unitCount", "constraint", "expected `int` <= 9"),
-        FieldError("/lines/0/note", "constraint", "expected `str` of length <= 3"),
+        FieldError("/lines/0/sku", "constraint", "expected `string` of length >= 1"),
+        FieldError("/lines/0/unitCount", "constraint", "expected `integer` <= 9"),
+        FieldError("/lines/0/note", "constraint", "expected `string` of length <= 3"),
         FieldError(
-            "/lines/1/sku", "constraint", "expected `str` matching regex '^[!-~]+$': Your code of the article"
+            "/lines/1/sku",
+            "constraint",
+            "expected `string` matching regex '^[!-~]+$': Your code of the article",
         ),
         FieldError(
             "/lines/1/unit_count", "unknown-field", "no such field exists here; did you mean `unitCount`?"
         ),
         FieldError("/lines/1/unitCount", "required", "this field is required"),
-        FieldError("/lines/2", "type", "expected `object`, got `int`"),
+        FieldError("/lines/2", "type", "expected `object`, got `integer`"),
         FieldError("/payment/number", "constraint", 'write it such as "4242"'),
         FieldError("/payment/a~1b~0c", "unknown-field", "no such field exists here; remove it"),
-        FieldError("/labels/a~1b", "constraint", "expected `int` >= 0"),
-        FieldError("/labels/text", "type", "expected `int`, got `str`"),
+        FieldError("/labels/a~1b", "constraint", "expected `integer` >= 0"),
+        FieldError("/labels/text", "type", "expected `integer`, got `string`"),
         FieldError("/id", "required", "this field is required"),
     )
     assert problem.detail.endswith("; and 11 more.")

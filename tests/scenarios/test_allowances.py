@@ -1,7 +1,6 @@
 """Limits that are money: a call is held to its quota, budget and credit, and what it does not use is free again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,8 +14,7 @@ from billing.flow import Flow
 from catalog.accounts.application import create_application, create_cost_centre
 from catalog.plan import most_for_one_call, parse_price
 from catalog.vocabulary.clock import from_ns
-from gateway.stores import leases
-from tests.allowances import budget, grant, publish_quota, standing
+from tests.allowances import budget, grant, nothing_held, publish_quota, standing, until
 from tests.gateways import BERLIN, RunningGateway
 
 _STOCKED = {"sku": "A", "warehouse": "W1", "quantity": 1, "reason": "count"}
@@ -24,16 +22,6 @@ _STOCKED = {"sku": "A", "warehouse": "W1", "quantity": 1, "reason": "count"}
 
 def now_of(gateway: RunningGateway) -> datetime:
     return from_ns(gateway.clock.now_ns())
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            await asyncio.sleep(0.02)
-
-
-async def nothing_held(admin: asyncpg.Connection) -> bool:
-    return not await admin.fetchval("SELECT coalesce(sum(leased), 0) FROM billing.allowance")
 
 
 def statuses(replies: list[httpx.Response]) -> list[int]:
@@ -61,7 +49,11 @@ async def test_a_hard_quota_admits_exactly_its_calls_and_shows_the_arithmetic(
         "needs": "1",
     }
     assert int(replies[-1].headers["retry-after"]) > 0
-    assert "5 used" in problem["detail"]
+    assert problem["detail"].startswith(
+        "The quota of address/validate for each account and month is 5 calls: 5 used, 0 reserved, 0 remaining; "
+        "this call needs 1. It begins anew at "
+    )
+    assert "ask for a larger quota" in problem["remedy"]
     other = await gateway.call(key, "address/parse", {"text": "Invalidenstr. 116, 10115 Berlin"})
     assert other.status_code == 200, "each operation has a quota of its own"
 
@@ -128,6 +120,10 @@ async def test_prepaid_credit_is_spent_to_the_last_call_and_a_grant_opens_it_aga
     assert statuses(replies) == [200, 200, 200, 402]
     problem = replies[-1].json()
     assert (problem["type"], problem["status"]) == ("/problems/credit-exhausted", 402)
+    assert problem["detail"] == (
+        "The prepaid credit is 0.20 CNY: 0.165 used, 0.00 reserved, 0.035 remaining; this call needs 0.055. Top the credit up."
+    )
+    assert "retry-after" not in replies[-1].headers, "no waiting brings credit back"
     assert problem["allowance"] == {
         "kind": "credit",
         "subject": "",
@@ -199,7 +195,8 @@ async def test_a_hard_budget_refuses_for_its_application_and_cost_centre_only(
     problem = replies[-1].json()
     assert problem["type"] == "/problems/budget-exhausted"
     assert (problem["allowance"]["subject"], problem["allowance"]["remaining"]) == (made.id, "0.01")
-    assert "resets_at" in problem["allowance"]
+    assert problem["detail"].endswith(f"It begins anew at {problem['allowance']['resets_at']}.")
+    assert "raise the budget" in problem["remedy"]
     assert (await gateway.call(of_main, "address/validate", BERLIN)).status_code == 200
     await budget(
         gateway.database, opened.account, "0.17", now_of(gateway), scope="cost_centre", scope_id="retail"
@@ -234,37 +231,6 @@ async def test_an_account_without_such_limits_asks_nobody(
     assert (await gateway.call(key, "address/validate", BERLIN)).status_code == 200
     assert await admin.fetchval("SELECT count(*) FROM billing.allowance") == 0
     assert await admin.fetchval("SELECT count(*) FROM billing.lease") == 0
-
-
-async def test_what_one_worker_holds_is_returned_when_another_needs_it(
-    gateway: RunningGateway, admin: asyncpg.Connection
-) -> None:
-    await publish_quota(gateway, 4)
-    key = await gateway.create_key(await gateway.open_account())
-    assert (await gateway.call(key, "address/validate", BERLIN)).status_code == 200
-    other = leases.LeaseStore(gateway.gateway.pool, gateway.gateway.journal.journal_id, gateway.clock)
-    allowance = await admin.fetchval("SELECT id FROM billing.allowance")
-    # Another worker took all that was left, and is idle.
-    await admin.execute(
-        "INSERT INTO billing.lease (allowance_id, account_id, worker_id, journal_id, period, granted, granted_at, expires_at) "
-        "SELECT id, account_id, $2, gen_random_uuid(), starts_on, 4 - used - leased, now(), now() FROM billing.allowance WHERE id = $1",
-        allowance,
-        other._holder.worker_id,
-    )
-    await admin.execute("UPDATE billing.allowance SET leased = 4 - used WHERE id = $1", allowance)
-
-    async def returns() -> None:
-        other._answer_lost = True  # the lease came with an answer that it never got
-        await until(lambda: wanted(admin))
-        await other.turn()
-
-    async def wanted(admin: asyncpg.Connection) -> bool:
-        return await admin.fetchval("SELECT bool_or(wanted_at IS NOT NULL) FROM billing.allowance") is True
-
-    returning = asyncio.create_task(returns())
-    replies = [await gateway.call(key, "address/validate", BERLIN) for _ in range(4)]
-    await returning
-    assert statuses(replies) == [200, 200, 200, 429]
 
 
 async def test_while_postgresql_is_away_a_lease_is_used_up_and_then_it_is_503(

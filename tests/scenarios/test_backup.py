@@ -6,19 +6,31 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
+from billing.lease.settle import settle_leases
+from billing.store.connection import billing_pool
 from catalog.vocabulary.clock import SystemClock, from_ns
 from deploy.cli import main
 from deploy.database import Database
 from deploy.embedded_postgres import EmbeddedPostgres
 from deploy.home import Home
 from deploy.migrate import migrate
+from deploy.roles import BILLING
 from tests.usage_calls import usage_event, write_journal
 
 SERVICES = Path(__file__).parents[2] / "atomic_services"
 CALLS = 25
+# Every transaction id that a table of ours keeps.
+_TRANSACTION_IDS = """
+    SELECT attrelid::regclass::text AS table, attname AS column FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+    WHERE atttypid = 'xid8'::regtype AND relkind IN ('r', 'p') AND NOT relispartition
+      AND relnamespace IN ('catalog'::regnamespace, 'gateway'::regnamespace, 'billing'::regnamespace)
+"""
+# Those of usage and of its watermark are compared with each other, and are held by what is added up after a restore.
+_OF_USAGE = ("billing.usage_event", "billing.watermark")
 
 
 @pytest.fixture
@@ -45,6 +57,8 @@ def use(home: Path) -> None:
     run(home, "publish", str(SERVICES))
     run(home, "account", "create", "bu-01", "--subscribe", "bench=bench")
     run(home, "key", "create", "bu-01")
+    run(home, "grant", "bu-01", "10.00")
+    run(home, "budget", "set", "bu-01", "500", "--hard")
     shown = json.loads(run(home, "account", "show", "bu-01", "--json").output)
     subscription, application = shown["subscriptions"][0], shown["applications"][0]
     clock = SystemClock()
@@ -66,12 +80,54 @@ def use(home: Path) -> None:
             run(home, "reconcile")
 
 
+async def count_further(home: Path) -> None:
+    """Make every kept transaction id, and one of a lease whose worker died, those of a server that has done far more."""
+    with EmbeddedPostgres(home) as server:
+        admin = await asyncpg.connect(server.url())
+        try:
+            await admin.execute("SET session_replication_role = replica")
+            await admin.execute(
+                "WITH taken AS (INSERT INTO billing.allowance (account_id, environment, kind, subject, starts_on, used, leased) "
+                "SELECT id, 'live', 'quota', 'bench/echo month', current_date, 0, 1 FROM catalog.account RETURNING id, account_id) "
+                "INSERT INTO billing.lease (allowance_id, account_id, worker_id, journal_id, period, granted, granted_at, "
+                "expires_at, state, bound_seq, bound_xid) SELECT id, account_id, gen_random_uuid(), gen_random_uuid(), "
+                "current_date, 1, now(), now(), 'orphaned', 0, '1' FROM taken"
+            )
+            for row in await admin.fetch(_TRANSACTION_IDS):
+                if row["table"] not in _OF_USAGE:
+                    await admin.execute(f"UPDATE {row['table']} SET {row['column']} = '9000000000'")  # noqa: S608
+        finally:
+            await admin.close()
+
+
+async def ids_from_elsewhere(home: Path) -> list[str]:
+    """The columns with a transaction id that this server has not come to, and whether leases wait for one."""
+    with EmbeddedPostgres(home) as server:
+        admin = await asyncpg.connect(server.url())
+        pool = await billing_pool(Database(socket_dir=server.socket_dir).as_role(BILLING))
+        try:
+            await settle_leases(pool, home / "journals", None, SystemClock())
+            found = [
+                f"{row['table']}.{row['column']}"
+                for row in await admin.fetch(_TRANSACTION_IDS)
+                if await admin.fetchval(
+                    f"SELECT EXISTS (SELECT FROM {row['table']} WHERE {row['column']} > pg_current_xact_id())"  # noqa: S608
+                )
+            ]
+            waiting = await admin.fetchval("SELECT count(*) FROM billing.lease WHERE state <> 'closed'")
+            return [*found, f"{waiting} leases"] if waiting else found
+        finally:
+            await pool.close()
+            await admin.close()
+
+
 def test_a_backup_stands_up_again_with_every_key_and_every_call(folder: Path) -> None:
     first, second, backup = folder / "first", folder / "second", folder / "backup"
     Home(first).make()
     with EmbeddedPostgres(first) as server:
         asyncio.run(migrate(Database(socket_dir=server.socket_dir)))
     use(first)
+    asyncio.run(count_further(first))
     keys = json.loads(run(first, "key", "list", "bu-01", "--json").output)
     run(first, "backup", str(backup))
     assert "is not empty" in run(first, "backup", str(backup), fails=1).stderr
@@ -89,6 +145,7 @@ def test_a_backup_stands_up_again_with_every_key_and_every_call(folder: Path) ->
         first / "secrets" / "pepper.json"
     ).read_bytes()
     run(second, "doctor")
+    assert asyncio.run(ids_from_elsewhere(second)) == []
 
     secret = backup / "secrets" / "pepper.json"
     secret.write_bytes(secret.read_bytes() + b" ")

@@ -132,6 +132,26 @@ async def test_scopes_and_subscriptions_bound_a_key(gateway: RunningGateway) -> 
     assert refused.json()["type"] == "/problems/not-subscribed"
 
 
+async def test_a_service_that_is_not_on_offer_looks_like_one_that_does_not_exist(
+    gateway: RunningGateway,
+) -> None:
+    outsider = await gateway.create_key(await gateway.open_account("dealer", "external"))
+    narrow = await gateway.create_key(await gateway.open_account("other"), scopes=("address/normalise",))
+    for key in (outsider, narrow):
+        hidden = await gateway.call(key, "bench/echo", BERLIN)
+        unknown = await gateway.call(key, "bench/nothing", BERLIN)
+        answers = [
+            (one.status_code, {**one.json(), "instance": ""}, set(one.headers)) for one in (hidden, unknown)
+        ]
+        assert answers[0] == answers[1]
+        assert hidden.json()["type"] == "/problems/unknown-operation"
+
+
+async def test_whom_an_operator_subscribed_calls_a_private_service(gateway: RunningGateway) -> None:
+    key = await gateway.create_key(await gateway.open_account(plans={"bench": "bench"}))
+    assert (await gateway.call(key, "bench/echo", BERLIN)).status_code == 200
+
+
 async def test_a_live_key_is_not_a_test_key(gateway: RunningGateway) -> None:
     opened = await gateway.open_account()
     live, test = await gateway.create_key(opened), await gateway.create_key(opened, "test")
@@ -257,3 +277,22 @@ async def test_a_call_is_one_span_with_its_stage_times_when_an_exporter_is_set(
     assert {f"ordergate.stage.{stage}_us" for stage in STAGES} <= set(span.attributes)
     assert span.attributes["ordergate.operation"] == "address/validate"
     assert "Invalidenstr" not in msgspec.json.encode(dict(span.attributes)).decode()
+
+
+async def test_a_call_is_named_alike_in_its_reply_and_wherever_it_is_told_later(
+    gateway: RunningGateway,
+) -> None:
+    key = await gateway.create_key(await gateway.open_account())
+    adjusted = await gateway.call(
+        key,
+        "stock/adjust",
+        {"sku": "A", "warehouse": "W", "quantity": 2.0, "reason": "count"},
+        Idempotency_Key="adjust",
+    )
+    configured = await gateway.call(
+        key, "stock/configure", {"promise_safety_stock": True}, Idempotency_Key="configure"
+    )
+    (movement,) = (await gateway.call(key, "stock/movements", {})).json()["data"]
+    assert movement["call_id"] == adjusted.headers["ordergate-call-id"]
+    (change,) = configured.json()["changes"]
+    assert change["call_id"] == configured.headers["ordergate-call-id"]

@@ -178,7 +178,7 @@ async def test_close_follows_a_calendar_only_where_one_is_configured(
             await set_close_policy(admin, "internal", ClosePolicy(*days), "operator@test", NOVEMBER_1)
     report = await close(billing_pool, OCTOBER, ManualClock(NOVEMBER_1))
     assert [(one.period, one.reason) for one in report.left_draft] == [
-        ("2026-10", "its calendar issues it from 2026-11-05 16:00 UTC on")
+        ("2026-10", "its calendar issues it from 2026-11-06 00:00:00 +08:00 on")
     ]
     draft = (await payer.ask("GET", "invoices/2026-10")).json()
     assert (draft["state"], draft["total"]) == ("draft", "411.20")

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import asyncpg
 import pytest
@@ -11,8 +12,10 @@ from billing.invoice.credit_note import CreditLine, issue_credit_note, spread
 from billing.payment.account import collect_from, stop_collecting
 from billing.payment.outbox import pause, release
 from billing.payment.reconcile import reconcile_payments
+from billing.prepaid.grants import grant_credit
 from billing.rebuild import verify
 from billing.transaction import all_accounts
+from catalog.accounts.account import find_account
 from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.problem import Problem
 from tests.collecting import OCTOBER_5, Installation, collecting
@@ -111,6 +114,7 @@ async def test_whatever_is_lost_on_the_way_there_is_one_invoice_in_the_end(
     assert house.stripe.faults.left == 0
     (theirs,) = house.stripe.store.all("invoice")
     assert (theirs["status"], theirs["total"], len(theirs["lines"]["data"])) == ("open", 1050, 1)
+    assert len(house.stripe.store.all("customer")) == 1, "nobody looks for a customer: the same key finds it"
     task = await house.task(invoice_id)
     assert (task["state"], task["reason"]) == ("done", "")
     assert task["attempts"] > 1
@@ -305,3 +309,30 @@ def test_pauses_grow_to_an_hour_and_differ() -> None:
         longest = timedelta(seconds=min(3600, 5 * 2 ** (attempts - 1)))
         assert longest / 2 <= pause(attempts) <= longest
     assert len({pause(12) for _ in range(20)}) > 1
+
+
+async def test_who_pays_in_advance_is_not_collected_from_as_well(house: Installation) -> None:
+    await add_account(house.admin, "acct_x", kind="external", currency="EUR")
+    now = from_ns(house.clock.now_ns())
+    terms: dict[str, Any] = {
+        "category": "paid",
+        "priority": 100,
+        "valid_until": None,
+        "actor": "test",
+        "now": now,
+    }
+    async with all_accounts(house.billing) as connection:
+        account = await find_account(connection, "acct_x")
+        grant = await grant_credit(connection, account, "live", Decimal("5.00"), **terms)
+        with pytest.raises(Problem, match="in advance or afterwards"):
+            await collect_from(connection, "acct_x", now)
+    # Once all of it has lapsed there is nothing left that could pay a document.
+    await house.admin.execute(
+        "INSERT INTO billing.credit_expiry (grant_id, account_id, amount, expired_at) VALUES ($1, 'acct_x', 5, $2)",
+        grant.id,
+        now,
+    )
+    async with all_accounts(house.billing) as connection:
+        await collect_from(connection, "acct_x", now)
+        with pytest.raises(Problem, match="cannot pay in advance"):
+            await grant_credit(connection, account, "live", Decimal("5.00"), **terms)

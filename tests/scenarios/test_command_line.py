@@ -24,6 +24,7 @@ from deploy.cli import main
 from deploy.database import Database
 from deploy.installation import acting
 from tests.passports import echo_document
+from tests.usage_calls import open_journal
 
 Run = Callable[..., Result]
 BENCH = Path("atomic_services/bench/passport.yaml")
@@ -60,16 +61,68 @@ def test_publish_says_what_is_new_and_what_is_unchanged(run: Run, tmp_path: Path
     path = passport_file(tmp_path)
     assert run("publish", path, "--dry-run").output.startswith("bench 1.0.0 would be revision 1")
     assert run("services", "--json").output.strip() == "[]"
-    assert run("publish", path).output == "bench 1.0.0 is revision 1, new prices bench/bench/echo/CNY@1\n"
+    assert run("publish", path).output == (
+        "bench 1.0.0 is revision 1, new prices bench/bench/echo/CNY@1\n"
+        "  bench/echo, plan bench: 0 CNY from 2026-01-01, midnight on each payer's calendar\n"
+    )
     assert run("publish", str(tmp_path)).output == "bench 1.0.0 is unchanged at revision 1\n"
     (service,) = json.loads(run("services", "--json").output)
     assert (service["service"], service["state"]) == ("bench", "published")
     assert service["operations"][0]["prices"] == [
-        {"plan": "bench", "price_version": "bench/bench/echo/CNY@1", "charge": "0 CNY"}
+        {"plan": "bench", "price_version": "bench/bench/echo/CNY@1", "charge": "0 CNY", "scheduled": None}
     ]
     assert "echo" in run("services").output
     assert "/v1/bench/echo" in run("services", "bench").output
     assert "No service 'tea' is published" in run("services", "tea", fails=1).stderr
+
+
+def test_todays_price_and_the_scheduled_one_are_told_apart_wherever_an_operator_looks(
+    run: Run, tmp_path: Path
+) -> None:
+    def priced(amount: str, effective_from: str = "2025-01-01") -> str:
+        price = {
+            "operation": "echo",
+            "currency": "CNY",
+            "model": "per_unit",
+            "price": {"unit_price": amount},
+        }
+        plan = {"id": "bench", "audience": "both", "effective_from": effective_from, "prices": [price]}
+        return passport_file(tmp_path, plans=[plan])
+
+    run("publish", priced("0.085"))
+    said = run("publish", priced("0.095", "2100-12-01")).output
+    assert "bench/echo, plan bench: 0.085 CNY -> 0.095 CNY from 2100-12-01, midnight on each payer's" in said
+    shown = run("services", "bench").output
+    assert re.search(r"bench +0\.085 CNY +from 2100-12-01: 0\.095 CNY", shown)
+    (service,) = json.loads(run("services", "bench", "--json").output)
+    (price,) = service["operations"][0]["prices"]
+    assert (price["charge"], price["scheduled"]) == (
+        "0.085 CNY",
+        {"price_version": "bench/bench/echo/CNY@2", "charge": "0.095 CNY", "effective_from": "2100-12-01"},
+    )
+    said = run("publish", priced("0.080")).output
+    assert re.search(
+        r"bench/echo, plan bench: 0\.085 CNY -> 0\.080 CNY from now \(.* Z\); no longer 0\.095 CNY from 2100-12-01",
+        said,
+    )
+    (change,) = json.loads(run("publish", priced("0.07"), "--dry-run", "--json").output)[0]["price_changes"]
+    assert (change["before"], change["after"], change["starts_on"]) == ("0.080 CNY", "0.07 CNY", None)
+    shown = run("services", "bench").output
+    assert ("0.08 CNY" in shown, "2100" in shown) == (True, False)
+
+
+def test_the_catalogue_shows_sla_prices_limits_and_quotas(published: Run) -> None:
+    (address,) = json.loads(published("services", "address", "--json").output)
+    listed = published("services").output
+    assert re.search(r"Availability ≥ 99\.\d+ %", listed)
+    assert "distributor-2026 0.0" in listed
+    shown = published("services", "address").output
+    assert "Availability" in shown
+    assert "given back" in shown
+    assert "Limits and quotas" in shown
+    assert "for each application and operation" in shown
+    assert {"objectives", "credits"} <= address["sla"].keys()
+    assert address["limits"]
 
 
 def test_a_bad_passport_changes_nothing_and_says_file_field_rule_and_remedy(run: Run, tmp_path: Path) -> None:
@@ -108,7 +161,7 @@ def test_a_bad_passport_changes_nothing_and_says_file_field_rule_and_remedy(run:
         (
             "version: 1.0.0",
             "version: 1.0",
-            "/version: expected `str`, got `float`; write it in quotes [type]",
+            "/version: expected `string`, got `number`; write it in quotes [type]",
         ),
         (
             "lifecycle: published",
@@ -208,6 +261,30 @@ def test_a_key_belongs_to_the_only_application_or_to_the_one_that_is_named(
     assert len(set(applications)) == 2
 
 
+def test_an_application_and_its_cost_centre_are_made_and_the_refusal_names_the_way(published: Run) -> None:
+    run = published
+    run("account", "create", "bu-01")
+    refused = run("key", "create", "bu-01", "--application", "shop", fails=1).stderr
+    assert "its applications are default. Make it with `ordergate application create bu-01 shop`" in refused
+    refused = run("application", "create", "bu-01", "shop", "--cost-centre", "sales", fails=1).stderr
+    assert "its cost centres are none. Make it with `ordergate cost-centre create bu-01 sales`" in refused
+    centre = json.loads(run("cost-centre", "create", "bu-01", "sales", "--json").output)
+    made = run("application", "create", "bu-01", "shop", "--cost-centre", "sales").output
+    assert "ordergate key create bu-01 --application app_" in made
+    assert run("key", "create", "bu-01", "--application", "shop").stdout.startswith("og_live_")
+    listed = json.loads(run("application", "list", "bu-01", "--json").output)
+    assert [(one["name"], one["cost_centre_id"]) for one in listed] == [
+        ("default", None),
+        ("shop", centre["id"]),
+    ]
+    assert "+08:00" in run("application", "list", "bu-01").output
+    assert "sales" in run("cost-centre", "list", "bu-01").output
+    again = run("application", "create", "bu-01", "shop", fails=1).stderr
+    assert "choose another name" in again
+    blank = run("cost-centre", "create", "bu-01", " sales", fails=1).stderr
+    assert "NAME: write the name without blanks" in blank
+
+
 def test_an_account_chooses_its_plans(published: Run) -> None:
     run = published
     chosen = run("account", "create", "bench-1", "--subscribe", "bench=bench", "--json").output
@@ -230,8 +307,11 @@ def test_an_account_chooses_its_plans(published: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("account", "create", "bu", "--currency", "RMB"), "/currency: use an ISO 4217 code"),
-        (("account", "create", "bu", "--timezone", "Beijing"), "/timezone: use a zone of the IANA database"),
+        (("account", "create", "bu", "--currency", "RMB"), "--currency: use an ISO 4217 code"),
+        (
+            ("account", "create", "bu", "--timezone", "Beijing"),
+            "--timezone: use a zone of the IANA database, such as Asia/Shanghai",
+        ),
         (("account", "show", "nobody"), "There is no account 'nobody'; `ordergate account list`"),
         (("key", "revoke", "zzz"), "There is no such key; `ordergate key list ACCOUNT`"),
         (("usage", "nobody"), "There is no account 'nobody'"),
@@ -325,6 +405,38 @@ def test_the_doctor_finds_nothing_wrong_with_a_good_installation_and_names_what_
     assert "pepper.json cannot be read (Input data was truncated)" in output
 
 
+def test_the_doctor_of_an_empty_home_says_how_to_begin(tmp_path: Path) -> None:
+    environment = {"ORDERGATE_HOME": str(tmp_path / "nowhere"), "ORDERGATE_DATABASE_URL": None}
+    output = CliRunner().invoke(main, ["doctor"], env=environment).output
+    assert f"WRONG database: there is none here yet\n      There is no installation in {tmp_path}" in output
+    assert "See above" not in output
+
+
+def test_a_database_that_is_away_is_told_with_the_variable_that_names_it(tmp_path: Path) -> None:
+    environment = {
+        "ORDERGATE_HOME": str(tmp_path / "home"),
+        "ORDERGATE_DATABASE_URL": "postgresql://orders@127.0.0.1:1/orders",
+    }
+    result = CliRunner().invoke(main, ["services"], env=environment)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: The database in ORDERGATE_DATABASE_URL cannot be reached")
+    assert "Start that server, or correct the variable." in result.stderr
+
+
+def test_whether_there_is_a_demo_is_on_or_off() -> None:
+    result = CliRunner().invoke(main, ["services"], env={"ORDERGATE_DEMO": "no"})
+    assert "ORDERGATE_DEMO='no': write `off`, or leave it unset" in result.stderr
+
+
+async def test_a_journal_in_use_is_sound_and_each_thing_is_said_once(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "worker-000"):
+        result = await asyncio.to_thread(CliRunner().invoke, main, ["journal", "verify", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "sound" in result.output
+    assert result.output.count("a segment is prepared and not in use yet") == 1
+    assert "leftover" not in result.output
+
+
 def test_without_an_installation_a_command_says_where_it_looked(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from deploy.cli import main; main()", "services"],
@@ -340,7 +452,21 @@ def test_without_an_installation_a_command_says_where_it_looked(tmp_path: Path) 
 
 def test_a_pipe_gets_whole_cells_and_no_colours(published: Run) -> None:
     rows = published("services").output.splitlines()
-    assert rows[0].split() == ["service", "version", "state", "visibility", "operations", "name"]
+    assert rows[0].split() == (
+        [
+            "service",
+            "version",
+            "state",
+            "visibility",
+            "operations",
+            "name",
+            "SLA",
+            "charge",
+            "of",
+            "one",
+            "unit",
+        ]
+    )
     assert "\x1b" not in "".join(rows)
     assert all(len(next(csv.reader(io.StringIO(row)))) >= 1 for row in rows)
 

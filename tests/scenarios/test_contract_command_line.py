@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,9 +11,12 @@ import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
+from billing.invoice.rate_pending import rate_pending
+from catalog.vocabulary.clock import ManualClock
 from deploy.cli import main
 from deploy.database import Database
-from tests.usage_books import add_account
+from deploy.roles import BILLING
+from tests.usage_books import PROFILE, add_account, add_price, call, use
 
 Run = Callable[..., Result]
 
@@ -81,3 +85,69 @@ def test_only_what_is_held_is_approved(run: Run) -> None:
 def test_a_test_clock_is_put_forward_and_never_back(run: Run) -> None:
     assert "2998-11-30T16:00:00Z" in run("clock", "advance", "hefei", "--to", "2998-12-01").output
     assert "never goes back" in run("clock", "advance", "hefei", "--to", "2998-11", fails=1).output
+
+
+def test_the_seller_is_said_shown_and_stands_on_documents_and_exports(
+    run: Run, database: Database, tmp_path: Path
+) -> None:
+    assert "Nobody has said who issues" in run("seller", "show").output
+    assert json.loads(run("seller", "show", "--json").output) is None
+    _used(database)
+    unnamed = run("close", "2026-10")
+    assert "ordergate seller profile" in unnamed.stderr
+    said = run(
+        *("seller", "profile", "--legal-name", "Chengchuan Ltd", "--address", "2 Huaihe Road\nHefei"),
+        *("--tax-id", "913401", "--payment-days", "14", "--bank", "ICBC 6222"),
+    )
+    assert "issued by Chengchuan Ltd; invoices are due within 14 days" in said.output
+    assert json.loads(run("seller", "show", "--json").output)["tax_id"] == "913401"
+    assert "2 Huaihe Road, Hefei" in run("seller", "show").output
+    draft = json.loads(run("statement", "dubai", "2026-11", "--json").output)
+    assert (draft["seller"]["legal_name"], draft["due_on"]) == ("Chengchuan Ltd", None)
+    run("focus", "2026-11", "--output", str(tmp_path / "november.csv"))
+    assert "Chengchuan Ltd" in (tmp_path / "november.csv").read_text("utf-8")
+    refused = run("seller", "profile", "--legal-name", "a", "--address", "b", "--tax-id", " ", fails=1)
+    assert "--tax-id: write 1 to 500 characters" in refused.output
+
+
+def test_usage_names_what_the_contract_adds_and_what_the_bill_comes_to(run: Run, database: Database) -> None:
+    _used(database)
+    assert "bill" not in run("usage", "dubai", "--period", "2026-10").output
+    run("account", "terms", "set", "dubai", "--from", "2026-10", "--access-fee", "2.00", "--minimum", "40.00")
+    lines = {
+        line.split()[0]: line.split()[-1]
+        for line in run("usage", "dubai", "--period", "2026-10").output.splitlines()
+    }
+    assert (lines["usage"], lines["fee"], lines["bill"]) == ("0.06", "2.00", "40.00")
+    statement = json.loads(run("statement", "dubai", "2026-10").output)
+    view = json.loads(run("usage", "dubai", "--period", "2026-10", "--json").output)
+    assert view["bill"]["amount"]["amount"] == statement["total"] == "40.00"
+
+
+def test_close_fails_where_something_due_stays_a_draft_and_only_then(run: Run, database: Database) -> None:
+    _used(database, profile=None)
+    left = run("close", "2026-10", fails=1)
+    assert "missing: legal_name, address, tax_id" in left.output
+    run("account", "profile", "dubai", *("--legal-name", "a", "--address", "b", "--tax-id", "c"))
+    run("close-calendar", "external", "--disputes", "1", "--issue", "27")
+    run("close", "2026-09")
+    run("close-calendar", "external", "--disputes", "0", "--issue", "0")
+    run("close", "2026-10")
+    run("close", "2026-10")
+    assert "Exit status 0" in run("close", "--help").output
+
+
+def _used(database: Database, profile: Mapping[str, str] | None = PROFILE) -> None:
+    """A distributor with one call in October and one in November."""
+
+    async def arrange() -> None:
+        admin = await asyncpg.connect(**database.admin())
+        await add_account(admin, "acct_x", "external", name="dubai", profile=profile)
+        await add_price(admin, "price")
+        await admin.close()
+        scope = {"ordergate.account": "*"}
+        async with asyncpg.create_pool(**database.as_role(BILLING, scope), min_size=1, max_size=2) as pool:
+            await use(pool, [call("acct_x", datetime(2026, month, 5, tzinfo=UTC)) for month in (10, 11)])
+            await rate_pending(pool, ManualClock(datetime(2026, 11, 6, tzinfo=UTC)))
+
+    asyncio.run(arrange())

@@ -6,7 +6,8 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,26 +19,36 @@ import pytest
 from click.testing import CliRunner
 
 from billing.audit.journals import journaled_events
-from billing.desk import close
+from billing.desk import Contested, close, line_of, open_dispute
+from billing.invoice.dispute import accept_dispute
 from billing.rate import Usage, rate
 from billing.rebuild import verify
 from billing.reconcile import Report, reconcile
+from billing.transaction import all_accounts
+from billing.view import Month, document
+from catalog.accounts.account import find_account
+from catalog.accounts.user import create_user
 from catalog.load import price_version
-from catalog.vocabulary.clock import ManualClock
+from catalog.vocabulary.clock import ManualClock, from_ns
 from catalog.vocabulary.money import round_money
 from catalog.vocabulary.period import Period
 from deploy.cli import main
 from deploy.database import Database
 from deploy.demo import remove
+from deploy.demo.books import keep_books
 from deploy.demo.erase import account_tables
 from deploy.demo.group import Member
 from deploy.demo.keys import key_file, read_keys
 from deploy.demo.plan import plan_of
 from deploy.demo.record import demo_journal
 from deploy.demo.remove import Removal, StillServed, remove_demo
+from deploy.first_start import prepare
 from deploy.home import Home
+from deploy.roles import GATEWAY
 from deploy.served import served_by_journals
+from deploy.up import greet
 from gateway.api_key import parse_key
+from tests.allowances import budget, grant
 from tests.demo_groups import SMALL_GROUP, first_start
 from tests.usage_books import add_account, add_price, call, roll_up_all, store
 from tests.usage_calls import write_journal
@@ -196,6 +207,21 @@ async def test_an_installation_that_is_used_gets_no_demo(installation: Installat
     assert await installation.admin.fetchval("SELECT count(*) FROM catalog.account") == 1
 
 
+async def test_a_first_start_without_the_demo_says_how_to_go_on(
+    installation: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    welcome = await prepare(installation.home, installation.database, installation.clock, demo=False)
+    assert (welcome.key, welcome.is_empty) == (None, True)
+    assert await installation.admin.fetchval("SELECT count(*) FROM catalog.account") == 0
+    greet("http://127.0.0.1:8080", welcome)
+    assert "ordergate account create NAME" in capsys.readouterr().out
+    await add_account(installation.admin, "acct_own")
+    again = await prepare(installation.home, installation.database, installation.clock, demo=False)
+    assert not again.is_empty
+    greet("http://127.0.0.1:8080", again)
+    assert "account create" not in capsys.readouterr().out
+
+
 async def test_a_first_start_that_is_killed_anywhere_goes_on_to_the_same_books(
     installation: Installation,
 ) -> None:
@@ -260,7 +286,14 @@ async def test_a_removed_demo_leaves_nothing_behind_and_what_others_did_untouche
     with pytest.raises(StillServed, match=r"Stop it with Ctrl-C"):
         await installation.remove()
     installation.home.withdraw()
-    assert await _remove_by_command(installation) == "3 demo accounts are removed.\n"
+    asked = await _remove_by_command(installation, fails=1)
+    assert "3 demo accounts with " in asked
+    assert "made-up calls" in asked
+    assert set(await installation.rows_of(demo)) >= {"billing.usage_event"}, "nothing goes without a yes"
+    removed = await _remove_by_command(installation, "--yes")
+    assert "3 demo accounts are removed.\n" in removed
+    assert "ordergate account create NAME" in removed
+    assert await installation.admin.fetchval("SELECT count(*) FROM catalog.seller") == 0
 
     assert await installation.rows_of(demo) == {}
     assert not demo_journal(installation.home).exists()
@@ -278,15 +311,15 @@ async def test_a_removed_demo_leaves_nothing_behind_and_what_others_did_untouche
     assert [row["id"] for row in accounts] == ["acct_own"]
 
 
-async def _remove_by_command(installation: Installation) -> str:
+async def _remove_by_command(installation: Installation, *options: str, fails: int = 0) -> str:
     database = installation.database
     folder = quote(str(database.socket_dir), safe="/")
     environment = {
         "ORDERGATE_HOME": str(installation.home.path),
         "ORDERGATE_DATABASE_URL": f"postgresql://postgres@/{database.name}?host={folder}&port=5432",
     }
-    result = await asyncio.to_thread(CliRunner().invoke, main, ["demo", "remove"], env=environment)
-    assert result.exit_code == 0, result.output
+    result = await asyncio.to_thread(CliRunner().invoke, main, ["demo", "remove", *options], env=environment)
+    assert result.exit_code == fails, result.output
     return result.output
 
 
@@ -317,6 +350,118 @@ async def test_an_account_whose_key_was_used_is_closed_and_keeps_these_calls_alo
     )
     assert open_ == 0
     assert await installation.start() is None
+
+
+async def test_credit_budgets_and_disputes_of_the_demo_leave_with_it_and_the_books_agree(
+    installation: Installation,
+) -> None:
+    await installation.start()
+    admin, database = installation.admin, installation.database
+    account, subscription = await _first_account(admin)
+    operator = await asyncpg.connect(**database.as_role(GATEWAY, {"ordergate.account": "*"}))
+    try:
+        async with operator.transaction():
+            bu, dealer, other = [await find_account(operator, name) for name in ("bu-01", "d-01", "d-02")]
+        for one in (bu, dealer):
+            async with all_accounts(installation.pool) as connection:
+                contested = await document(connection, Month(one.id, "live", CLOSED[-1]))
+            async with operator.transaction():
+                line = Contested(line_of(contested, 1), Decimal("1.00"), "twice")
+                await open_dispute(operator, contested, line, "key/demo", NOW)
+    finally:
+        await operator.close()
+    for one in (bu, other):
+        await grant(database, one, "100.00", NOW)
+    await budget(database, bu, "500", NOW)
+    price = "address/internal-2026/validate/CNY@1"
+    used = call(
+        account, NOW + timedelta(seconds=1), operation="address/validate", subscription_id=subscription
+    )
+    await write_journal(
+        installation.home.journals / "worker-000", [msgspec.structs.replace(used, price_version=price)]
+    )
+    installation.clock.advance(10 * 86_400)
+    await keep_books(
+        installation.pool,
+        installation.home,
+        [(NOVEMBER, from_ns(installation.clock.now_ns()))],
+        installation.clock,
+    )
+    assert await admin.fetchval("SELECT count(*) FROM billing.credit_application") == 2
+    assert await installation.differences() == []
+
+    kept = ("bu-01 (removed demo)", "d-01 (removed demo)")
+    removal = await installation.remove()
+    assert (removal.removed, sorted(removal.kept)) == (1, sorted(kept)), "a contested document is real use"
+    assert await installation.differences() == []
+    assert await installation.rows_of([other.id]) == {}
+    assert not [table for table in await installation.rows_of([dealer.id]) if table.startswith("billing.")]
+    # The call that was really made, and what it comes to; nothing that was promised, paid in or contested before.
+    billed = {table for table in await installation.rows_of([account]) if table.startswith("billing.")}
+    assert billed <= {
+        "billing.usage_event",
+        "billing.usage_hour",
+        "billing.latency_day",
+        "billing.service_interval",
+        "billing.rated_line",
+        "billing.posting",
+        "billing.invoice",
+    }
+
+
+async def test_reported_usage_decided_disputes_and_members_are_shown_and_keep_their_accounts(
+    installation: Installation,
+) -> None:
+    await installation.start()
+    admin, database = installation.admin, installation.database
+    account, subscription = await _first_account(admin)
+    # It happened before the demo was opened, and was reported with its key afterwards.
+    reported = call(
+        account,
+        NOW - timedelta(days=40),
+        operation="address/validate",
+        subscription_id=subscription,
+        price_version="address/internal-2026/validate/CNY@1",
+    )
+    await store(installation.pool, [reported], "import")
+    installation.clock.advance(60)
+    later = from_ns(installation.clock.now_ns())
+    async with operator(database) as connection, connection.transaction():
+        dealer, other = [await find_account(connection, name) for name in ("d-01", "d-02")]
+        await create_user(
+            connection, email="a@example.com", role="member", accounts=[other], actor="tests", now=later
+        )
+    async with all_accounts(installation.pool) as books:
+        contested = await document(books, Month(dealer.id, "live", CLOSED[-1]))
+    async with operator(database) as connection, connection.transaction():
+        line = Contested(line_of(contested, 1), Decimal("1.00"), "twice")
+        dispute = await open_dispute(connection, contested, line, "key/demo", later)
+    async with all_accounts(installation.pool) as books:
+        await accept_dispute(books, dispute.id, "it was", "operator@test", later)
+    shown = {
+        line.split()[0]: line.split()[1:]
+        for line in (await _remove_by_command(installation, fails=1)).splitlines()
+        if line
+    }
+    assert shown["bu-01"] == ["1", "0", "0", "0"]
+    assert shown["d-01"] == ["0", "1", "1", "0"]
+    assert shown["d-02"] == ["0", "0", "0", "1"]
+    removed = await _remove_by_command(installation, "--yes")
+    assert "0 demo accounts are removed." in removed
+    assert removed.count("is closed and stays: it was really used.") == 3
+    assert await installation.differences() == []
+    assert await admin.fetchval("SELECT count(*) FROM billing.usage_event") == 1
+    assert await admin.fetchval("SELECT count(*) FROM catalog.membership") == 1
+
+
+@asynccontextmanager
+async def operator(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the gateway's role with every account in scope."""
+    connection = await asyncpg.connect(**database.as_role(GATEWAY, {"ordergate.account": "*"}))
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def _first_account(admin: asyncpg.Connection) -> tuple[str, str]:

@@ -107,6 +107,48 @@ async def test_a_contested_certificate_is_held_and_credited_once_when_the_provid
     assert (await payer.dispute(line=1, amount="14.00")).status_code == 201
 
 
+async def test_a_credit_note_is_listed_beside_what_it_corrects_and_read_in_every_form(
+    payer: _Payer, gateway: RunningGateway, billing_pool: asyncpg.Pool
+) -> None:
+    other = await gateway.create_key(await gateway.open_account("bu-05"))
+    await payer.close()
+    dispute = (await payer.dispute(line=1, amount="14.00")).json()
+    async with all_accounts(billing_pool) as connection:
+        await accept_dispute(connection, dispute["id"], "it was", "operator@test", NOVEMBER_1)
+
+    entry = {
+        "number": "CN-2026-000001",
+        "reason": "correction",
+        "total": {"amount": "14.00", "currency": "CNY"},
+        "issued_at": "2026-11-01T02:00:00Z",
+    }
+    invoice = (await payer.ask("GET", "")).json()
+    assert invoice["credit_notes"] == [entry]
+
+    async def read(path: str, key: str) -> httpx.Response:
+        return await gateway.client.get(path, headers={"Authorization": f"Bearer {key}"})
+
+    listed = (await read("/api/invoices", payer.key)).json()["data"]
+    assert [one["credit_notes"] for one in listed] == [[entry]]
+    path = "/api/credit-notes/CN-2026-000001"
+    note = (await read(path, payer.key)).json()
+    assert (note["kind"], note["state"], note["total"]) == ("credit_note", "issued", "14.00")
+    assert note["corrects"] == {"number": invoice["number"], "period": "2026-10", "reason": "correction"}
+    assert [(line["kind"], line["service"], line["amount"]) for line in note["lines"]] == [
+        ("credited", "customs", "14.00")
+    ]
+    for form, start in (("pdf", b"%PDF-"), ("xlsx", b"PK"), ("csv", b"\xef\xbb\xbfrow,number,")):
+        printed = await read(f"{path}?format={form}", payer.key)
+        assert printed.content.startswith(start)
+        assert "CN-2026-000001" in printed.headers["content-disposition"]
+    for wrong, key in (
+        (path, other),
+        ("/api/credit-notes/CN-2026-000002", payer.key),
+        ("/api/credit-notes/%00", payer.key),
+    ):
+        assert (await read(wrong, key)).status_code == 404
+
+
 async def test_a_rejected_dispute_is_owed_again(payer: _Payer, billing_pool: asyncpg.Pool) -> None:
     await payer.close()
     dispute = (await payer.dispute(line=2, amount="3.60")).json()

@@ -3,8 +3,11 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from catalog.vocabulary.clock import from_ns
 from gateway.stores import replies
+from tests.allowances import budget, grant, publish_quota
 from tests.gateways import RunningGateway
 
 ADJUST: dict[str, Any] = {"sku": "A", "warehouse": "W1", "quantity": 10, "reason": "count"}
@@ -35,6 +38,8 @@ async def test_the_same_intent_gets_the_same_reply_and_no_second_effect(gateway:
     assert again.content == first.content
     assert again.headers["ordergate-call-id"] == first.headers["ordergate-call-id"]
     assert again.headers["idempotent-replayed"] == "true"
+    assert not first.headers["ordergate-charge"].startswith("0 ")
+    assert again.headers["ordergate-charge"] == "0 CNY", "a replay is not billed"
     assert await rows(gateway) == 1
 
 
@@ -142,3 +147,58 @@ async def test_replies_that_nobody_may_ask_for_any_more_are_deleted(gateway: Run
         assert await replies.forget_expired(connection, from_ns(gateway.clock.now_ns())) == 1
     kept = await gateway.admin.fetch("SELECT idempotency_key FROM gateway.stored_reply")
     assert [row["idempotency_key"] for row in kept] == ["new"]
+
+
+@pytest.mark.parametrize("limit", ["quota", "budget", "credit"])
+async def test_a_limit_that_the_first_request_used_up_does_not_keep_its_reply_from_who_asks_again(
+    gateway: RunningGateway, limit: str
+) -> None:
+    opened = await gateway.open_account()
+    now = from_ns(gateway.clock.now_ns())
+    if limit == "quota":
+        await publish_quota(gateway, 1, "stock", counts="service")
+    elif limit == "budget":
+        await budget(gateway.database, opened.account, "0.01", now)
+    else:
+        await grant(gateway.database, opened.account, "0.01", now)
+    key = await gateway.create_key(opened)
+    first = await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-1")
+    again = await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-1")
+    assert (first.status_code, again.content) == (200, first.content)
+    assert again.headers["idempotent-replayed"] == "true"
+    other = await gateway.call(key, "stock/adjust", {**ADJUST, "quantity": 11}, Idempotency_Key="a-1")
+    assert other.json()["type"] == "/problems/idempotency-key-reused"
+    new = await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-2")
+    assert new.json()["type"] == f"/problems/{limit}-exhausted"
+    assert await rows(gateway) == 1
+
+
+async def test_a_sandbox_whose_clock_stands_behind_keeps_its_replies_for_a_day_too(
+    gateway: RunningGateway,
+) -> None:
+    await gateway.admin.execute("ALTER TABLE catalog.account DISABLE TRIGGER keep_test_clock")
+    opened = await gateway.open_account()
+    await gateway.admin.execute("UPDATE catalog.account SET test_clock = now() - interval '40 days'")
+    key = await gateway.create_key(opened, "test")
+    first = await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-1")
+    async with gateway.gateway.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL ordergate.account = '*'")
+        assert await replies.forget_expired(connection, from_ns(gateway.clock.now_ns())) == 0
+    again = await gateway.call(key, "stock/adjust", ADJUST, Idempotency_Key="a-1")
+    assert again.content == first.content
+    lasts = await gateway.admin.fetchval("SELECT expires_at - now() FROM gateway.stored_reply")
+    assert lasts.total_seconds() == pytest.approx(86_400, abs=60)
+
+
+async def test_however_many_replies_have_expired_none_of_them_stays(gateway: RunningGateway) -> None:
+    opened = await gateway.open_account()
+    await gateway.admin.execute(
+        """
+        INSERT INTO gateway.stored_reply
+        SELECT 'live', $1, 'stock/adjust', 'key-' || number, '\\x00', gen_random_uuid(), 200, '[]', '', now() - interval '1 hour'
+        FROM generate_series(1, 2500) AS number
+        """,
+        opened.account.id,
+    )
+    await gateway.gateway.forget_replies()
+    assert await gateway.admin.fetchval("SELECT count(*) FROM gateway.stored_reply") == 0

@@ -9,7 +9,9 @@ from typing import Any, TypedDict, TypeVar
 import asyncpg
 import pytest
 
+from atomic_services.registry import built_in_passports
 from catalog.accounts.open import OpenedAccount, open_account
+from catalog.registry.publish import publish_built_in
 from catalog.vocabulary.clock import SystemClock
 from catalog.vocabulary.problem import Problem
 from deploy.database import Database
@@ -19,7 +21,6 @@ from gateway.authenticate import Authenticator
 from gateway.proofs import Caller
 from gateway.stores.directory import DirectoryStore
 from gateway.stores.keys import create_key, list_keys, revoke_key
-from gateway.transport import RawRequest
 
 NOW = datetime(2026, 6, 15, 10, 30, tzinfo=UTC)
 
@@ -54,6 +55,8 @@ async def opened(pool: asyncpg.Pool, name: str) -> OpenedAccount:
 async def test_a_key_works_at_once_and_is_refused_within_a_second_of_its_revocation(
     gateway_pool: asyncpg.Pool, database: Database, admin: asyncpg.Connection
 ) -> None:
+    async with scope(gateway_pool) as connection:
+        await publish_built_in(connection, built_in_passports(), "tests", NOW)
     owner = await opened(gateway_pool, "bu-01")
     directory = DirectoryStore(database.as_role(GATEWAY), SystemClock(), stale_max_s=300)
     await directory.start()
@@ -70,13 +73,13 @@ async def test_a_key_works_at_once_and_is_refused_within_a_second_of_its_revocat
                 **BY,
             )
         assert secret.startswith(entry.shown)
-        request = RawRequest("POST", b"/", ((b"authorization", f"Bearer {secret}".encode()),), b"")
-        caller = await _eventually(lambda: accepted(authenticate, request))
+        credential = f"Bearer {secret}".encode()
+        caller = await _eventually(lambda: accepted(authenticate, credential))
         assert (caller.account_id, caller.environment) == (owner.account.id, "test")
         assert caller.scopes == {"stock/*", "address/validate"}
         async with scope(gateway_pool) as connection:
             await revoke_key(connection, entry.shown, **BY)
-        assert await _eventually(lambda: refused_as(authenticate, request)) == "The key has been revoked."
+        assert await _eventually(lambda: refused_as(authenticate, credential)) == "The key has been revoked."
     finally:
         await directory.stop()
     dump = str([tuple(row) for row in await admin.fetch("SELECT * FROM gateway.api_key, catalog.audit")])
@@ -84,16 +87,16 @@ async def test_a_key_works_at_once_and_is_refused_within_a_second_of_its_revocat
     assert await admin.fetchval("SELECT pepper_version FROM gateway.api_key") == 2
 
 
-def refused_as(authenticate: Authenticator, request: RawRequest) -> str | None:
+def refused_as(authenticate: Authenticator, credential: bytes) -> str | None:
     try:
-        authenticate(request)
+        authenticate(credential)
     except Problem as problem:
         return problem.detail
     return None
 
 
-def accepted(authenticate: Authenticator, request: RawRequest) -> Caller | None:
-    return authenticate(request) if refused_as(authenticate, request) is None else None
+def accepted(authenticate: Authenticator, credential: bytes) -> Caller | None:
+    return authenticate(credential) if refused_as(authenticate, credential) is None else None
 
 
 async def _eventually(look: Callable[[], T | None]) -> T:
@@ -142,6 +145,30 @@ async def test_a_key_of_another_account_cannot_be_revoked_or_seen(gateway_pool: 
         ({"scopes": []}, "/scopes", "required", "at least one"),
         ({"scopes": ["*", "stock"]}, "/scopes/1", "scope", "stock/*"),
         ({"scopes": ["stock/reserve now"]}, "/scopes/0", "scope", "stock/reserve"),
+        (
+            {"scopes": ["nonsense/x"]},
+            "/scopes/0",
+            "reference",
+            "no service 'nonsense'; on sale are address, stock;",
+        ),
+        (
+            {"scopes": ["nonsense/*"]},
+            "/scopes/0",
+            "reference",
+            "SERVICE/* or SERVICE/OPERATION, and usage/report",
+        ),
+        (
+            {"scopes": ["usage/report", "stock/vanish"]},
+            "/scopes/1",
+            "reference",
+            "write stock/* or stock/configure, stock/",
+        ),
+        (
+            {"scopes": ["bench/echo"]},
+            "/scopes/0",
+            "reference",
+            "no service 'bench'; on sale are address, stock;",
+        ),
         ({"label": "l" * 81}, "/label", "length", "80"),
         ({"label": "two\nlines"}, "/label", "length", "visible"),
     ],
@@ -149,6 +176,8 @@ async def test_a_key_of_another_account_cannot_be_revoked_or_seen(gateway_pool: 
 async def test_a_key_is_refused_with_field_rule_and_remedy(
     gateway_pool: asyncpg.Pool, fields: dict[str, Any], pointer: str, rule: str, remedy: str
 ) -> None:
+    async with scope(gateway_pool) as connection:
+        await publish_built_in(connection, built_in_passports(), "tests", NOW)
     owner = await opened(gateway_pool, "bu-01")
     terms = {"scopes": ["*"], "label": "", **fields}
     async with scope(gateway_pool) as connection:

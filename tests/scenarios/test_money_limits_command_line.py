@@ -55,7 +55,13 @@ def test_credit_is_granted_shown_and_audited(run: Run) -> None:
     shown = run("credit", "dealer").output
     assert "total" in shown
     assert "45" in shown
-    assert "positive amount" in run("grant", "dealer", "1.234", fails=1).output
+    assert "2100-01-01 00:00:00 +08:00" in run("credit", "dealer").output, "on the account's own clock"
+    for wrong in ("1.234", "-5"):
+        refused = run("grant", "dealer", wrong, fails=1).output
+        assert "amount" in refused and "positive amount" in refused
+    past = run("grant", "dealer", "100", "--expires", "2020-01-01", fails=1).output
+    assert "--expires: write a day that is still to come, or leave it out" in past
+    assert run("grant", "dealer", "5", "--expire", "2099-12-31", fails=2).stdout == ""
     assert "no account" in run("grant", "nobody", "1", fails=1).output
 
 

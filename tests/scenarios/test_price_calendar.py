@@ -159,6 +159,7 @@ def _version(number: int, starts_on: date, published: datetime | None = None) ->
         "plan",
         "address/validate",
         "CNY",
+        number,
         published or datetime(2020, 1, 1, tzinfo=UTC),
         "success",
         "flat",

@@ -7,10 +7,12 @@ from decimal import Decimal
 
 import asyncpg
 import msgspec
+import pytest
 
 from billing.invoice.close import close
 from billing.invoice.month import Month, lock_books
 from billing.invoice.rate_pending import rate_pending
+from billing.rebuild import verify
 from billing.rollup.roll_up import roll_up
 from billing.transaction import all_accounts
 from catalog.vocabulary.clock import ManualClock
@@ -235,3 +237,37 @@ async def test_models_that_need_more_than_a_sum_are_fed_from_hours_calls_and_end
         ("stock/share", Decimal("1.50")),
         ("stock/success", Decimal("2.00")),
     ]
+
+
+_BY_SUCCESS = {
+    "minimum_sample": 15,
+    "tiers": [{"min_success_rate": "90", "unit_price": "2"}, {"min_success_rate": "0", "unit_price": "1"}],
+}
+
+
+@pytest.mark.parametrize("measured_on", ["service", "account"])
+async def test_a_price_by_success_follows_all_calls_that_it_is_measured_on(
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool, measured_on: str
+) -> None:
+    """Also those of other accounts and earlier months, and after the month was issued."""
+    await add_account(admin, "acct_a")
+    await add_account(admin, "acct_b", timezone="Pacific/Honolulu")
+    await add_price(admin, "price", model="success_tiered", price={**_BY_SUCCESS, "measured_on": measured_on})
+    await use(billing_pool, [call("acct_a", OCTOBER_5) for _ in range(10)])
+    ended_in_shanghai = ManualClock(datetime(2026, 10, 31, 20, tzinfo=UTC))
+    (issued,) = (await close(billing_pool, OCTOBER, ended_in_shanghai)).issued
+    assert issued.total == Decimal("20.00")
+    # Too few calls to judge by: whoever else is measured together with them decides.
+    late = (
+        datetime(2026, 10, 31, 21, tzinfo=UTC)
+        if measured_on == "service"
+        else datetime(2026, 9, 5, tzinfo=UTC)
+    )
+    payer = "acct_b" if measured_on == "service" else "acct_a"
+    await use(billing_pool, [call(payer, late, class_="provider_error") for _ in range(10)])
+    await rate_pending(billing_pool, ManualClock(datetime(2026, 11, 2, tzinfo=UTC)))
+    assert await verify(billing_pool, ()) == []
+    corrected = await admin.fetchval(
+        "SELECT amount FROM billing.rated_line WHERE account_id = 'acct_a' AND period = '2026-10-01' AND step = 2"
+    )
+    assert corrected == Decimal("-10.00")

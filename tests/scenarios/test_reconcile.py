@@ -10,11 +10,13 @@ import asyncpg
 import msgspec
 import pytest
 
+from billing.audit.compare import compare
 from billing.audit.journals import journaled_events
 from billing.desk import close
 from billing.flow import Flow
 from billing.rebuild import verify
 from billing.reconcile import Report, reconcile
+from billing.transaction import one_snapshot
 from catalog.usage_event import USAGE_EVENT_KIND, UsageEvent
 from catalog.vocabulary.clock import ManualClock
 from catalog.vocabulary.ids import CALL_PREFIX, Environment
@@ -155,6 +157,32 @@ async def test_money_that_moved_without_usage_is_found_and_named(
     assert found == ["live S-2026-000001: its lines are not what was rated onto it"]
 
 
+async def test_a_month_that_cannot_be_rated_is_a_named_difference_and_hides_no_other(
+    installation: Installation, admin: asyncpg.Connection
+) -> None:
+    await add_price(admin, "broken", model="capacity", price={"tiers": [{"max": None, "price": "10"}]})
+    await store(installation.pool, [*_calls(3), call("acct_b", OCTOBER_5)])
+    _, live = await installation.reconcile()
+    assert live.agrees
+    await store(installation.pool, _calls(2, price_version="broken"))
+    _, live = await installation.reconcile()
+    # The month was rated before the price that cannot be; what it comes to now nobody can say.
+    assert live.line == "served=6 metered=6 stored=6 rated=4 posted=4 invoiced=4 diff=5 money_diff=0"
+    assert live.differences[0] == (
+        "live acct_a 2026-10: 5 calls cannot be rated: address/validate: "
+        "capacity is stated per unit, an object of unit names and decimal strings"
+    )
+    assert not live.agrees
+    assert await verify(installation.pool, ()) == [live.differences[0]]
+    # A neighbour's lost line is found beside it.
+    await admin.execute("SET session_replication_role = replica")
+    await admin.execute("DELETE FROM billing.rated_line WHERE account_id = 'acct_b'")
+    _, live = await installation.reconcile()
+    assert (live.rated, live.diff) == (3, 6)
+    differences = await verify(installation.pool, ())
+    assert any("acct_b" in sentence and "rated nothing" in sentence for sentence in differences)
+
+
 async def test_an_hour_that_was_changed_is_found_although_the_totals_follow_it(
     installation: Installation, admin: asyncpg.Connection
 ) -> None:
@@ -279,3 +307,14 @@ async def test_an_event_of_a_journal_that_is_stored_otherwise_is_named(
     await admin.execute("UPDATE billing.usage_event SET status = 500 WHERE id = $1", events[2].uuid)
     found = await verify(installation.pool, journaled_events(installation.root))
     assert found == [f"call_{events[2].id}: is in a journal and not stored as it is there"]
+
+
+async def test_comparing_only_reads_so_that_usage_moves_on_meanwhile(installation: Installation) -> None:
+    await store(installation.pool, _calls(3))
+    _, live = await installation.reconcile()
+    assert live.agrees
+    async with one_snapshot(installation.pool) as connection:
+        comparison = await compare(connection, "live")
+        assert comparison.calls["stored"] == 3
+        # No roll-up passes the id of a transaction that is still under way: this one has none.
+        assert await connection.fetchval("SELECT pg_current_xact_id_if_assigned()") is None

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -257,6 +258,40 @@ def test_publish_submits_where_review_is_required(database: Database, tmp_path: 
     assert "bench stays as it is" in run("review", "reject", waiting["id"], "--reason", "not yet").output
     assert json.loads(run("review", "list", "--json").output) == []
     assert "not yet" in run("review", "list", "--all").output
+
+
+def test_a_reviewer_sees_what_is_charged_today_what_is_scheduled_and_what_would_begin(
+    database: Database, tmp_path: Path
+) -> None:
+    url = f"postgresql://postgres@/{database.name}?host={quote(str(database.socket_dir), safe='/')}&port=5432"
+    environment = {"ORDERGATE_HOME": str(tmp_path / "home"), "ORDERGATE_DATABASE_URL": url}
+    bench = Path(__file__).parents[2] / "atomic_services/bench/passport.yaml"
+
+    def run(*arguments: str, review: str = "") -> Result:
+        result = CliRunner().invoke(main, arguments, env={**environment, "ORDERGATE_REVIEW": review})
+        assert result.exit_code == 0, result.output
+        return result
+
+    def priced(amount: str, effective_from: str = "2026-01-01") -> str:
+        text = bench.read_text("utf-8").replace('unit_price: "0"', f'unit_price: "{amount}"')
+        path = tmp_path / "passport.yaml"
+        path.write_text(
+            text.replace("effective_from: 2026-01-01", f"effective_from: {effective_from}"), "utf-8"
+        )
+        return str(path)
+
+    run("publish", priced("0.085"))
+    run("publish", priced("0.095", "2100-12-01"))
+    run("publish", priced("0.080"), review="required")
+    (waiting,) = json.loads(run("review", "list", "--json").output)
+    shown = run("review", "show", waiting["id"]).output
+    assert re.search(
+        r"plan bench: 0\.085 CNY -> 0\.080 CNY from now \(.*\); no longer 0\.095 CNY from 2100-12-01", shown
+    )
+    assert "on sale" not in shown
+    (change,) = json.loads(run("review", "show", waiting["id"], "--json").output)["prices"]
+    assert (change["before"], change["after"]) == ("0.085 CNY", "0.080 CNY")
+    assert [one["begins_on"] for one in change["superseded"]] == ["2100-12-01"]
 
 
 def test_only_required_switches_review_on() -> None:

@@ -47,6 +47,49 @@ async def test_a_payment_moves_the_receivable_to_cash(house: Installation) -> No
     assert await verify(house.billing, ()) == []
 
 
+async def test_what_the_provider_keeps_of_a_payment_is_an_expense_once_it_is_known(
+    house: Installation,
+) -> None:
+    invoice_id = await house.invoiced()
+    await house.collect()
+    (theirs,) = house.stripe.store.all("invoice")
+    house.stripe.payments.receive(theirs, 400)
+    (charge,) = house.stripe.store.all("charge")
+    known, charge["balance_transaction"] = charge["balance_transaction"], None
+    await _tell(house)
+    assert (await house.ledger())["house cash"] == Decimal("4.00")
+    # The money is on its way now; nobody sends news of it, so it is found by asking.
+    charge["balance_transaction"] = {**known, "fee": 45}
+    await look_after(house.billing, house.provider, house.clock)
+    house.stripe.payments.fee = 49
+    house.stripe.payments.receive(theirs, 650)
+    await _tell(house)
+    await look_after(house.billing, house.provider, house.clock)
+    assert await house.ledger() == EARNED | {
+        "house cash": Decimal("9.56"),
+        "house payment_fees": Decimal("0.94"),
+    }
+    assert (await house.standing(invoice_id)).state == "paid", "what is kept is no matter of the payer's"
+    assert (await reconcile_payments(house.billing, house.provider)).agrees
+
+
+async def test_a_fee_in_another_currency_is_posted_in_that_currency(house: Installation) -> None:
+    await house.invoiced()
+    await house.collect()
+    house.stripe.payments.fee = 61
+    house.stripe.payments.receive(house.stripe.store.all("invoice")[0], 1050)
+    house.stripe.store.all("charge")[0]["balance_transaction"]["currency"] = "usd"
+    await _tell(house)
+    rows = await house.admin.fetch(
+        "SELECT ledger_account, currency, amount FROM billing.posting WHERE transaction_id = "
+        "(SELECT id FROM billing.ledger_transaction WHERE kind = 'payment_fee') ORDER BY position"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("payment_fees", "USD", Decimal("0.61")),
+        ("cash", "USD", Decimal("-0.61")),
+    ]
+
+
 async def test_payments_in_parts_add_up(house: Installation) -> None:
     invoice_id = await house.invoiced()
     await house.collect()

@@ -95,6 +95,16 @@ def test_a_month_is_split_earned_disputed_and_exported(database: Database, run: 
     assert (dispute["id"], dispute["state"], dispute["amount"]["amount"]) == ("dsp_a", "open", "14.00")
     accepted = run("dispute", "accept", "dsp_a", "--reason", "it was issued twice").output
     assert "accepted" in accepted
+    assert "CN-2026-000001" in accepted
+    note = json.loads(run("credit-note", "CN-2026-000001").output)
+    assert (note["kind"], note["total"], note["corrects"]["period"]) == ("credit_note", "14.00", "2026-10")
+    for form, start in (("pdf", b"%PDF-"), ("xlsx", b"PK"), ("csv", b"\xef\xbb\xbfrow,number,")):
+        path = tmp_path / f"note.{form}"
+        run("credit-note", "CN-2026-000001", "--format", form, "--output", str(path))
+        assert path.read_bytes().startswith(start)
+    assert "There is no credit note CN-2" in run("credit-note", "CN-2", fails=1).output
+    statement = json.loads(run("statement", "bu-06", "2026-10", "--json").output)
+    assert [one["number"] for one in statement["credit_notes"]] == ["CN-2026-000001"]
     again = run("dispute", "reject", "dsp_a", "--reason", "no", fails=1)
     assert "decided once" in again.output
     assert json.loads(run("dispute", "list", "--json").output) == []

@@ -2,12 +2,16 @@
 
 import asyncio
 from datetime import timedelta
+from decimal import Decimal
 
 import asyncpg
 import httpx
 import pytest
 
 from billing.desk import close
+from billing.invoice.credit_note import CreditLine, issue_credit_note
+from billing.invoice.rate_pending import rate_pending
+from billing.transaction import all_accounts
 from catalog.accounts.role import ROLES
 from catalog.accounts.user import User, create_user, find_user, list_users
 from catalog.vocabulary.clock import ManualClock
@@ -187,11 +191,46 @@ async def test_a_member_sees_their_accounts_usage_cost_and_documents_and_no_othe
     for form, start in (("pdf", b"%PDF-"), ("xlsx", b"PK")):
         printed = await plane.client.get(f"/me/{mine.id}/2026-10?format={form}", headers=headers)
         assert printed.content.startswith(start)
+    async with all_accounts(billing_pool) as connection:
+        invoice = f"inv_live_{mine.id}_2026-10"
+        credited = (CreditLine("address", "twice", Decimal("0.01")),)
+        note = await issue_credit_note(connection, invoice, "correction", "tests", credited, NOW)
+    path = f"/me/{mine.id}/credit-notes/{note.number}"
+    assert Page((await me(plane, headers)).text).links >= {
+        f"{path}?format={form}&lang=en" for form in ("pdf", "xlsx", "csv")
+    }
+    assert (await plane.client.get(f"{path}?format=pdf", headers=headers)).content.startswith(b"%PDF-")
+    for wrong in (path.replace(mine.id, other.id), f"{path}0"):
+        assert (await plane.client.get(wrong, headers=headers)).status_code == 404
     table = await plane.client.get(f"/me/{mine.id}/2026-10", headers=headers)
     assert table.content.startswith(b"\xef\xbb\xbfrow,number,")
     for path in (f"/me/{other.id}/2026-10", f"/me?account={other.id}", f"/me/{mine.id}/october"):
         assert (await plane.client.get(path, headers=headers)).status_code == 404
     assert (await plane.client.get(f"/me/{mine.id}/2026-10")).status_code == 404
+
+
+async def test_a_member_under_contract_sees_what_the_draft_comes_to_and_as_of_when(
+    plane: Installation, billing_pool: asyncpg.Pool, admin: asyncpg.Connection
+) -> None:
+    mine = await plane.open("bu-01")
+    await admin.execute("SET ordergate.account = '*'")
+    await admin.execute(
+        "INSERT INTO catalog.account_terms (id, account_id, service, starts_on, revision, access_fee, discount_pct, minimum, "
+        "committed_spend, committed_months, set_at, set_by) "
+        "VALUES ('terms_a', $1, '', '2026-09-01', 1, 2.00, 5, 40.00, 0, 0, '2026-09-01Z', 'tests')",
+        mine.id,
+    )
+    await use(billing_pool, [call(mine.id, NOW, price_version=PRICE)])
+    await rate_pending(billing_pool, ManualClock(NOW))
+    _, link = await invite(plane, "a@example.com", "member", mine)
+    headers = await signed_in(plane, link)
+    page = (await me(plane, headers)).text
+    assert "<dd>40.00 <span>CNY</span></dd>" in page
+    assert "<b>40.00</b> CNY" in page, "the draft in the list"
+    for told in ("Usage", "Access fee", "Discount", "Top-up to the minimum", "2026-11-22 17:30:00 +08:00"):
+        assert told in page, told
+    chinese = (await plane.client.get("/me?lang=zh-CN", headers=headers)).text
+    assert "补足至最低消费" in chinese
 
 
 @pytest.mark.parametrize(("role", "sees"), [("operator", True), ("finance", True), ("product_owner", False)])

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -141,6 +142,25 @@ async def test_through_a_channel_one_sees_what_one_can_have_and_nothing_else(
     assert (reply.skus[0].promisable, reply.skus[0].safety_stock) == (15, 0)
     assert (await calls["b"]("availability", skus=["T-1"])).levels == ()
     assert (await _refused(calls["c"], "availability", skus=["T-1"], **LENT)).type.name == "stock-not-granted"
+
+
+async def test_of_the_owners_supplies_a_channel_shows_what_they_add_to_what_one_can_have(
+    calls: dict[str, StockCalls],
+) -> None:
+    """T-1 in N: 50 units, safety stock 60; 500 come tomorrow and 7 more the day after. The quota is 20."""
+    level = {"sku": "T-1", "warehouse": "N", "safety_stock": 60}
+    await calls["a"]("configure", levels=[level])
+    for days, units in ((1, 500), (2, 7)):
+        day = (START.date() + timedelta(days=days)).isoformat()
+        await calls["a"](
+            "expect", reference=f"PO-{days}", sku="T-1", warehouse="N", quantity=units, expected_on=day
+        )
+    seen = await calls["b"]("availability", skus=["T-1"], horizon_days=9, **LENT)
+    own = await calls["a"]("availability", skus=["T-1"], horizon_days=9)
+    for found in (seen.levels[0], seen.skus[0]):
+        assert [(one.inbound, one.promisable) for one in found.promises] == [(0, 0), (20, 20), (0, 20)]
+    (north, _) = own.levels
+    assert [(one.inbound, one.promisable) for one in north.promises] == [(0, 0), (500, 490), (7, 497)]
 
 
 async def test_a_channel_that_ended_takes_no_new_orders_and_keeps_those_it_has(

@@ -9,8 +9,10 @@ import asyncpg
 import pytest
 
 from billing.desk import close
+from billing.invoice.month import Month
+from billing.invoice.rate_pending import rate_pending
 from billing.transaction import Connection
-from billing.view import calls, documents, usage
+from billing.view import calls, document, documents, usage
 from catalog.vocabulary.clock import ManualClock
 from catalog.vocabulary.ids import parse_call_id
 from catalog.vocabulary.money import Money
@@ -122,3 +124,34 @@ async def test_another_account_sees_nothing(
             await usage(connection, "acct_a", "live", OCTOBER)
         assert (await calls(connection, "acct_a", "live", limit=9)).data == ()
         assert (await documents(connection, "acct_a", "live", limit=9)).data == ()
+
+
+async def test_a_month_under_contract_shows_what_its_draft_comes_to_beside_what_its_calls_cost(
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool, reader_pool: asyncpg.Pool
+) -> None:
+    await add_account(admin, "acct_a")
+    await _prices(admin)
+    await admin.execute("SET ordergate.account = '*'")
+    await admin.execute(
+        "INSERT INTO catalog.account_terms (id, account_id, service, starts_on, revision, access_fee, discount_pct, minimum, "
+        "committed_spend, committed_months, set_at, set_by) "
+        "VALUES ('terms_a', 'acct_a', '', '2026-09-01', 1, 2.00, 5, 40.00, 0, 0, '2026-09-01Z', 'tests')"
+    )
+    async with _as_account(reader_pool, "acct_a") as connection:
+        untouched = await usage(connection, "acct_a", "live", OCTOBER)
+    assert (untouched.amount, untouched.bill.amount) == (Money("0.00", "CNY"), Money("40.00", "CNY"))
+    await use(billing_pool, [call("acct_a", OCTOBER_5) for _ in range(34)])
+    await rate_pending(billing_pool, ManualClock(OCTOBER_5))
+    async with _as_account(reader_pool, "acct_a") as connection:
+        seen = await usage(connection, "acct_a", "live", OCTOBER)
+        (draft,) = (await documents(connection, "acct_a", "live", limit=9)).data
+        drafted = await document(connection, Month("acct_a", "live", OCTOBER))
+        sandbox = await usage(connection, "acct_a", "test", OCTOBER)
+    assert seen.amount == Money("1.79", "CNY"), "what its calls cost"
+    assert seen.bill.amount == draft.total == Money(drafted.total, "CNY") == Money("40.00", "CNY")
+    assert [(one.kind, one.amount.amount) for one in seen.bill.besides] == [
+        ("fee", "2.00"),
+        ("discount", "-0.19"),
+        ("top_up", "36.40"),
+    ]
+    assert (draft.state, draft.number, sandbox.bill.amount) == ("draft", None, Money("0.00", "CNY"))

@@ -75,10 +75,29 @@ def test_what_says_nothing_is_left_out() -> None:
     )
 
 
-def test_a_line_that_repeats_another_is_printed_once_except_new_york() -> None:
+def test_a_line_that_repeats_another_is_printed_once() -> None:
     assert written("DE", road="Weg", city="Berlin", state="Berlin") == ["Weg", "Berlin"]
-    lines = written("US", road="Broadway", city="New York", state="New York", postcode="10001")
-    assert lines == ["Broadway", "New York, NY 10001"]
+    assert written("BF", village="New York", city_district="Iota", island="New York") == ["Iota", "New York"]
+
+
+def test_new_york_may_be_repeated_within_a_line() -> None:
+    lines = written("KN", road="Broadway", city="New York", state="New York", country="New York")
+    assert lines == ["Broadway", "New York, New York", "New York"]
+
+
+def test_a_part_that_the_form_has_no_place_for_is_printed_where_it_is_the_only_one() -> None:
+    assert written(None, continent="Europe") == ["Europe"]
+    assert written(None, country_code="ag") == ["AG"]
+    assert written(None, country_code="de", continent="Europe") == []
+
+
+def test_replacements_disregard_case() -> None:
+    assert written("AT", road="Weg", city="politischer bezirk Horn") == ["Weg", "Horn"]
+    assert written("DJ", road="Rue", city="djibouti") == ["Rue", "Djibouti-Ville"]
+
+
+def test_an_apostrophe_written_for_a_page_is_an_apostrophe() -> None:
+    assert written("FR", road="Rue de l&#39;Abbaye", city="Lyon") == ["Rue de l'Abbaye", "Lyon"]
 
 
 def test_the_end_of_the_last_line_is_no_repetition_of_what_stands_in_a_line_before() -> None:

@@ -81,11 +81,11 @@ def test_the_kind_that_a_district_had_before_belongs_to_its_name(text: str, code
 
 
 @pytest.mark.parametrize(
-    "text", ["河北省石家庄市桥东区建设大街12号", "石家庄桥东区建设大街12号", "石家庄市桥东区建设大街12号"]
+    "text", ["广西南宁市永新区中华路12号", "南宁永新区中华路12号", "南宁市永新区中华路12号"]
 )
 def test_an_abolished_district_without_known_heirs_leads_to_its_city_and_is_said(text: str) -> None:
     reply = parse(text)
-    assert deepest(reply) == "130100"
+    assert deepest(reply) == "450100"
     assert {"division-abolished", "district-missing"} <= rules(reply)
     assert reply.next_action == "confirm"
 
@@ -128,3 +128,48 @@ def test_a_country_is_known_with_one_of_its_postal_codes_behind_it(
     reply = parse(text)
     assert (reply.address.country, reply.postal_code) == (country, code)
     assert not any("Singapore" in line or "China" in line for line in reply.address.lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "year"),
+    [
+        ("浙江省杭州市下城区体育场路218号", "330105", "2020"),
+        ("河北省保定市北市区东风中路1号", "130606", "2014"),
+        ("保定市南市区裕华东路1号", "130606", "2014"),
+        ("江苏省扬州市维扬区邗江北路1号", "321003", "2010"),
+        ("广东省佛山市石湾区江湾路1号", "440604", "2001"),
+        ("哈尔滨市太平区红旗大街1号", "230104", "2003"),
+        ("韶关市北江区解放路1号", "440204", "2003"),
+        ("汕头市金园区金砂路1号", "440511", "2002"),
+    ],
+)
+def test_a_district_that_joined_another_whole_is_that_one(text: str, code: str, year: str) -> None:
+    reply = parse(text)
+    assert deepest(reply) == code
+    assert [f.message.en for f in reply.findings if f.rule == "division-renamed" and year in f.message.en]
+
+
+@pytest.mark.parametrize(
+    ("text", "among"),
+    [
+        ("石家庄市桥东区建设大街12号", {"130102", "130104"}),
+        ("贵州省遵义市遵义县1号", {"520302", "520303", "520304"}),
+        ("徐州市九里区平山路1号", {"320302", "320311", "320312"}),
+        ("福建省莆田市莆田县1号", {"350302", "350303", "350304", "350305"}),
+        ("遂宁市市中区1号", {"510903", "510904"}),
+    ],
+)
+def test_a_county_that_was_divided_is_asked_about(text: str, among: set[str]) -> None:
+    reply = parse(text)
+    assert reply.verdict == "ambiguous"
+    assert {candidate.code for candidate in reply.candidates} == among
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("贵州省遵义市遵义县南白镇1号", "520304"), ("河北省石家庄市桥东区阜康街道1号", "130102")],
+)
+def test_the_town_tells_which_part_of_a_divided_county_is_meant(text: str, code: str) -> None:
+    reply = parse(text)
+    assert deepest(reply) == code
+    assert "division-by-town" in rules(reply)

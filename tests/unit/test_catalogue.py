@@ -20,6 +20,7 @@ def version(number: int, effective_from: datetime, model: str = "per_unit", **pr
         plan_id="plan",
         operation="address/validate",
         currency="CNY",
+        version=number,
         effective_from=effective_from,
         billable_on="success",
         model=model,

@@ -5,12 +5,23 @@ import io
 import json
 from decimal import Decimal
 
+import msgspec
 import pytest
 
-from billing.invoice.document import Document, DocumentLine, DocumentShare, ServiceTotal, quantity
+from billing.invoice.arithmetic import arithmetic
+from billing.invoice.document import (
+    CorrectedDocument,
+    Document,
+    DocumentLine,
+    DocumentShare,
+    LineKind,
+    ServiceTotal,
+    quantity,
+)
 from billing.invoice.number import series_of
 from billing.invoice.render import COLUMNS, to_csv, to_json
 from billing.rate import TierTrace
+from catalog.accounts.seller import SellerProfile
 from catalog.vocabulary.spreadsheet import csv_file, harmless
 
 
@@ -69,7 +80,7 @@ def test_csv_has_the_line_its_shares_and_the_total_with_numbers_as_they_are() ->
         "2026-10",
         "yes",
     )
-    assert line["tiers"] == "price: 6.5 x 0.055 + 0 = 0.3575; billed_before: -3.8465"
+    assert line["tiers"] == "6.5 × 0.055 = 0.3575; already billed: -3.8465"
     assert (share["application"], share["cost_centre"], share["calls"]) == ("Web, shop", "电商平台", "7")
     assert (total["calls"], total["amount"], total["currency"], total["number"]) == (
         "7",
@@ -133,3 +144,51 @@ def test_internal_and_external_live_and_test_documents_are_numbered_in_series_of
         for environment in ("live", "test")
     }
     assert series == {"S-2026", "INV-2026", "TS-2026", "TINV-2026"}
+
+
+def _tiers(units: str, *tiers: TierTrace, kind: LineKind = "usage") -> DocumentLine:
+    return msgspec.structs.replace(_document().lines[0], units=units, tiers=tiers, kind=kind)
+
+
+def _price(count: str, price: str, amount: str, flat_fee: str = "0") -> TierTrace:
+    return TierTrace("price", None, count, price, flat_fee, amount)
+
+
+def _counted(amount: str) -> TierTrace:
+    return TierTrace("counted_before", None, "0", "0", "0", amount)
+
+
+@pytest.mark.parametrize(
+    ("line", "written"),
+    [
+        (_tiers("22", _price("58", "0.085", "4.93"), _counted("-3.06")), ("22 × 0.085 = 1.87",)),
+        (
+            _tiers("22", _price("50", "0.09", "4.50"), _price("8", "0.08", "0.64"), _counted("-3.24")),
+            ("14 × 0.09 = 1.26", "8 × 0.08 = 0.64"),
+        ),
+        # A volume price: the earlier units came to less, and no count of them explains the difference.
+        (
+            _tiers("22", _price("58", "0.08", "4.64"), _counted("-3.24")),
+            ("58 × 0.08 = 4.64", "already counted earlier this month: -3.24"),
+        ),
+        (_tiers("3", _price("3", "0.5", "4.5", "3")), ("3 × 0.5 + 3 (flat fee) = 4.5",)),
+        (_tiers("0", _price("0", "0.5", "3", "3")), ("3 (flat fee) = 3",)),
+        (_tiers("0", _price("1", "1.2", "1.2"), kind="fee"), ()),
+        (_tiers("0", _price("24.10", "-0.05", "-1.205"), kind="discount"), ("24.10 × -0.05 = -1.205",)),
+    ],
+)
+def test_arithmetic_is_written_as_by_hand(line: DocumentLine, written: tuple[str, ...]) -> None:
+    assert arithmetic(line, "en") == written
+
+
+def test_csv_names_the_seller_the_due_day_and_what_is_corrected() -> None:
+    seller = SellerProfile("Chengchuan Ltd", "2 Huaihe Road", "913401")
+    corrects = CorrectedDocument("INV-2026-000007", "2026-10", "dispute_lost")
+    document = msgspec.structs.replace(_document(), seller=seller, due_on="2026-12-31", corrects=corrects)
+    for row in csv.DictReader(io.StringIO(to_csv(document), newline="")):
+        assert (row["seller"], row["seller_tax_id"], row["due_on"], row["corrects"]) == (
+            "Chengchuan Ltd",
+            "913401",
+            "2026-12-31",
+            "INV-2026-000007",
+        )

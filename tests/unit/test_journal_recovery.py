@@ -95,7 +95,7 @@ def _half_prepared(path: Path) -> None:
 
 KEPT: list[tuple[str, Callable[[Path], None], int]] = [
     ("clean-end", _nothing, 6),
-    ("leftover-temporary", _half_prepared, 6),
+    ("prepared-segment", _half_prepared, 6),
     ("torn-record-header", lambda path: zero_from(path, THIRD + 10), 4),
     ("torn-payload", lambda path: zero_from(path, LAST_PAYLOAD), 4),
     ("trailer-missing", lambda path: zero_from(path, LAST_TRAILER), 4),

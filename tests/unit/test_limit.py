@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from catalog.limit import Limit, Quota, Rate, rule_broken
-from gateway.stores.counters import SharedCounters
+from gateway.limit import RateLimited
+from gateway.stores.counters import Decision, SharedCounters
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,21 @@ def test_the_smallest_and_the_largest_rates_are_counted(tmp_path: Path, quantity
     first = counters.take(b"k", quantity, window_s, 1_000_000_000)
     assert (first.allowed, first.remaining) == (True, quantity - 1)
     counters.close()
+
+
+def test_a_refusal_says_what_the_policy_means_a_burst_that_is_refilled_evenly() -> None:
+    refused = RateLimited(Rate("application", 200, 60), Decision(False, 0, 60, 1))
+    assert refused.detail == (
+        "The burst of 200 calls for each application and operation is used up; it refills evenly at 200 calls in 60 s. "
+        "The next call fits in 1 s."
+    )
+    assert refused.retry_after_s == 1
+    assert refused.extra["limit"] == {
+        "per": "application",
+        "calls": 200,
+        "window_s": 60,
+        "remaining": 0,
+        "needs": 1,
+        "retry_after_s": 1,
+        "resets_in_s": 60,
+    }

@@ -3,6 +3,7 @@
 import string
 from typing import Any
 
+import msgspec
 import pytest
 
 from catalog.load import load
@@ -12,8 +13,10 @@ from gateway.control.pages.language import choose_language
 from gateway.control.pages.phrases import PHRASES, Phrases
 from gateway.control.pages.prices import price_text
 from gateway.control.pages.problems import problem_view
+from gateway.control.pages.promises import limit_texts
 from gateway.control.pages.render import render
 from gateway.control.pages.visit import Visit
+from tests.passports import echo_passport
 
 ENGLISH = Phrases("en")
 TIERS = [
@@ -73,6 +76,31 @@ def test_what_costs_nothing_is_called_free_and_allowances_are_told() -> None:
     assert "The first 100 units of a month are free." in allowance.notes
     package = price_text(parse_price("package", PRICES["package"]), "package", "a call", ENGLISH)
     assert "At least 5 a month." in package.notes
+    assert [line.condition for line in package.lines] == ["for 100 units"]
+
+
+def test_a_quota_says_what_it_counts_and_whether_more_is_refused() -> None:
+    passport = echo_passport(
+        limits=[
+            {
+                "kind": "quota",
+                "per": "account",
+                "period": "day",
+                "q": 5000,
+                "hard": True,
+                "counts": "service",
+            },
+            {"kind": "quota", "per": "application", "period": "month", "q": 10, "hard": False},
+        ]
+    )
+    assert limit_texts(passport, ENGLISH) == (
+        "5,000 calls a day for each account, of all operations together; more are refused",
+        "10 calls a month are foreseen for each application, of each operation; more are not refused",
+    )
+    assert limit_texts(passport, Phrases("zh-CN")) == (
+        "每账户每日最多 5,000 次调用（所有操作合计），超出即拒绝",
+        "每应用每月预计 10 次调用（按操作分别计），超出不拒绝",
+    )
 
 
 def test_every_phrase_says_the_same_in_both_languages() -> None:
@@ -93,6 +121,10 @@ def test_every_problem_of_the_table_has_a_whole_page() -> None:
             page = render("problem.html", Visit("/", language, False, "http://h"), problem=view).decode()
             for told in (view.title, view.meaning, view.remedy, view.repeat, view.billing):
                 assert told
+            shown = msgspec.json.decode(view.example)
+            assert shown["detail"] != shown["remedy"] == kind.remedy.en, (
+                "a sample tells what was wrong with one request"
+            )
             assert f"/problems/{kind.name}" in page
 
 

@@ -1,14 +1,16 @@
 """Bytes become values in one way, and what other decoders let through is a clear refusal."""
 
 import json
+from datetime import datetime
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.vocabulary.problem import Problem
+from catalog.vocabulary.problem import FieldError, Problem
 from catalog.vocabulary.strict_json import DEPTH_MAX, convert, decode_json
 
 
@@ -21,7 +23,7 @@ from catalog.vocabulary.strict_json import DEPTH_MAX, convert, decode_json
         (b"{'a':1}", "invalid-json"),
         (b'{"a":01}', "invalid-json"),
         (b'{"a":1} x', "invalid-json"),
-        (b"\xef\xbb\xbf{}", "invalid-json"),
+        (b"\xef\xbb\xbf{}", "byte-order-mark"),
         (b'{"a":"\x01"}', "invalid-json"),
         (b'{"a":1,"a":2}', "duplicate-key"),
         (b'{"x":{"a":1,"\\u0061":2}}', "duplicate-key"),
@@ -113,3 +115,65 @@ def test_a_wrong_field_is_named_by_its_pointer_and_rule(value: object, pointer: 
         convert(value, _Order)
     assert caught.value.type.name == "invalid-input"
     assert [(error.pointer, error.rule) for error in caught.value.errors] == [(pointer, rule)]
+
+
+class _Counts(msgspec.Struct, forbid_unknown_fields=True):
+    whole: int
+    maybe: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    exact: Decimal | None = None
+    many: tuple[int, ...] = ()
+    named: dict[str, int] = {}
+    lines: tuple[_Line, ...] = ()
+
+
+def test_a_number_without_a_fraction_is_an_integer_however_it_is_written() -> None:
+    written = b'{"whole":1.0,"maybe":1e3,"exact":1.0,"many":[2.00,3],"named":{"a":-0.0},"lines":[{"sku":"a","quantity":5E0}]}'
+    counts = convert(decode_json(written), _Counts)
+    assert counts == _Counts(1, 1000, Decimal("1.0"), (2, 3), {"a": 0}, (_Line("a", 5),))
+    assert str(counts.exact) == "1.0", "what is a decimal keeps its digits"
+    assert [type(one) for one in (counts.whole, counts.maybe, counts.many[0])] == [int, int, int]
+
+
+@pytest.mark.parametrize("number", [b"1.5", b"9223372036854775808.0", b"1e30", b"1e-3", b'"1.0"'])
+def test_what_is_no_integer_of_64_bits_is_refused_where_one_is_asked_for(number: bytes) -> None:
+    with pytest.raises(Problem) as caught:
+        convert(decode_json(b'{"maybe":2.0,"whole":' + number + b"}"), _Counts)
+    got = "string" if number.startswith(b'"') else "number"
+    expected = FieldError("/whole", "type", f"expected `integer`, got `{got}`")
+    assert caught.value.errors == (expected,), "and what is one is not reported beside it"
+
+
+class _Kinds(msgspec.Struct):
+    string: str | None = None
+    moment: datetime | None = None
+    number: Decimal | None = None
+    truth: bool = False
+    rows: list[int] | None = None
+    object: _Line | None = None
+
+
+def test_types_are_called_what_json_calls_them() -> None:
+    wrong = {"string": 7, "moment": True, "number": [], "truth": None, "rows": {}, "object": Decimal("0.5")}
+    with pytest.raises(Problem) as caught:
+        convert(wrong, _Kinds)
+    assert [error.detail for error in caught.value.errors] == [
+        "expected `string | null`, got `integer`",
+        "expected `string | null`, got `boolean`",
+        "expected `number | null`, got `array`",
+        "expected `boolean`, got `null`",
+        "expected `array | null`, got `object`",
+        "expected `object | null`, got `number`",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"\xef\xbb\xbf{}", "The body begins with a byte order mark; send UTF-8 without one."),
+        ('{"城市":x}'.encode(), "Expecting value at byte offset 10."),
+    ],
+)
+def test_what_is_no_json_is_told_where_and_why(body: bytes, detail: str) -> None:
+    with pytest.raises(Problem) as caught:
+        decode_json(body)
+    assert caught.value.detail.lower() == detail.lower()

@@ -15,6 +15,8 @@ class Payments:
     def __init__(self, store: Store, invoices: Invoices) -> None:
         self._store = store
         self._invoices = invoices
+        # What is kept of each payment from now on.
+        self.fee = 0
 
     def pay(self, invoice_id: str, params: Params) -> Object:
         """POST /v1/invoices/{id}/pay: all that remains."""
@@ -37,7 +39,9 @@ class Payments:
             "pi",
             {**common, "amount": amount, "amount_received": amount, "status": "succeeded", "refunded": 0},
         )
-        intent["latest_charge"] = self._store.new_id("ch")
+        charge = self._store.add("charge", "ch", {**common, "amount": amount, "payment_intent": intent["id"]})
+        charge["balance_transaction"] = self._balance(invoice["currency"], amount, self.fee, "charge")
+        intent["latest_charge"] = charge["id"]
         payment = self._store.add(
             "invoice_payment",
             "inpay",
@@ -55,6 +59,14 @@ class Payments:
         self._store.emit("payment_intent.succeeded", intent)
         self._store.emit("invoice_payment.paid", payment)
         self._invoices.settle(invoice)
+        return intent
+
+    def retrieve_intent(self, intent_id: str, params: Params) -> Object:
+        """GET /v1/payment_intents/{id}; with its charge and what was kept of it where that is asked for."""
+        only(params)
+        intent = self._store.get("payment_intent", intent_id, "intent")
+        if "latest_charge.balance_transaction" in params.get("expand", ()):
+            return {**intent, "latest_charge": self._store.get("charge", intent["latest_charge"])}
         return intent
 
     def list_payments(self, params: Params) -> Object:
@@ -237,14 +249,16 @@ class Payments:
         )
 
     def _move(self, dispute: Object, amount: int, fee: int) -> None:
-        dispute["balance_transactions"].append(
-            {
-                "id": self._store.new_id("txn"),
-                "object": "balance_transaction",
-                "amount": amount,
-                "fee": fee,
-                "net": amount - fee,
-                "currency": dispute["currency"],
-                "type": "adjustment",
-            }
-        )
+        moved = self._balance(dispute["currency"], amount, fee, "adjustment")
+        dispute["balance_transactions"].append(moved)
+
+    def _balance(self, currency: str, amount: int, fee: int, kind: str) -> Object:
+        return {
+            "id": self._store.new_id("txn"),
+            "object": "balance_transaction",
+            "amount": amount,
+            "fee": fee,
+            "net": amount - fee,
+            "currency": currency,
+            "type": kind,
+        }

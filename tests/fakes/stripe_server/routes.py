@@ -30,6 +30,7 @@ class Routes:
             "POST /v1/invoices/{}/void": invoices.void,
             "POST /v1/invoices/{}/mark_uncollectible": invoices.mark_uncollectible,
             "POST /v1/invoiceitems": lambda _, params: invoices.create_item(params),
+            "GET /v1/payment_intents/{}": payments.retrieve_intent,
             "GET /v1/invoice_payments": lambda _, params: payments.list_payments(params),
             "POST /v1/refunds": lambda _, params: payments.create_refund(params),
             "GET /v1/refunds": lambda _, params: payments.list_refunds(params),
