@@ -15,6 +15,11 @@ def is_away(connection: Any, error: Exception) -> bool:
     return not isinstance(error, asyncpg.PostgresError) or is_lost(connection)
 
 
+def is_passing(error: Exception) -> bool:
+    """Whether the statement only met another transaction: repeated a little later it goes through."""
+    return isinstance(error, asyncpg.LockNotAvailableError | asyncpg.TransactionRollbackError)
+
+
 def is_lost(connection: Any) -> bool:
     """Whether a connection, or a pool's, is closed."""
     try:

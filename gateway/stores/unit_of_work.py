@@ -8,14 +8,14 @@ from typing import Any
 import asyncpg
 
 from catalog.vocabulary.problem import Problem
-from gateway.stores.failures import DATABASE_FAILURES, is_away, is_lost
+from gateway.stores.failures import DATABASE_FAILURES, is_away, is_lost, is_passing
 
 _ACCOUNT_ID = re.compile(r"[a-z0-9_-]+")
 _ACQUIRE_TIMEOUT_S = 2.0
 
 
 class DatabaseAway(Exception):
-    """PostgreSQL cannot be reached, or was lost before the commit: nothing of the call has happened."""
+    """PostgreSQL cannot be reached, was lost before the commit or let nobody through: nothing of the call has happened."""
 
 
 class UnitOfWork:
@@ -68,7 +68,8 @@ class UnitsOfWork:
     async def begin(self, account_id: str) -> AsyncIterator[UnitOfWork]:
         """A transaction that ends rolled back unless it is committed.
 
-        `DatabaseAway` if there is none to be had, or if a statement of the block meets a connection that is lost.
+        `DatabaseAway` if there is none to be had, or if a statement of the block meets a connection that is lost or a
+        lock that is held too long.
         """
         assert _ACCOUNT_ID.fullmatch(account_id), (
             "account ids are made by us, of letters that need no quoting"
@@ -79,7 +80,7 @@ class UnitsOfWork:
         try:
             yield UnitOfWork(connection, begin)
         except DATABASE_FAILURES as error:
-            if not is_away(connection, error):
+            if not (is_away(connection, error) or is_passing(error)):
                 raise
             raise DatabaseAway from error
         finally:

@@ -40,7 +40,7 @@ async def reached(target: Target) -> AsyncIterator[Target]:
     assert reached == set(registry.operations())
 
 
-@settings(_ALWAYS_THE_SAME, max_examples=140)
+@settings(_ALWAYS_THE_SAME, max_examples=200)
 @given(batch=st.lists(attacks(), min_size=1, max_size=BATCH_MAX))
 async def test_every_operation_keeps_its_contract_whatever_is_sent(
     reached: Target, batch: list[Attack]

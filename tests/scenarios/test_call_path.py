@@ -296,3 +296,17 @@ async def test_a_call_is_named_alike_in_its_reply_and_wherever_it_is_told_later(
     assert movement["call_id"] == adjusted.headers["ordergate-call-id"]
     (change,) = configured.json()["changes"]
     assert change["call_id"] == configured.headers["ordergate-call-id"]
+
+
+async def test_a_call_whose_record_meets_a_lock_that_stays_has_not_happened_and_is_told_to_come_back(
+    gateway: RunningGateway,
+) -> None:
+    key = await gateway.create_key(await gateway.open_account())
+    stock = {"sku": "A", "warehouse": "N", "quantity": 5, "reason": "receipt"}
+    async with gateway.admin.transaction():
+        await gateway.admin.execute("LOCK TABLE billing.usage_event IN SHARE MODE")
+        refused = await gateway.call(key, "stock/adjust", stock, Idempotency_Key="a-1")
+    assert (refused.status_code, refused.json()["type"]) == (503, "/problems/unavailable")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert await gateway.admin.fetchval("SELECT count(*) FROM stock.movement") == 0
+    assert (await gateway.call(key, "stock/adjust", stock, Idempotency_Key="a-1")).json()["on_hand"] == 5

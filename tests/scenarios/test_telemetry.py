@@ -97,7 +97,7 @@ async def test_a_span_lasts_as_long_as_its_call_and_its_stages_say_where_the_tim
 
     async def fail(request: Any, context: Any) -> Any:
         if request.warehouse == "nowhere":
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.5)
             raise RuntimeError("it fails late")
         return await adjust.run(request, context)
 
@@ -132,7 +132,7 @@ async def test_a_span_lasts_as_long_as_its_call_and_its_stages_say_where_the_tim
         assert sum(spent_us.values()) <= lasted_us
         assert span.status.status_code is (StatusCode.ERROR if status >= 500 else StatusCode.UNSET)
     late = stages_us(spans[4])
-    assert late["dispatch"] >= 50_000 > late["meter"], "what an operation spent is not put down to its record"
+    assert late["dispatch"] >= 500_000 > late["meter"], "what an operation spent is not put down to its record"
     replayed = spans[2]
     assert replayed.start_time is not None
     assert replayed.end_time is not None
