@@ -252,15 +252,8 @@ def _glued(word: re.Match[str]) -> Iterator[Mention]:
     folded = word.group().lower()
     if len(folded) < 12 or not folded.isascii() or not folded.isalpha():
         return
-    best: list[tuple[int, ...] | None] = [()] + [None] * len(folded)
-    for end in range(3, len(folded) + 1):
-        for start in range(max(0, end - 48), end - 2):
-            before = best[start]
-            if before is not None and any(entry.typed for entry in names.get(folded[start:end], ())):
-                best[end] = (*before, end)
-                break
-    ends = best[-1]
-    if ends is None or len(ends) < 2:
+    ends = _ends_of_names(folded)
+    if len(ends) < 2:
         return
     start = 0
     for end in ends:
@@ -268,3 +261,16 @@ def _glued(word: re.Match[str]) -> Iterator[Mention]:
         position = word.start() + start
         yield Mention(position, word.start() + end, name, names[name], True, True, False, True, True)
         start = end
+
+
+def _ends_of_names(folded: str) -> tuple[int, ...]:
+    """Where each of the names in full that a word consists of ends; empty if it does not consist of such names."""
+    names, beginnings = divisions().names, _latin_beginnings()
+    reached: dict[int, tuple[int, ...]] = {0: ()}
+    for start in range(len(folded) - 3):
+        if start not in reached or folded[start : start + 4] not in beginnings:
+            continue
+        for end in range(start + 4, min(start + 48, len(folded)) + 1):
+            if end not in reached and any(entry.typed for entry in names.get(folded[start:end], ())):
+                reached[end] = (*reached[start], end)
+    return reached.get(len(folded), ())

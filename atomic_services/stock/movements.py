@@ -30,11 +30,11 @@ _FILTERED = """
                  coalesce(bool_or(kind <> 'expire' AND occurred_at < {since} - interval '1 minute'), false) AS past
           FROM scanned) AS seen
     LEFT JOIN LATERAL (
-        SELECT * FROM scanned WHERE {filters} ORDER BY id DESC LIMIT {limit}
+        SELECT * FROM scanned WHERE {filters} ORDER BY id DESC LIMIT {limit}::bigint
     ) AS page ON true
     ORDER BY id DESC
 """
-_UNFILTERED = "SELECT {columns} FROM stock.movement WHERE {indexed} ORDER BY id DESC LIMIT {limit}"
+_UNFILTERED = "SELECT {columns} FROM stock.movement WHERE {indexed} ORDER BY id DESC LIMIT {limit}::bigint"
 
 
 async def movements(request: MovementsRequest, context: CallContext) -> MovementsReply:
@@ -44,7 +44,8 @@ async def movements(request: MovementsRequest, context: CallContext) -> Movement
     and the page, which may be empty, says where to go on.
     """
     search = _search(request, context)
-    rows = await context.unit_of_work().fetch(search.statement(request.limit + 1), *search.arguments)
+    statement = search.statement(search.argument(request.limit + 1))
+    rows = await context.unit_of_work().fetch(statement, *search.arguments)
     page = [row for row in rows if row["id"] is not None]
     following = None
     if len(page) > request.limit:
@@ -75,8 +76,8 @@ class _Search:
             f"{column} = {self.argument(one)}" for column, one in values.items() if one is not None
         ]
 
-    def statement(self, limit: int) -> str:
-        """The statement for so many rows; only names of columns and places of arguments are put into it."""
+    def statement(self, limit: str) -> str:
+        """The statement for as many rows as that argument says: of these there are few, and all are prepared once."""
         form = _FILTERED if self.filters else _UNFILTERED
         return form.format(
             columns=_COLUMNS, indexed=" AND ".join(self.indexed), filters=" AND ".join(self.filters), since=self.since,

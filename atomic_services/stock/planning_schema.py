@@ -66,7 +66,14 @@ class MovementsReply(Struct, frozen=True):
     """A page of movements, and where the next one begins; null after the last."""
 
     data: tuple[Movement, ...]
-    next: str | None
+    next: Annotated[
+        str | None,
+        described(
+            "Where the next page begins; null after the last. Where a filter leaves little, a page may have fewer "
+            "movements than `limit`, even none, while there are more.",
+            "下一页的起点；没有更多时为 null。按条件筛选时，一页可能少于 `limit` 条甚至为空，但仍有后续。",
+        ),
+    ]
 
 
 class ExpectRequest(Struct, frozen=True, forbid_unknown_fields=True):
