@@ -58,6 +58,8 @@ class AppliedPrice(msgspec.Struct, frozen=True, gc=False):
 
     def begins_ns(self, timezone: str) -> int:
         """The moment from which it applies to payers of a zone, in nanoseconds since the epoch."""
+        if self.effective_on is None:
+            return self.effective_from_ns
         return _begins_ns(self.effective_from_ns, self.effective_on, timezone)
 
     def amount(self, units: Decimal) -> Decimal:

@@ -30,6 +30,13 @@ _UNRATED = """
     SELECT count(*) FROM billing.usage_event WHERE stored_at < now() - interval '60 seconds'
        AND stored_xid >= (SELECT xid FROM billing.watermark WHERE step = 'rollup')
 """
+# A dead worker's are settled within seconds: these wait for something that does not come.
+_STUCK_LEASES = """
+    SELECT count(*) FROM billing.lease LEFT JOIN billing.lease_holder AS holder USING (journal_id)
+     WHERE state <> 'closed' AND granted_at < now() - interval '120 seconds'
+       AND (state = 'orphaned' OR holder.worker_id IS DISTINCT FROM lease.worker_id
+            OR seen_at < now() - interval '60 seconds')
+"""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -111,6 +118,7 @@ async def examine_contents(database: Database, home: Home) -> AsyncIterator[Find
             yield await _examine_catalogue(transaction)
             yield await _examine_audit(transaction)
             yield await _examine_flow(transaction, home)
+            yield await _examine_leases(transaction)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         yield Finding(
             "database",
@@ -196,6 +204,16 @@ async def _examine_flow(transaction: Transaction, home: Home) -> Finding:
         late == 0,
         f"{journals} journals, {late} calls stored for over a minute and not added up",
         "Start `ordergate up`; if it runs, its log says why billing stands still.",
+    )
+
+
+async def _examine_leases(transaction: Transaction) -> Finding:
+    stuck = await transaction.fetchval(_STUCK_LEASES)
+    return Finding(
+        "leases",
+        stuck == 0,
+        f"{stuck} parts of quotas, budgets or credit are kept by workers that are gone",
+        "Start `ordergate up`; if it runs, `ordergate leases list` says what each of them waits for.",
     )
 
 

@@ -54,14 +54,15 @@ def _check_path(raw_path: bytes) -> None:
 
 def _checked_fields(headers: Headers) -> Mapping[bytes, bytes]:
     fields = dict(headers)
+    has_repeats = len(fields) < len(headers)
     if b"content-encoding" in fields:
         raise Problem("unsupported-media-type", "Send the body without Content-Encoding.")
     if b"" in fields or b"".join(fields).translate(None, _NAME_BYTES):
         raise malformed("header-name", "header names have letters, digits and hyphens, no underscore")
-    values = b"".join(map(itemgetter(1), headers))
+    values = b"".join(map(itemgetter(1), headers) if has_repeats else fields.values())
     if len(values.translate(None, _VALUE_FORBIDDEN)) != len(values):
         raise malformed("header-value", "header values have no control characters")
-    if b"host" not in fields or (len(fields) < len(headers) and _repeats(headers)):
+    if b"host" not in fields or (has_repeats and _repeats(headers)):
         raise malformed(
             "header-repeated",
             "send one Host and one Content-Type, at most one Authorization and Content-Length",

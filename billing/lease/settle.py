@@ -64,7 +64,7 @@ async def settle_leases(pool: asyncpg.Pool, root: Path, mirrors: Path | None, cl
     async with all_accounts(pool) as connection:
         ready = await connection.fetch(_READY)
         if ready:
-            used = {row["id"]: await _used(connection, row) for row in ready}
+            used = {row["id"]: await used_on_record(connection, *row) for row in ready}
             await close_leases(connection, used, now, states=["orphaned"])
     if damaged is not None:
         raise damaged
@@ -75,7 +75,7 @@ async def _bound(
     pool: asyncpg.Pool, root: Path, mirrors: Path | None, rows: Sequence[asyncpg.Record]
 ) -> JournalDamaged | None:
     """Journal by journal, for one that a person has to look at must not hold the others up; why the last one could not."""
-    directories, damaged = await asyncio.to_thread(_by_journal, root)
+    directories, damaged = await asyncio.to_thread(directories_by_journal, root)
     left: dict[Path, list[int]] = defaultdict(list)
     silent: dict[Path, list[int]] = defaultdict(list)
     found = [row for row in rows if row["journal_id"] in directories]
@@ -103,7 +103,7 @@ async def _is_without_writer(directory: Path, mirrors: Path | None) -> bool:
     return await asyncio.to_thread(adopt, copies)
 
 
-def _by_journal(root: Path) -> tuple[Mapping[UUID, Path], JournalDamaged | None]:
+def directories_by_journal(root: Path) -> tuple[Mapping[UUID, Path], JournalDamaged | None]:
     """The directory of each journal, and why the last one cannot be read that cannot."""
     found: dict[UUID, Path] = {}
     damaged: JournalDamaged | None = None
@@ -118,9 +118,11 @@ def _by_journal(root: Path) -> tuple[Mapping[UUID, Path], JournalDamaged | None]
     return found, damaged
 
 
-async def _used(connection: Connection, row: asyncpg.Record) -> Decimal:
-    granted_at: datetime = row["granted_at"]
+async def used_on_record(
+    connection: Connection, lease_id: int, account_id: str, granted_at: datetime
+) -> Decimal:
+    """What the stored calls took of a lease."""
     used: Decimal = await connection.fetchval(
-        _USED, row["account_id"], event_id_floor(granted_at - _BEFORE), row["id"]
+        _USED, account_id, event_id_floor(granted_at - _BEFORE), lease_id
     )
     return used

@@ -20,6 +20,7 @@ _COMMANDS = {
     "grant": "deploy.cli.allowances:grant",
     "credit": "deploy.cli.allowances:credit",
     "budget": "deploy.cli.allowances:budget",
+    "leases": "deploy.cli.leases:leases",
     "sla": "deploy.cli.sla:sla",
     "outcome": "deploy.cli.sla:outcome",
     "maintenance": "deploy.cli.sla:maintenance",

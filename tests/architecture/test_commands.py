@@ -9,8 +9,8 @@ from deploy.cli import main
 # Commands that change something, and those whose output has a form of its own: cases (JSON lines), a file.
 CHANGING = {
     "account profile", "account subscribe", "account terms end", "account terms set", "account unsubscribe", "backup",
-    "budget end", "clock advance", "demo remove", "key revoke", "payments collect", "payments release", "payments stop", "restore",
-    "review reject", "seller profile", "tax set", "up", "user sign-out",
+    "budget end", "clock advance", "demo remove", "key revoke", "leases lost", "payments collect", "payments release", "payments stop",
+    "restore", "review reject", "seller profile", "tax set", "up", "user sign-out",
 }  # fmt: skip
 OF_THEIR_OWN_FORM = {"focus", "rate"}
 # What scripts rely on: a command with the options that were promised for it.

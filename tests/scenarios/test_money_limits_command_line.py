@@ -3,24 +3,31 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
 from billing.invoice.rate_pending import rate_pending
+from billing.record import record
+from billing.store.partitions import ensure_days
 from catalog.accounts.account import find_account
 from catalog.registry.audit import verify
-from catalog.vocabulary.clock import ManualClock, from_ns
+from catalog.vocabulary.clock import ManualClock, SystemClock, from_ns
 from deploy.cli import main
 from deploy.database import Database
-from tests.allowances import budget, grant, publish_quota
+from deploy.doctor import examine_contents
+from deploy.home import Home
+from tests.allowances import budget, grant, publish_quota, standing
 from tests.gateways import BERLIN, RunningGateway
 from tests.usage_books import add_account, add_price, call, use
+from tests.usage_calls import usage_event
 
 Run = Callable[..., Result]
 OCTOBER_5 = datetime(2026, 10, 5, tzinfo=UTC)
@@ -155,3 +162,62 @@ async def test_an_account_reads_what_is_left_of_everything(
         assert (await verify(admin)).is_sound
     actions = {row["action"] for row in await admin.fetch("SELECT action FROM catalog.audit")}
     assert {"credit.grant", "budget.set"} <= actions
+
+
+async def test_leases_are_listed_with_what_they_wait_for_and_settled_where_their_journal_is_lost(
+    run: Run, admin: asyncpg.Connection, database: Database, tmp_path: Path
+) -> None:
+    await add_account(admin, "acct_a")
+    account, now = await find_account(admin, "acct_a"), from_ns(SystemClock().now_ns())
+    await grant(database, account, "1.00", now)
+    journal_id, worker_id = uuid4(), uuid4()
+    await admin.execute("INSERT INTO billing.lease_holder VALUES ($1, $2, $3)", journal_id, worker_id, now)
+    lease_id = await admin.fetchval(
+        "INSERT INTO billing.lease (allowance_id, account_id, worker_id, journal_id, period, granted, granted_at, expires_at) "
+        "SELECT id, account_id, $1, $2, '2026-10-01', 0.50, $3, $3 FROM billing.allowance RETURNING id",
+        worker_id,
+        journal_id,
+        now,
+    )
+    await admin.execute("UPDATE billing.allowance SET leased = 0.50")
+    await _stored_call(admin, account.id, lease_id, now)
+
+    async def listed() -> Any:
+        (one,) = json.loads((await asyncio.to_thread(run, "leases", "list", "acct_a", "--json")).output)
+        return one["waits_for"], one["granted"], one["unshipped"]
+
+    async def stuck() -> bool:
+        (found,) = [
+            one async for one in examine_contents(database, Home(tmp_path)) if one.subject == "leases"
+        ]
+        return not found.in_order
+
+    async def lost(fails: int = 0) -> str:
+        return (await asyncio.to_thread(run, "leases", "lost", str(journal_id), "--yes", fails=fails)).output
+
+    assert await listed() == ("its worker", "0.50", None)
+    assert "showed itself" in await lost(fails=1)
+    assert await stuck() is False
+    await admin.execute("UPDATE billing.lease_holder SET seen_at = $1", now - timedelta(minutes=6))
+    await admin.execute("UPDATE billing.lease SET granted_at = $1", now - timedelta(minutes=3))
+    assert await stuck() is True
+    assert await listed() == ("the billing process", "0.50", None)
+    await admin.execute("UPDATE billing.lease SET state = 'orphaned', bound_seq = 7, bound_xid = '1'")
+    assert await listed() == ("its journal", "0.50", 7)
+    assert (await asyncio.to_thread(run, "leases", "list")).output.count("its journal") == 1
+    assert "1 leases are settled" in await lost()
+    assert await standing(admin, "credit") == (Decimal("0.055"), 0)
+    assert "No lease waits" in await lost(fails=1)
+    assert await admin.fetchval("SELECT action FROM catalog.audit ORDER BY seq DESC LIMIT 1") == "leases.lost"
+    async with admin.transaction():
+        assert (await verify(admin)).is_sound
+
+
+async def _stored_call(
+    admin: asyncpg.Connection, account_id: str, lease_id: int, occurred_at: datetime
+) -> None:
+    """A call that took 0.055 of the lease, stored."""
+    event = usage_event(occurred_at, account_id=account_id, payer=account_id, taken=((lease_id, "0.055"),))
+    await ensure_days(admin, {occurred_at.date()})
+    async with admin.transaction():
+        await record(admin, event)

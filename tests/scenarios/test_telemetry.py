@@ -132,7 +132,9 @@ async def test_a_span_lasts_as_long_as_its_call_and_its_stages_say_where_the_tim
         assert sum(spent_us.values()) <= lasted_us
         assert span.status.status_code is (StatusCode.ERROR if status >= 500 else StatusCode.UNSET)
     late = stages_us(spans[4])
-    assert late["dispatch"] >= 500_000 > late["meter"], "what an operation spent is not put down to its record"
+    assert late["dispatch"] >= 500_000 > late["meter"], (
+        "what an operation spent is not put down to its record"
+    )
     replayed = spans[2]
     assert replayed.start_time is not None
     assert replayed.end_time is not None

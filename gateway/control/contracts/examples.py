@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from catalog.vocabulary.problem import PROBLEMS
+from gateway.control.contracts.arithmetic import EXAMPLES as ARITHMETIC
 
 _HEX = "019a9d3c5a7e7c03a1f2b3c4d5e6f708"
 
@@ -16,9 +17,12 @@ _DETAILS: Mapping[str, str] = MappingProxyType(
         "invalid-input": "/country: expected `string`, got `integer`; /lines: this field is required.",
         "idempotency-key-missing": "stock/reserve changes state and needs an Idempotency-Key.",
         "unauthenticated": "No such key is active.",
-        "credit-exhausted": "The prepaid credit has 0.03 CNY left, and this call can cost 0.08 CNY.",
-        "budget-exhausted": "The budget of this month has 0.03 CNY left, and this call can cost 0.08 CNY.",
-        "charge-unbounded": "What this operation costs is known only afterwards and its price has no upper bound for one call.",
+        "credit-exhausted": "The prepaid credit is 40.00 CNY: 39.965 used, 0.00 reserved, 0.035 remaining; this call needs "
+        "0.055. Top the credit up.",
+        "budget-exhausted": "The budget budget_5fw2qzjlx3tq6n4a of this month is 40.00 CNY: 39.965 used, 0.00 reserved, 0.035 "
+        "remaining; this call needs 0.055. It begins anew at 2026-11-30T16:00:00Z.",
+        "charge-unbounded": "What this operation costs is known only afterwards and its price has no upper bound for one "
+        "call, so it cannot be paid from prepaid credit.",
         "forbidden": "The scopes of this key do not include stock/reserve.",
         "not-subscribed": "The account has no subscription of the service stock.",
         "not-found": "There is nothing under this path.",
@@ -41,8 +45,9 @@ _DETAILS: Mapping[str, str] = MappingProxyType(
         "unsupported-country": "There is no country XX.",
         "head-too-large": "Send at most 64 header fields, 16384 bytes of them together.",
         "rate-limited": "The burst of 200 calls for each application and operation is used up; it refills evenly at 200 calls "
-        "in 1 s.",
-        "quota-exhausted": "The quota of stock for each account and day is used up: 5000 of 5000 calls.",
+        "in 1 s. The next call fits in 1 s.",
+        "quota-exhausted": "The quota of stock/reserve for each account and month is 5000 calls: 5000 used, 0 reserved, 0 "
+        "remaining; this call needs 1. It begins anew at 2026-11-30T16:00:00Z.",
         "internal-error": "The request failed on our side; nothing was changed.",
         "unavailable": "The operation's state cannot be reached just now; nothing was changed.",
         "deadline-exceeded": "The operation did not end within 1000 ms.",
@@ -78,4 +83,4 @@ def example_of(name: str, *, of_call: bool = True) -> dict[str, Any]:
         document["errors"] = [
             {"pointer": pointer, "rule": rule, "detail": detail} for pointer, rule, detail in errors
         ]
-    return document
+    return document | ARITHMETIC.get(name, {})

@@ -5,6 +5,7 @@ from typing import Any
 
 from catalog.passport import OperationEntry
 from catalog.vocabulary.problem import PROBLEMS
+from gateway.control.contracts.arithmetic import ARITHMETIC_SCHEMAS, arithmetic_members
 from gateway.control.contracts.examples import example_of
 from gateway.control.contracts.headers import referring
 
@@ -43,6 +44,7 @@ _WAITABLE = frozenset(
 _METERED = frozenset({"internal-error", "unavailable", "deadline-exceeded"})
 
 PROBLEM_SCHEMAS: Mapping[str, dict[str, Any]] = {
+    **ARITHMETIC_SCHEMAS,
     "Problem": {
         "title": "Problem",
         "description": "A refusal (RFC 9457). `type` resolves to a page of this server that says what to do.",
@@ -149,6 +151,7 @@ def _response(names: list[str], metered: frozenset[str], *, of_call: bool) -> di
                             "properties": {
                                 "type": {"enum": [f"/problems/{name}" for name in names]},
                                 "status": {"const": kinds[0].status},
+                                **arithmetic_members(names),
                             },
                         },
                     ]
