@@ -109,6 +109,7 @@ COUNTS = {"calls": "10", "successes": "9"}
         ("per_unit", {"unit_price": 2}, "1", "/price/unit_price", "decimal-string"),
         ("per_unit", {"unit_price": "2", "order": ["x"]}, "1", "/price/order", "policy"),
         ("per_unit", {"unit_price": "2", "policy": "ALL_TIERS"}, "1", "/price/policy", "policy"),
+        ("graduated", {"tiers": [{"up_to": None, "unit_price": "2"}], "policy": []}, "1", "/price/policy", "policy"),
         ("per_unit", {"unit_price": "2", "mode": "truncate"}, "1", "/price/mode", "policy"),
         ("per_unit", {"unit_price": "2", "round": "line_down"}, "1", "/price/round", "policy"),
         ("per_unit", {"unit_price": "2", "zero_usage": "one_package"}, "1", "/price/zero_usage", "unknown-field"),

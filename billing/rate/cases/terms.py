@@ -88,7 +88,7 @@ def _by_policy(model: str, fields: dict[str, Any]) -> str:
         return model
     policy = fields.pop("policy")
     forms = next((pair for pair in _GRADUATED_AND_VOLUME if model in pair), None)
-    if forms is None or policy not in _POLICIES:
+    if forms is None or not isinstance(policy, str) or policy not in _POLICIES:
         raise refused(
             "/price/policy", "policy", f"tiered models know {', '.join(_POLICIES)}; remove this flag"
         )
