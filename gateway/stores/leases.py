@@ -100,7 +100,8 @@ class LeaseStore:
 
     async def stop(self) -> None:
         """Return what is left. Calls have ended by now."""
-        await asyncio.gather(*self._ahead)
+        if self._ahead:
+            await asyncio.wait(self._ahead)
         for lease in self._leases.values():
             lease.retired = True
         try:
