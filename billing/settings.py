@@ -10,15 +10,11 @@ from typing import Any
 import msgspec
 
 from catalog.database import role_arguments
+from catalog.vocabulary.settings import DEFAULT_HOME, InvalidSetting
 
-DEFAULT_HOME = ".ordergate"
 STRIPE_API = "https://api.stripe.com"
 _ROLE = "ordergate_billing"
 _PROBE_URL = re.compile(r"http://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
-
-
-class InvalidSetting(ValueError):
-    """A variable whose value cannot be used."""
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -13,6 +13,9 @@ from catalog.vocabulary.problem import FieldError
 
 Measure = Literal["availability", "latency_ms", "error_rate", "outcome_rate"]
 
+PROBE_AGENT = "ordergate-probe"
+"""How the outside probe, which measures availability, names itself in `User-Agent`: what it is answered is no figure of callers."""
+
 _LATENCY_DIGITS = 3
 _LATENCY_MS_MAX = 120_000
 

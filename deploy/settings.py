@@ -6,13 +6,9 @@ from pathlib import Path
 
 import msgspec
 
+from catalog.vocabulary.settings import DEFAULT_HOME, LOOPBACK, InvalidSetting
 from deploy.home import Home
-
-DEFAULT_HOME = ".ordergate"
-
-
-class InvalidSetting(ValueError):
-    """A variable whose value cannot be used."""
+from deploy.listening import listening_address
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -26,6 +22,8 @@ class Settings(msgspec.Struct, frozen=True):
     """ORDERGATE_KEY: the API key of `ordergate call`."""
     review_required: bool
     """ORDERGATE_REVIEW: `required` makes `ordergate publish` submit for review; another person then approves."""
+    host: str = LOOPBACK
+    """ORDERGATE_HOST: the IPv4 address of this machine that `ordergate up` serves, as its `--host` does: 127.0.0.1 for this machine alone, 0.0.0.0 for all of its addresses. Beyond loopback a proxy that ends TLS stands in front (deploy/runbooks/deployment.md)."""
     demo: bool = True
     """ORDERGATE_DEMO: `off` opens no demo group on a first start, as `ordergate up --no-demo` does."""
 
@@ -49,5 +47,6 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         database_url=source.get("ORDERGATE_DATABASE_URL") or None,
         key=source.get("ORDERGATE_KEY") or None,
         review_required=review is not None,
+        host=listening_address("ORDERGATE_HOST", source.get("ORDERGATE_HOST") or LOOPBACK),
         demo=demo == "on",
     )

@@ -14,9 +14,10 @@ import uvloop
 
 from catalog.database import role_arguments
 from catalog.vocabulary.logs import log_json
+from catalog.vocabulary.settings import InvalidSetting
 from gateway.app import Gateway
 from gateway.server import server_of
-from gateway.settings import InvalidSetting, Settings, from_environment
+from gateway.settings import Settings, from_environment
 
 log = logging.getLogger("gateway")
 

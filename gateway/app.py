@@ -19,18 +19,19 @@ from catalog.vocabulary.clock import Clock, SystemClock, from_ns
 from gateway.authenticate import Authenticator
 from gateway.control.build import ControlPlane, build_control
 from gateway.control.context import ControlContext
+from gateway.idempotency import Idempotency
 from gateway.limit import Limiter
 from gateway.meter import Meter
 from gateway.pipeline import Pipeline
 from gateway.settings import Settings
-from gateway.stores import replies
+from gateway.stores import replies, sign_in
 from gateway.stores.counters import SharedCounters
 from gateway.stores.directory import DirectoryStore
 from gateway.stores.failures import DATABASE_FAILURES
 from gateway.stores.leases import TURN_S, LeaseStore
 from gateway.stores.peppers import load_peppers
 from gateway.stores.refusals import RefusalCounter
-from gateway.stores.unit_of_work import UnitsOfWork, open_pool
+from gateway.stores.unit_of_work import PostgresUnitsOfWork, open_pool
 from gateway.telemetry import Metrics, Standing
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,8 @@ class Gateway:
             limit=Limiter(counters, leases, clock),
             operations=registry.operations(),
             meter=Meter(self.journal, record, clock),
-            units=UnitsOfWork(pool),
+            units=PostgresUnitsOfWork(pool),
+            idempotency=Idempotency(replies),
             refusals=refusals,
             metrics=metrics,
             tracing=tracing,
@@ -132,7 +134,7 @@ class Gateway:
         self._repeat(_FLUSH_S, _as_async(metrics.flush))
         self._repeat(_FLUSH_S, _as_async(lambda: self._show(standing)))
         self._repeat(TURN_S, leases.turn)
-        self._repeat(_FORGET_S, self.forget_replies)
+        self._repeat(_FORGET_S, self.forget_expired)
         for service in registry.SERVICES.values():
             if service.sweep is not None:
                 self._repeat(_SWEEP_S, self._sweeper(pool, service))
@@ -161,13 +163,15 @@ class Gateway:
 
         self._background.append(asyncio.create_task(run()))
 
-    async def forget_replies(self) -> None:
-        """Delete the kept replies that nobody may ask for any more, however many, in short transactions."""
-        forgotten = replies.FORGOTTEN_MAX
-        while forgotten == replies.FORGOTTEN_MAX:
-            async with self.pool.acquire() as connection, connection.transaction():
-                await connection.execute("SET LOCAL ordergate.account = '*'")
-                forgotten = await replies.forget_expired(connection, from_ns(self._clock.now_ns()))
+    async def forget_expired(self) -> None:
+        """Delete the kept replies, sign-in links and sessions whose time is over, however many, in short transactions."""
+        now = from_ns(self._clock.now_ns())
+        for forget in (replies.forget_expired, sign_in.forget_expired):
+            forgotten = -1
+            while forgotten:
+                async with self.pool.acquire() as connection, connection.transaction():
+                    await connection.execute("SET LOCAL ordergate.account = '*'")
+                    forgotten = await forget(connection, now)
 
     def _show(self, standing: Standing) -> None:
         """How the worker stands, for /metrics."""

@@ -7,8 +7,8 @@ from hashlib import blake2b
 
 from catalog.vocabulary.problem import Problem
 from gateway.api_key import InvalidKey, parse_key, secret_digest
+from gateway.directory import Directory, KeyRecord
 from gateway.proofs import Caller
-from gateway.stores.directory import Directory, KeyRecord
 
 _UNKNOWN_DIGEST = bytes(32)
 _REMEMBERED_MAX = 20_000

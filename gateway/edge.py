@@ -9,8 +9,9 @@ import string
 from collections.abc import Mapping
 from operator import itemgetter
 
+from catalog.sla import PROBE_AGENT
 from catalog.vocabulary.problem import FieldError, Problem
-from gateway.transport import Headers, RawRequest
+from gateway.transport import Headers, RawRequest, RequestHead
 
 BODY_MAX = 1024 * 1024
 HEADERS_MAX = 64
@@ -19,6 +20,7 @@ _PATH = re.compile(rb"/v[1-9]\d{0,3}/[a-z0-9-]{1,40}/[a-z0-9-]{1,40}")
 _NAME_BYTES = (string.ascii_letters + string.digits + "!#$%&'*+.^`|~-").encode()
 _VALUE_FORBIDDEN = bytes(byte for byte in (*range(0x20), 0x7F) if byte != 0x09)
 _ONCE = (b"host", b"content-type", b"authorization", b"content-length")
+_PROBE_AGENT = PROBE_AGENT.encode()
 _JSON_TYPE = re.compile(rb"application/json *(; *charset=\"?utf-8\"? *)?", re.IGNORECASE)
 
 
@@ -32,15 +34,27 @@ def is_json(content_type: bytes) -> bool:
     return content_type == b"application/json" or _JSON_TYPE.fullmatch(content_type) is not None
 
 
+def is_probe(request: RawRequest) -> bool:
+    """Whether this says that it is the outside probe. Anybody may: without a credential it is turned away all the same."""
+    fields = dict(request.head.headers)
+    return fields.get(b"user-agent") == _PROBE_AGENT and b"authorization" not in fields
+
+
 def check(request: RawRequest) -> Mapping[bytes, bytes]:
     """Refuse what is not one well-formed POST of JSON to a canonical path; answers its header fields by name."""
-    if request.method != "POST":
-        raise Problem("method-not-allowed", f"Operations are called with POST, not {request.method[:16]}.")
-    _check_path(request.raw_path)
-    fields = _checked_fields(request.headers)
+    head = request.head
+    if (fields := head.fields) is None:
+        fields = head.fields = _checked(head)
     if len(request.body) > BODY_MAX:
         raise Problem("too-large", f"Bodies are at most {BODY_MAX} bytes.")
     return fields
+
+
+def _checked(head: RequestHead) -> Mapping[bytes, bytes]:
+    if head.method != "POST":
+        raise Problem("method-not-allowed", f"Operations are called with POST, not {head.method[:16]}.")
+    _check_path(head.raw_path)
+    return _checked_fields(head.headers)
 
 
 def _check_path(raw_path: bytes) -> None:

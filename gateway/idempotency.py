@@ -7,15 +7,66 @@ calls of one transaction at once: they are of one account, environment and opera
 import hmac
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Protocol
+from uuid import UUID
 
 import msgspec
 
+from atomic_services.contract import Transaction
+from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.problem import Problem
 from gateway.proofs import ValidCall
-from gateway.stores import replies
-from gateway.stores.replies import Kept, Place, StoredReply
-from gateway.stores.unit_of_work import UnitOfWork
 from gateway.transport import Reply
+
+
+class StoredReply(msgspec.Struct, frozen=True):
+    """A kept reply, the hash of the body that it answered, and until when it may be asked for."""
+
+    request_hash: bytes
+    reply: Reply
+    expires_at: datetime
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A reply to keep: under which key, for which body, of which call, from when on."""
+
+    key: str
+    request_hash: bytes
+    call_id: UUID
+    reply: Reply
+    at: datetime
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where keys are told apart: the same key elsewhere is another key."""
+
+    account_id: str
+    environment: Environment
+    operation: str
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """Whether a key is this transaction's, and the reply that was kept under it when the claim was made."""
+
+    is_held: bool
+    stored: StoredReply | None
+
+
+class AnsweredMeanwhile(Exception):
+    """Another transaction kept a reply under one of the keys between the look-up and the claim. Roll back and look again."""
+
+
+class Replies(Protocol):
+    """Where replies are kept, each in the transaction of the effect that it reports."""
+
+    async def claim(self, transaction: Transaction, place: Place, keys: Sequence[str], /) -> dict[str, Claim]:
+        """Take keys for this transaction, unless another one holds them, and look up what is kept under them; never waits."""
+
+    async def forget(self, transaction: Transaction, place: Place, keys: Sequence[str], /) -> None:
+        """Delete what is kept under keys that this transaction has claimed."""
+
+    async def keep(self, transaction: Transaction, place: Place, replies: Sequence[Kept], /) -> None:
+        """Keep replies for a day; `AnsweredMeanwhile` if there is one already."""
 
 
 class Replayed(msgspec.Struct, frozen=True, gc=False):
@@ -24,25 +75,44 @@ class Replayed(msgspec.Struct, frozen=True, gc=False):
     reply: Reply
 
 
-async def earlier_replies(
-    unit: UnitOfWork, calls: Sequence[ValidCall], now: datetime
-) -> list[Replayed | Problem | None]:
-    """For each call the reply that its intent has had already, a `Problem`, or None if it is to be run now.
+class Idempotency:
+    """Answers what was answered before, and keeps what is answered now."""
 
-    From here on the keys of those that are run belong to this transaction. Replies are kept by the time of day, `now`.
-    """
-    keys = list(dict.fromkeys(call.idempotency_key for call in calls if call.idempotency_key is not None))
-    if not keys:
-        return [None] * len(calls)
-    place = _place(calls[0])
-    claimed = await replies.claim(unit.connection, place, keys)
-    free = {key for key, claim in claimed.items() if claim.is_held}
-    kept = {key: claim.stored for key, claim in claimed.items() if claim.stored is not None}
-    if expired := [key for key in free if key in kept and kept[key].expires_at <= now]:
-        await replies.forget(unit.connection, place, expired)
-    for key in expired:
-        del kept[key]
-    return [_earlier_reply(call, kept, free) for call in calls]
+    def __init__(self, replies: Replies) -> None:
+        """By what is kept in `replies`."""
+        self._replies = replies
+
+    async def earlier_replies(
+        self, transaction: Transaction, calls: Sequence[ValidCall], now: datetime
+    ) -> list[Replayed | Problem | None]:
+        """For each call the reply that its intent has had already, a `Problem`, or None if it is to be run now.
+
+        From here on the keys of those that are run belong to this transaction. Replies are kept by the time of day, `now`.
+        """
+        keys = list(dict.fromkeys(call.idempotency_key for call in calls if call.idempotency_key is not None))
+        if not keys:
+            return [None] * len(calls)
+        place = _place(calls[0])
+        claimed = await self._replies.claim(transaction, place, keys)
+        free = {key for key, claim in claimed.items() if claim.is_held}
+        kept = {key: claim.stored for key, claim in claimed.items() if claim.stored is not None}
+        if expired := [key for key in free if key in kept and kept[key].expires_at <= now]:
+            await self._replies.forget(transaction, place, expired)
+        for key in expired:
+            del kept[key]
+        return [_earlier_reply(call, kept, free) for call in calls]
+
+    async def keep_replies(
+        self, transaction: Transaction, calls: Sequence[ValidCall], answers: Sequence[Reply], now: datetime
+    ) -> None:
+        """Keep the replies in the transaction of their effects; `AnsweredMeanwhile` if it has to begin anew."""
+        kept = [
+            Kept(call.idempotency_key, call.body_hash, call.admission.call_id, reply, now)
+            for call, reply in zip(calls, answers, strict=True)
+            if call.idempotency_key is not None
+        ]
+        if kept:
+            await self._replies.keep(transaction, _place(calls[0]), kept)
 
 
 def _earlier_reply(
@@ -73,19 +143,6 @@ def _unbilled(name: bytes, value: bytes) -> tuple[bytes, bytes]:
     if name != b"ordergate-charge":
         return name, value
     return name, b"0 " + value.partition(b";")[0].rpartition(b" ")[2]
-
-
-async def keep_replies(
-    unit: UnitOfWork, calls: Sequence[ValidCall], answers: Sequence[Reply], now: datetime
-) -> None:
-    """Keep the replies in the transaction of their effects; `replies.AnsweredMeanwhile` if it has to begin anew."""
-    kept = [
-        Kept(call.idempotency_key, call.body_hash, call.admission.call_id, reply, now)
-        for call, reply in zip(calls, answers, strict=True)
-        if call.idempotency_key is not None
-    ]
-    if kept:
-        await replies.keep(unit.connection, _place(calls[0]), kept)
 
 
 def _place(call: ValidCall) -> Place:

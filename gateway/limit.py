@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import Protocol
 from uuid import UUID
 
+import msgspec
+
 from catalog import meter
 from catalog.limit import Rate
 from catalog.load import AppliedPrice
@@ -16,9 +18,24 @@ from catalog.plan import most_for_one_call
 from catalog.vocabulary.clock import Clock
 from catalog.vocabulary.problem import Problem
 from gateway.proofs import Admission, Hold, Permit, ValidCall
-from gateway.stores.counters import Counters, Decision
 
 Header = tuple[bytes, bytes]
+
+
+class Decision(msgspec.Struct, frozen=True, gc=False):
+    """Whether a call fits; `remaining` calls fit now, `reset_s` until all of them do, `retry_s` until the next one does."""
+
+    allowed: bool
+    remaining: int
+    reset_s: int
+    retry_s: int
+
+
+class Counters(Protocol):
+    """Where limits are counted."""
+
+    def take(self, key: bytes, quantity: int, window_s: int, now_ns: int) -> Decision:
+        """Count one call against `quantity` a window, if it fits."""
 
 
 class RateLimited(Problem):

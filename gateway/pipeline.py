@@ -7,7 +7,7 @@ none can be skipped, and only a receipt can be answered as a metered call.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 import msgspec
@@ -15,26 +15,24 @@ import msgspec
 from atomic_services.contract import Operation
 from catalog.load import AppliedPrice
 from catalog.vocabulary.clock import Clock, from_ns
-from catalog.vocabulary.ids import call_id_text, new_event_id
+from catalog.vocabulary.ids import Environment, call_id_text, new_event_id
 from catalog.vocabulary.problem import Problem
 from gateway import edge
 from gateway.authenticate import Authenticator
 from gateway.authorise import authorise, find_operation
 from gateway.combine import Combiner, LineFull, WaitedTooLong
+from gateway.directory import Directory
 from gateway.dispatch import dispatch, dispatch_together, failed, too_late
-from gateway.idempotency import Replayed, earlier_replies, keep_replies
+from gateway.idempotency import AnsweredMeanwhile, Idempotency, Replayed
 from gateway.limit import Limiter, RateLimited, charge_at_most
 from gateway.meter import Meter, price_of
 from gateway.observing import observing
 from gateway.proofs import Caller, Hold, Outcome, ValidCall
 from gateway.refuse import refuse
 from gateway.respond import respond
-from gateway.stores.directory import Directory
-from gateway.stores.refusals import UNKNOWN_OPERATION, RefusalCounter
-from gateway.stores.replies import AnsweredMeanwhile
-from gateway.stores.unit_of_work import DatabaseAway, UnitOfWork, UnitsOfWork
 from gateway.telemetry import Metrics
 from gateway.transport import RawRequest, Reply
+from gateway.unit_of_work import DatabaseAway, UnitOfWork, UnitsOfWork
 from gateway.validate import validate
 
 if TYPE_CHECKING:
@@ -44,6 +42,15 @@ log = logging.getLogger(__name__)
 
 # Beyond this a batch gains little more for each call, and its first call waits longer.
 BATCH_MAX = 64
+# An attacker with one valid key must not be able to grow the count of refusals by inventing paths.
+UNKNOWN_OPERATION = "-"
+
+
+class Refusals(Protocol):
+    """Where it is counted, durably, what is turned away or replayed."""
+
+    def count(self, account_id: str, environment: Environment, operation: str, reason: str) -> None:
+        """One call refused for `reason`, a problem's name, or `replayed`."""
 
 
 class _Work(msgspec.Struct, frozen=True, gc=False):
@@ -71,7 +78,8 @@ class Pipeline:
         operations: Mapping[str, Operation],
         meter: Meter,
         units: UnitsOfWork,
-        refusals: RefusalCounter,
+        idempotency: Idempotency,
+        refusals: Refusals,
         metrics: Metrics,
         tracing: "Tracing | None",
         batch_max: int = BATCH_MAX,
@@ -84,6 +92,7 @@ class Pipeline:
         self._operations = operations
         self._meter = meter
         self._units = units
+        self._idempotency = idempotency
         self._refusals = refusals
         self._metrics = metrics
         self._tracing = tracing
@@ -96,7 +105,7 @@ class Pipeline:
         call_id = new_event_id(started_ns)
         trace = None
         if self._tracing is not None:
-            trace = self._tracing.start(call_id, raw.header(b"traceparent"), started_ns)
+            trace = self._tracing.start(call_id, raw.head.header(b"traceparent"), started_ns)
         caller: Caller | None = None
         operation = UNKNOWN_OPERATION
         hold: Hold | None = None
@@ -104,7 +113,7 @@ class Pipeline:
             fields = edge.check(raw)
             caller = self._authenticate(fields.get(b"authorization"))
             self._mark(trace, "authenticate")
-            called = find_operation(raw.raw_path.decode("ascii"), self._directory().catalogue, caller)
+            called = find_operation(raw.head.raw_path.decode("ascii"), self._directory().catalogue, caller)
             operation = called.id
             permit = authorise(caller, called, started_ns)
             self._mark(trace, "authorise")
@@ -127,11 +136,11 @@ class Pipeline:
             else:
                 reply = await self._with_effect(call, price, trace)
         except Problem as problem:
-            reply = self._refused(problem, caller, operation, call_id)
+            reply = self._refused(problem, caller, operation, call_id, raw)
         except Exception:
             log.exception("a call failed outside its operation", extra={"call_id": call_id_text(call_id)})
             ours = Problem("internal-error", "The gateway failed; nothing was changed that is not on record.")
-            reply = self._refused(ours, caller, operation, call_id)
+            reply = self._refused(ours, caller, operation, call_id, raw)
         if hold is not None:
             # Not after a cancellation: the call may be in a batch that goes on, and then it is settled there.
             hold.void()
@@ -159,7 +168,7 @@ class Pipeline:
             return None
         try:
             async with self._units.begin(call.admission.permit.caller.account_id) as unit:
-                (earlier,) = await earlier_replies(unit, [call], self._now())
+                (earlier,) = await self._idempotency.earlier_replies(unit.connection, [call], self._now())
         except DatabaseAway:
             return None
         if isinstance(earlier, Problem):
@@ -196,7 +205,7 @@ class Pipeline:
         calls = [work.call for work in works]
         try:
             async with self._units.begin(calls[0].admission.permit.caller.account_id) as unit:
-                earlier = await earlier_replies(unit, calls, self._now())
+                earlier = await self._idempotency.earlier_replies(unit.connection, calls, self._now())
                 new = [work for work, reply in zip(works, earlier, strict=True) if reply is None]
                 ended = iter(await self._committed(new, unit) if new else ())
                 return [next(ended) if reply is None else reply for reply in earlier]
@@ -218,7 +227,8 @@ class Pipeline:
                 return [outcome if await unit.roll_back() else failed(calls[0], _away())]
             if outcome.class_ != "ok":
                 await unit.start_over()
-                if (earlier := await earlier_replies(unit, calls, self._now())) != [None]:
+                earlier = await self._idempotency.earlier_replies(unit.connection, calls, self._now())
+                if earlier != [None]:
                     return [reply for reply in earlier if reply is not None]
             outcomes = [outcome]
         else:
@@ -228,7 +238,7 @@ class Pipeline:
             self._mark_all(works, "dispatch")
         receipts = await self._meter.in_transaction(outcomes, [work.price for work in works], unit.connection)
         replies = [respond(receipt) for receipt in receipts]
-        await keep_replies(unit, calls, replies, self._now())
+        await self._idempotency.keep_replies(unit.connection, calls, replies, self._now())
         try:
             await unit.commit()
         except Problem as unknown:
@@ -259,11 +269,15 @@ class Pipeline:
         with observing:
             self._metrics.metered(admission.permit.operation.id, outcome.class_, seconds)
 
-    def _refused(self, problem: Problem, caller: Caller | None, operation: str, call_id: UUID) -> Reply:
-        if caller is None:
-            self._metrics.refused(problem.type.name)
-        else:
+    def _refused(
+        self, problem: Problem, caller: Caller | None, operation: str, call_id: UUID, raw: RawRequest
+    ) -> Reply:
+        if caller is not None:
             self._count(caller, operation, problem.type.name)
+        elif edge.is_probe(raw):
+            self._metrics.probed()
+        else:
+            self._metrics.refused(problem.type.name)
         headers = problem.headers if isinstance(problem, RateLimited) else ()
         return refuse(problem, call_id_text(call_id), headers)
 

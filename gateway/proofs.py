@@ -15,7 +15,7 @@ from catalog.usage_event import CallClass, Fault
 from catalog.usage_event import Outcome as CallOutcome
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.problem import Problem
-from gateway.stores.directory import AllowancesRecord, SubscriptionRecord
+from gateway.directory import AllowancesRecord, SubscriptionRecord
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-DEFAULT_HOME = ".ordergate"
-LOOPBACK = "127.0.0.1"
+from catalog.vocabulary.settings import DEFAULT_HOME, LOOPBACK, InvalidSetting
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -44,10 +43,6 @@ class Settings(msgspec.Struct, frozen=True):
     def run(self) -> Path:
         """What lives as long as the running installation."""
         return self.home / "run"
-
-
-class InvalidSetting(ValueError):
-    """A variable whose value cannot be used."""
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:

@@ -53,6 +53,11 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
+        self._probes = Counter(
+            "ordergate_probes",
+            "Calls of the outside probe: turned away without a credential, and in no other figure",
+            registry=registry,
+        )
         self._latencies: dict[tuple[str, str], _Latencies] = {}
 
     def metered(self, operation: str, class_: str, seconds: float) -> None:
@@ -72,6 +77,10 @@ class Metrics:
     def refused(self, reason: str) -> None:
         """One call turned away."""
         self._refused.labels(reason).inc()
+
+    def probed(self) -> None:
+        """One call of the outside probe turned away."""
+        self._probes.inc()
 
 
 class Standing:

@@ -30,7 +30,7 @@ def validate(admission: Admission, raw: RawRequest, operations: Mapping[str, Ope
 
 
 def _idempotency_key(raw: RawRequest) -> str | None:
-    values = [value for name, value in raw.headers if name == b"idempotency-key"]
+    values = [value for name, value in raw.head.headers if name == b"idempotency-key"]
     if not values:
         return None
     key = values[0].strip(b" \t")

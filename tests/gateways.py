@@ -24,7 +24,7 @@ from deploy.roles import BILLING, GATEWAY
 from gateway.app import Gateway
 from gateway.server import server_of
 from gateway.settings import Settings
-from gateway.stores.keys import create_key
+from gateway.stores.keys import create_key, revoke_key
 from gateway.stores.peppers import load_peppers
 
 BERLIN = {"country": "DE", "postal_code": "10115", "locality": "Berlin", "lines": ["Invalidenstr. 116"]}
@@ -75,6 +75,12 @@ class RunningGateway:
             )
         await self.settle()
         return secret
+
+    async def revoke_key(self, key: str) -> None:
+        """Revoke a key, with the worker knowing it."""
+        async with self._operator() as connection:
+            await revoke_key(connection, key, actor="test", now=from_ns(self.clock.now_ns()))
+        await self.settle()
 
     async def publish(self, service: str, change: Callable[[dict[str, Any]], None]) -> None:
         """Publish the service's own passport with changed terms, as an operator does."""

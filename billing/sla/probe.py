@@ -19,6 +19,7 @@ import msgspec
 
 from billing.transaction import all_accounts
 from catalog.registry.published import current
+from catalog.sla import PROBE_AGENT
 from catalog.vocabulary.clock import Clock, from_ns
 
 _MINUTE_NS = 60_000_000_000
@@ -107,8 +108,8 @@ class Prober:
 
 async def _answers(host: str, port: int, path: str) -> bool:
     request = (
-        f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
-        "Content-Length: 2\r\nConnection: close\r\n\r\n{}"
+        f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {PROBE_AGENT}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
     )
     try:
         async with asyncio.timeout(_TIMEOUT_S):

@@ -12,30 +12,13 @@ import struct
 from fcntl import LOCK_EX, LOCK_UN, lockf
 from hashlib import blake2b
 from pathlib import Path
-from typing import Protocol
 
-import msgspec
+from gateway.limit import Decision
 
 SLOTS = 1 << 16
 _SLOT = struct.Struct("<16sq")
 _PROBES = 16
 _SPAN = _PROBES * _SLOT.size
-
-
-class Decision(msgspec.Struct, frozen=True, gc=False):
-    """Whether a call fits; `remaining` calls fit now, `reset_s` until all of them do, `retry_s` until the next one does."""
-
-    allowed: bool
-    remaining: int
-    reset_s: int
-    retry_s: int
-
-
-class Counters(Protocol):
-    """Where limits are counted."""
-
-    def take(self, key: bytes, quantity: int, window_s: int, now_ns: int) -> Decision:
-        """Count one call against `quantity` a window, if it fits."""
 
 
 class SharedCounters:

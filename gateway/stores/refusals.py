@@ -12,8 +12,6 @@ from catalog.usage_event import REFUSALS_KIND, Refusal, encode_record
 from catalog.vocabulary.clock import Clock, from_ns
 from catalog.vocabulary.ids import Environment
 
-# An attacker with one valid key must not be able to grow the count by inventing paths.
-UNKNOWN_OPERATION = "-"
 # Keeps a record well below the journal's 64 KiB.
 _BATCH_MAX = 200
 

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from catalog.vocabulary.ids import Environment
+from gateway.idempotency import AnsweredMeanwhile, Claim, Kept, Place, StoredReply
 from gateway.transport import Reply
 
 KEPT_FOR = timedelta(hours=24)
@@ -23,43 +22,6 @@ _KEEP = """
     FROM json_populate_recordset(NULL::gateway.stored_reply, $4::text::json) WITH ORDINALITY
         AS kept (environment, account_id, operation, idempotency_key, hash, call_id, status, headers, bytes, expires_at, row)
 """
-
-
-class StoredReply(msgspec.Struct, frozen=True):
-    """A kept reply, the hash of the body that it answered, and until when it may be asked for."""
-
-    request_hash: bytes
-    reply: Reply
-    expires_at: datetime
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """A reply to keep: under which key, for which body, of which call, from when on."""
-
-    key: str
-    request_hash: bytes
-    call_id: UUID
-    reply: Reply
-    at: datetime
-
-
-class Place(msgspec.Struct, frozen=True):
-    """Where keys are told apart: the same key elsewhere is another key."""
-
-    account_id: str
-    environment: Environment
-    operation: str
-
-
-class Claim(msgspec.Struct, frozen=True):
-    """Whether a key is this transaction's, and the reply that was kept under it when the claim was made."""
-
-    is_held: bool
-    stored: StoredReply | None
-
-
-class AnsweredMeanwhile(Exception):
-    """Another transaction kept a reply under one of the keys between the look-up and the claim. Roll back and look again."""
 
 
 async def claim(connection: Any, place: Place, keys: Sequence[str]) -> dict[str, Claim]:

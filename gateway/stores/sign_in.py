@@ -13,6 +13,8 @@ from catalog.transaction import Transaction, require_transaction
 
 LINK_LASTS = timedelta(hours=24)
 SESSION_LASTS = timedelta(hours=12)
+FORGOTTEN_MAX = 1000
+"""Links, and sessions, that one transaction deletes at most."""
 _TOKEN_BYTES = 32
 
 
@@ -102,8 +104,26 @@ async def end_sessions(transaction: Transaction, user: User, *, actor: str, now:
 
 
 async def anybody_signed_in(transaction: Transaction) -> bool:
-    """Whether a person has ever signed in to this installation."""
-    return bool(await transaction.fetchval("SELECT EXISTS (SELECT FROM gateway.session)"))
+    """Whether a person has ever signed in to this installation: the audit log knows, which is kept for ever."""
+    return bool(
+        await transaction.fetchval("SELECT EXISTS (SELECT FROM catalog.audit WHERE action = 'user.sign-in')")
+    )
+
+
+async def forget_expired(transaction: Transaction, now: datetime) -> int:
+    """Delete links and sessions whose time is over, up to `FORGOTTEN_MAX` of each; how many were deleted.
+
+    They answer as unknown ones do, used and ended ones too. Who signed in and was signed out when stands in the audit log.
+    """
+    forgotten = 0
+    for table in ("gateway.sign_in_link", "gateway.session"):
+        tag = await transaction.execute(
+            f"DELETE FROM {table} WHERE digest IN (SELECT digest FROM {table} WHERE expires_at <= $1 LIMIT $2)",  # noqa: S608 - constants
+            now,
+            FORGOTTEN_MAX,
+        )
+        forgotten += int(tag.split()[-1])
+    return forgotten
 
 
 def _digest(token: str) -> bytes:

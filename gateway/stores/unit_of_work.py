@@ -9,16 +9,13 @@ import asyncpg
 
 from catalog.vocabulary.problem import Problem
 from gateway.stores.failures import DATABASE_FAILURES, is_away, is_lost, is_passing
+from gateway.unit_of_work import DatabaseAway
 
 _ACCOUNT_ID = re.compile(r"[a-z0-9_-]+")
 _ACQUIRE_TIMEOUT_S = 2.0
 
 
-class DatabaseAway(Exception):
-    """PostgreSQL cannot be reached, was lost before the commit or let nobody through: nothing of the call has happened."""
-
-
-class UnitOfWork:
+class PostgresUnitOfWork:
     """An open transaction in the scope of one account. Services see only `connection`; only the pipeline commits."""
 
     __slots__ = ("_begin", "connection")
@@ -57,7 +54,7 @@ class UnitOfWork:
         return await _roll_back(self.connection)
 
 
-class UnitsOfWork:
+class PostgresUnitsOfWork:
     """Opens units of work on a bounded pool; waits for a connection at most two seconds."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
@@ -65,7 +62,7 @@ class UnitsOfWork:
         self._pool = pool
 
     @contextlib.asynccontextmanager
-    async def begin(self, account_id: str) -> AsyncIterator[UnitOfWork]:
+    async def begin(self, account_id: str) -> AsyncIterator[PostgresUnitOfWork]:
         """A transaction that ends rolled back unless it is committed.
 
         `DatabaseAway` if there is none to be had, or if a statement of the block meets a connection that is lost or a
@@ -78,7 +75,7 @@ class UnitsOfWork:
         begin = f"BEGIN; SET LOCAL ordergate.account = '{account_id}'"
         connection = await self._open(begin)
         try:
-            yield UnitOfWork(connection, begin)
+            yield PostgresUnitOfWork(connection, begin)
         except DATABASE_FAILURES as error:
             if not (is_away(connection, error) or is_passing(error)):
                 raise

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from atomic_services import registry
-from gateway.transport import RawRequest, Reply
+from gateway.transport import RawRequest, Reply, RequestHead
 from tests.contract.attacks import KEY, Attack, attacks, good
 from tests.contract.verdict import Verdict
 from tests.databases import DatabaseServer
@@ -81,7 +81,7 @@ class Target:
         await self.verdict.compare(self._gateway.home, self._gateway.admin)
 
     async def _handled(self, attack: Attack) -> Reply:
-        raw = RawRequest(attack.method, attack.path, self._signed(attack), attack.body)
+        raw = RawRequest(RequestHead(attack.method, attack.path, self._signed(attack)), attack.body)
         return await self._gateway.gateway.pipeline.handle_call(raw)
 
     def _signed(self, attack: Attack) -> tuple[tuple[bytes, bytes], ...]:

@@ -1,6 +1,7 @@
 """What bytes on a connection do: the cases that servers are known to get wrong, and what we rely on of uvicorn's."""
 
 import asyncio
+import random
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -90,6 +91,55 @@ async def test_the_way_a_body_arrives_does_not_matter(connect: Any) -> None:
         await connection.send(whole[start : start + 40])
         await asyncio.sleep(0.001)
     assert (await connection.reply())[0] == 200
+
+
+def _cut(data: bytes, draw: random.Random) -> list[bytes]:
+    """The bytes as a network may deliver them."""
+    places = sorted(draw.sample(range(1, len(data)), draw.randint(0, 3)))
+    return [data[start:end] for start, end in zip([0, *places], [*places, len(data)], strict=True)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_head_that_repeats_itself_means_what_it_meant_the_first_time(connect: Any, seed: int) -> None:
+    """However calls are cut, glued together and mixed with others: each gets the answer to its own head and body."""
+    draw = random.Random(seed)
+    connection = await connect()
+    towns = [b"Berlin", b"Munich", b"Bremen", b"Dresde"]
+    for _ in range(60):
+        town = draw.choice(towns)
+        body = BODY.replace(b"Berlin", town)
+        requests = {
+            "same": (connection.request(body=body), 200, town),
+            "spaces before and after": (connection.request(body=b"\r\n" + body) + b"\r\n", 200, town),
+            "line ends first": (b"\r\n\r\n" + connection.request(body=body), 200, town),
+            "chunked": (connection.request("Transfer-Encoding: chunked", length=False,
+                                           body=b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)), 200, town),
+            "other head": (connection.request("X-Other: 1", body=body), 200, town),
+            "wrong key": (connection.request(body=body).replace(b"Bearer og", b"Bearer xx"), 401, None),
+            "no input": (connection.request(body=b"{" + b" " * (len(body) - 1)), 400, None),
+            "other surface": (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, None),
+        }  # fmt: skip
+        names = draw.choices(list(requests), weights=[12, 1, 1, 1, 1, 1, 1, 1], k=draw.choice([1, 1, 1, 2]))
+        pieces = _cut(b"".join(requests[name][0] for name in names), draw)
+        for piece in pieces if draw.random() < 0.3 else [b"".join(pieces)]:
+            await connection.send(piece)
+            await asyncio.sleep(0.001 if len(pieces) > 1 else 0)
+        for _, status, named in map(requests.__getitem__, names):
+            answered, _, answer = await connection.reply()
+            assert answered == status, (names, answer)
+            assert named is None or named in answer
+
+
+async def test_a_key_that_is_revoked_opens_nothing_more_on_a_connection_that_used_it(
+    connect: Any, gateway: RunningGateway
+) -> None:
+    connection = await connect()
+    for _ in range(3):
+        await connection.send(connection.request())
+        assert (await connection.reply())[0] == 200
+    await gateway.revoke_key(connection.key)
+    await connection.send(connection.request())
+    assert (await connection.reply())[0] == 401
 
 
 async def test_expect_100_continue_is_answered_when_it_is_its_turn(connect: Any) -> None:

@@ -3,6 +3,7 @@
 import re
 from html import unescape
 from html.parser import HTMLParser
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from atomic_services.address import fields
 from catalog.vocabulary.problem import PROBLEMS
 from gateway.control.api import ENDPOINTS
+from gateway.control.pages import routes
+from gateway.control.pages.render import render
 from tests.control_plane import Installation
 
 _VOID = {"meta", "link", "path", "rect", "br", "input"}
@@ -141,6 +144,29 @@ async def test_the_address_in_an_example_is_the_readers_own_and_never_markup(pla
     )
     assert "http://127.0.0.1:8080/v1/" in (await plane.get("/docs", host="un_usual")).text
     assert "<b>" not in (await plane.get("/docs", host="x/'><b>")).text
+    literal = unescape((await plane.get("/docs", host="[::1]:8080")).text)
+    assert "curl -i 'http://[::1]:8080/v1/" in literal, "a shell would take brackets for a pattern"
+
+
+async def test_however_many_hosts_are_made_up_a_page_is_made_once_and_tells_each_reader_its_own(
+    plane: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page costs milliseconds in which the worker answers no call, so a stranger's header must not buy one."""
+    rendered: list[str] = []
+
+    def counted(template: str, *args: Any, **values: Any) -> bytes:
+        rendered.append(template)
+        return render(template, *args, **values)
+
+    monkeypatch.setattr(routes, "render", counted)
+    for number in range(300):
+        page = (await plane.get("/", host=f"made-up-{number}.example")).text
+        assert f"http://made-up-{number}.example/v1/" in page
+        assert "invalid" not in page
+    assert f"http://made-up-{number - 1}." not in page
+    for path in ("/", "/?x=1", "/?y=2"):
+        await plane.get(path, host="127.0.0.1:8080")
+    assert rendered == ["home.html"]
 
 
 @pytest.mark.parametrize("name", ["insufficient-stock", "rate-limited", "invalid-input"])

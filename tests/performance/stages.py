@@ -16,16 +16,18 @@ from catalog.usage_event import USAGE_EVENT_KIND
 from catalog.vocabulary.clock import SystemClock
 from deploy.roles import GATEWAY
 from gateway.authenticate import Authenticator
+from gateway.idempotency import Idempotency
 from gateway.limit import Limiter
 from gateway.meter import Meter
 from gateway.pipeline import Pipeline
+from gateway.stores import replies
 from gateway.stores.counters import SharedCounters
 from gateway.stores.directory import DirectoryStore
 from gateway.stores.peppers import load_peppers
 from gateway.stores.refusals import RefusalCounter
-from gateway.stores.unit_of_work import UnitsOfWork
 from gateway.telemetry import STAGES, Metrics
-from gateway.transport import RawRequest
+from gateway.transport import RawRequest, RequestHead
+from gateway.unit_of_work import UnitsOfWork
 from tests.performance.installation import Installation
 from tests.performance.load import BODY
 
@@ -109,6 +111,7 @@ async def _measure(installation: Installation, calls: int) -> dict[str, float]:
             operations=registry.operations(),
             meter=Meter(_Unjournaled(), record, clock),
             units=cast("UnitsOfWork", None),  # an operation without effect opens none
+            idempotency=Idempotency(replies),
             refusals=RefusalCounter(journal, clock),
             metrics=Metrics(CollectorRegistry()),
             tracing=cast("Any", stopwatch),
@@ -128,7 +131,7 @@ def _request(key: str) -> RawRequest:
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(BODY)),
     )
-    return RawRequest("POST", b"/v1/bench/echo", headers, BODY)
+    return RawRequest(RequestHead("POST", b"/v1/bench/echo", headers), BODY)
 
 
 async def _stages(

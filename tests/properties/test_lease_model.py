@@ -25,8 +25,8 @@ from catalog.vocabulary.clock import ManualClock, from_ns
 from catalog.vocabulary.ids import new_id
 from catalog.vocabulary.problem import Problem
 from deploy.roles import BILLING, GATEWAY
+from gateway.directory import AllowancesRecord
 from gateway.proofs import Permit
-from gateway.stores.directory import AllowancesRecord
 from gateway.stores.hold import LeaseHold
 from gateway.stores.leases import LeaseStore
 from tests.allowances import grant

@@ -18,6 +18,7 @@ from billing.rollup.recompute import recompute
 from billing.sla.probe import Prober
 from billing.transaction import all_accounts, one_snapshot
 from catalog.accounts.account import find_account
+from catalog.sla import PROBE_AGENT
 from catalog.vocabulary.clock import ManualClock
 from catalog.vocabulary.period import Period
 from deploy.database import Database
@@ -172,3 +173,18 @@ async def test_probes_health_checks_and_replays_are_nobodys_usage(
     await Flow(billing_pool, gateway.home.journals, None, CLOSED).ship()
     rows = await billing_pool.fetch("SELECT operation, billable FROM billing.usage_event")
     assert [tuple(row) for row in rows] == [("stock/adjust", True)]
+    metrics = (await gateway.client.get("/metrics")).text
+    assert 'ordergate_calls_refused_total{reason="replayed"} 4.0' in metrics
+    assert 'reason="unauthenticated"' not in metrics, "an alarm on refusals sees callers, not our own probe"
+    assert f"ordergate_probes_total {probed.probed}.0" in metrics
+
+
+async def test_a_guess_at_a_key_is_counted_as_refused_whoever_it_says_it_is(gateway: RunningGateway) -> None:
+    """What the probe is spared is no hiding place: who calls itself the probe and sends a credential is a caller."""
+    as_probe = {"User-Agent": PROBE_AGENT}
+    for headers in (as_probe, {**as_probe, "Authorization": "Bearer og_live_guess"}, {}):
+        reply = await gateway.client.post("/v1/stock/adjust", json={}, headers=headers)
+        assert reply.status_code == 401
+    metrics = (await gateway.client.get("/metrics")).text
+    assert 'ordergate_calls_refused_total{reason="unauthenticated"} 2.0' in metrics
+    assert "ordergate_probes_total 1.0" in metrics

@@ -200,5 +200,5 @@ async def test_however_many_replies_have_expired_none_of_them_stays(gateway: Run
         """,
         opened.account.id,
     )
-    await gateway.gateway.forget_replies()
+    await gateway.gateway.forget_expired()
     assert await gateway.admin.fetchval("SELECT count(*) FROM gateway.stored_reply") == 0

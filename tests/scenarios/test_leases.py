@@ -22,9 +22,9 @@ from catalog.vocabulary.clock import ManualClock, from_ns
 from catalog.vocabulary.ids import new_id
 from catalog.vocabulary.problem import Problem
 from deploy.database import Database
+from gateway.directory import AllowancesRecord, BudgetRecord
 from gateway.proofs import Permit
 from gateway.stores import leases
-from gateway.stores.directory import AllowancesRecord, BudgetRecord
 from gateway.stores.hold import LeaseHold
 from gateway.stores.leases import LeaseStore
 from tests.allowances import budget, grant, nothing_held, publish_quota, standing, until

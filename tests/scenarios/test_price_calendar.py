@@ -24,7 +24,7 @@ from catalog.load import PriceVersion
 from catalog.plan import parse_price
 from catalog.vocabulary.clock import ManualClock, from_ns, to_ns
 from catalog.vocabulary.period import Period
-from gateway.stores.directory import SubscriptionRecord
+from gateway.directory import SubscriptionRecord
 from tests.usage_books import GRADUATED, add_account, call, use
 
 OCTOBER, FEBRUARY = Period(2026, 10), Period(2028, 2)

@@ -18,7 +18,7 @@ from opentelemetry.trace import StatusCode
 
 from gateway.telemetry import STAGES
 from gateway.tracing import Tracing, otlp_exporter
-from gateway.transport import RawRequest
+from gateway.transport import RawRequest, RequestHead
 from tests.gateways import BERLIN, RunningGateway
 
 _CALLS = 200
@@ -45,7 +45,7 @@ async def timed_calls(gateway: RunningGateway, key: str) -> list[float]:
         (b"authorization", f"Bearer {key}".encode()),
         (b"content-type", b"application/json"),
     )
-    request = RawRequest("POST", b"/v1/address/validate", headers, msgspec.json.encode(BERLIN))
+    request = RawRequest(RequestHead("POST", b"/v1/address/validate", headers), msgspec.json.encode(BERLIN))
     seconds = []
     for _ in range(_CALLS):
         begin = time.perf_counter()

@@ -12,9 +12,9 @@ from catalog.limit import Limit, Quota, Rate, rule_broken
 from catalog.vocabulary.problem import Problem
 from gateway.control.contracts.arithmetic import ARITHMETIC_SCHEMAS
 from gateway.control.contracts.examples import example_of
-from gateway.limit import RateLimited
+from gateway.limit import Decision, RateLimited
 from gateway.refuse import problem_body
-from gateway.stores.counters import Decision, SharedCounters
+from gateway.stores.counters import SharedCounters
 from gateway.stores.exhausted import exhausted, unbounded
 from gateway.stores.lease_pool import LimitTerms
 

@@ -53,9 +53,9 @@ class PublicPages:
         template: str,
         values: Callable[[Catalogue, Contracts], Mapping[str, Any]],
         *,
-        depends_on: object = None,
+        shows: object = None,
     ) -> Response[bytes]:
-        """The reply with a page; `values` fills its template, and `depends_on` names what else it shows."""
+        """The reply with a page; `values` fills its template, of what is on sale and of what else it `shows`."""
         catalogue = self._context.directory.current().catalogue
         contracts = self._contracts.of(catalogue, self._context.clock.now_ns())
 
@@ -63,8 +63,9 @@ class PublicPages:
             filled = values(catalogue, contracts)
             return render(template, visit, **filled)
 
+        key = visit.path, visit.language, visit.explicit, visit.base_url
         return Response(
-            self._kept.get(contracts, (visit, template, depends_on), make),
+            visit.addressed(self._kept.get(contracts, key, make, shows=shows)),
             media_type="text/html",
             headers={
                 "content-language": visit.language,
@@ -95,7 +96,7 @@ def home(
             "status": status,
         }
 
-    return pages.page(visit, "home.html", values, depends_on=status)
+    return pages.page(visit, "home.html", values, shows=status)
 
 
 @get("/services/{service:str}", name="service_page")
@@ -125,7 +126,7 @@ async def service_page(
             "common": common_problems(visit.phrases),
         }
 
-    return pages.page(visit, "service.html", values, depends_on=level)
+    return pages.page(visit, "service.html", values, shows=level)
 
 
 async def _level(context: ControlContext, books: Books, service: str) -> ServiceLevel | None:
@@ -162,7 +163,7 @@ def docs(
             "base_url": visit.base_url,
         }
 
-    return pages.page(visit, "docs.html", values, depends_on=running)
+    return pages.page(visit, "docs.html", values, shows=running)
 
 
 @get("/problems", name="problems", sync_to_thread=False)
