@@ -37,7 +37,7 @@ $(UV):
 setup: .venv/.ready ## build the locked environment in .venv
 
 .PHONY: run
-run: setup ## start everything; PORT=8080 WORKERS=2 ORDERGATE_HOME=.ordergate
+run: setup ## start everything; PORT=8080 WORKERS=2 ORDERGATE_HOME=.ordergate ORDERGATE_HOST=127.0.0.1
 	@exec .venv/bin/ordergate up --port $(PORT) --workers $(WORKERS)
 
 # Most tests wait for processes, disks and clocks: three at a time keep two cores busy.
@@ -93,11 +93,12 @@ openapi: setup ## write the committed contracts into openapi/
 configuration: setup ## write deploy/configuration.md from the settings
 	$(PY) -m deploy.configuration
 
-URL ?= http://127.0.0.1:$(PORT)
+URL ?=
+SIGN_IN ?=
 
 .PHONY: portal
-portal: setup ## pictures of the portal's pages in build/portal, taken by Chromium from what `make run` serves
-	@$(PY) -m tests.portal $(URL)
+portal: setup ## pictures of every page in build/portal, taken by Chromium from a demo of its own; or URL= SIGN_IN=link of yours
+	@$(PY) -m tests.portal $(if $(URL),--url $(URL)) $(if $(SIGN_IN),--sign-in $(SIGN_IN))
 
 # The peers that the gateway is compared with have an environment of their own.
 .tools/bench/.ready: $(UV) uv.lock

@@ -127,6 +127,15 @@ def _entry_departures(
         yield FieldError(f"{at}/meter/items", "reference", "point at a list of the request")
     if meter.value is not None and not pointer_exists(operation.reply, meter.value.removeprefix("/reply")):
         yield FieldError(f"{at}/meter/value", "reference", "point at a number of the reply")
+    for name, pointer in meter.dimension_pointers.items():
+        in_reply = meter.in_reply(name)
+        if not pointer_exists(
+            operation.reply if in_reply else operation.request,
+            pointer.removeprefix("/reply") if in_reply else pointer,
+        ):
+            yield FieldError(
+                f"{at}/meter/dimensions/{name}", "reference", "point at a field of request or reply"
+            )
     for place, field in enumerate(entry.personal_data):
         if not pointer_exists(operation.request, f"/{field}"):
             yield FieldError(f"{at}/personal_data/{place}", "reference", "name a field of the request")

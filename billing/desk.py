@@ -13,11 +13,12 @@ from billing.payment.outbox import release
 from billing.payment.provider import ProviderAway, ProviderRefused
 from billing.payment.reconcile import PaymentReport, reconcile_payments
 from billing.prepaid.grants import PRIORITY_DEFAULT, grant_credit
+from billing.report import accept
 from billing.settings import stripe_secrets
 from billing.settlement.allocate import allocate
 from billing.sla.maintenance import Maintenance, announce_maintenance
 from billing.sla.outcome import Decision, contest, report_outcome, resolve
-from billing.store.reported import Received, Reception, Report, accept
+from billing.store.reported import Received, Reception, Report
 
 __all__ = [
     "PRIORITY_DEFAULT",

@@ -10,8 +10,10 @@ from pathlib import Path
 import asyncpg
 
 from billing.invoice.rate_pending import RatingReport, rate_pending
+from billing.lease.forget import forget_limits
 from billing.lease.settle import settle_leases
 from billing.ledger.accounts import HOUSE
+from billing.payment.reminder import remind
 from billing.prepaid.expire import expire_credit
 from billing.rollup.roll_up import RolledUp, roll_up
 from billing.sla.figures import refresh
@@ -64,6 +66,14 @@ class Flow:
     async def expire_credit(self) -> int:
         """Grants whose time is over -> what is left of them is the house's."""
         return await expire_credit(self._pool, self._clock)
+
+    async def remind(self) -> int:
+        """Invoices that are overdue -> reminders, once a stage; how many were announced."""
+        return await remind(self._pool, self._clock)
+
+    async def forget_limits(self) -> bool:
+        """Quotas and budgets of periods long over -> gone with their leases: one batch; whether there may be more."""
+        return await forget_limits(self._pool, self._clock)
 
     async def watch_service_level(self) -> int:
         """The sums -> what pages show of the service level, and its alarms; returns the figures written."""

@@ -53,7 +53,7 @@ async def verify(pool: asyncpg.Pool, journals: Iterable[UsageEvent]) -> list[str
             found += [text async for text in document_differences(connection, environment)]
             found += [text async for text in settlement_differences(connection, environment)]
             found += [text async for text in credit_note_differences(connection, environment)]
-        found += [text async for text in credit_differences(connection)]
+            found += [text async for text in credit_differences(connection, environment)]
         found += [text async for text in number_differences(connection)]
     return found
 

@@ -12,7 +12,7 @@ import msgspec
 from billing.budget.budgets import Budget, budgets_of
 from billing.budget.watch import spent_by_scope
 from billing.invoice.credited_by import CreditNoteEntry
-from billing.invoice.dispute import Dispute, DisputePage, disputes
+from billing.invoice.disputed import Dispute, DisputePage, disputes
 from billing.invoice.document import Document, document, quantity
 from billing.invoice.listing import DocumentEntry, DocumentPage, documents
 from billing.invoice.month import Month, payer_of

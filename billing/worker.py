@@ -16,12 +16,13 @@ from billing.metrics import Metrics
 from billing.payment.collector import Collector
 from billing.payment.open import open_stripe
 from billing.rollup.roll_up import UnknownPayer
-from billing.settings import InvalidSetting, Settings, StripeSecrets, from_environment, stripe_secrets
+from billing.settings import Settings, StripeSecrets, from_environment, stripe_secrets
 from billing.sla.probe import Prober
 from billing.store.connection import billing_pool
 from billing.store.halt import ShippingHalted
 from catalog.vocabulary.clock import Clock, SystemClock
 from catalog.vocabulary.logs import log_json
+from catalog.vocabulary.settings import InvalidSetting
 
 log = logging.getLogger("billing.worker")
 
@@ -86,6 +87,8 @@ class Worker:
             _Step("rate", settings.rate_every_s, self._rate),
             _Step("service-level", settings.service_level_every_s, self._watch_service_level),
             _Step("expire-credit", settings.upkeep_every_s, self._expire_credit),
+            _Step("remind", settings.upkeep_every_s, self._remind),
+            _Step("forget-limits", settings.upkeep_every_s, self._flow.forget_limits),
             _Step("prune", settings.upkeep_every_s, self._prune),
             _Step("report", settings.report_every_s, self._report),
         )
@@ -168,6 +171,11 @@ class Worker:
 
     async def _expire_credit(self) -> bool:
         await self._flow.expire_credit()
+        return False
+
+    async def _remind(self) -> bool:
+        if announced := await self._flow.remind():
+            log.info("overdue invoices were reminded of", extra={"reminders": announced})
         return False
 
     async def _watch_service_level(self) -> bool:

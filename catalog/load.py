@@ -9,8 +9,10 @@ from itertools import takewhile
 import msgspec
 
 from catalog.limit import Quota, Rate
+from catalog.meter import Dimensions
 from catalog.passport import OperationEntry, Passport, Visibility
 from catalog.plan import Price, depends_on_period, list_amount, parse_price
+from catalog.plan.price import Matrix, Modifiers, PerUnit
 from catalog.usage_event import BillableOn
 from catalog.vocabulary.clock import to_ns
 from catalog.vocabulary.money import plain
@@ -45,7 +47,8 @@ class PriceVersion(msgspec.Struct, frozen=True):
 
 class AppliedPrice(msgspec.Struct, frozen=True, gc=False):
     """A price version as the call path needs it; `one_call` is the `Ordergate-Charge` of a single unit,
-    `one_amount` its amount."""
+    `one_amount` its amount. A matrix has a price for each combination of its dimensions in `cells`, one for all others
+    in `otherwise`, and is itself as dear as the dearest."""
 
     id: str
     effective_from_ns: int
@@ -55,6 +58,16 @@ class AppliedPrice(msgspec.Struct, frozen=True, gc=False):
     one_amount: Decimal
     price: Price
     effective_on: date | None = None
+    cells: Mapping[tuple[str, ...], "AppliedPrice"] = {}
+    otherwise: "AppliedPrice | None" = None
+
+    def of(self, dimensions: Dimensions) -> "AppliedPrice | None":
+        """The price of a call with these dimensions: of a matrix, that of their combination, None where it has none."""
+        if not isinstance(self.price, Matrix):
+            return self
+        values = dict(dimensions)
+        combination = tuple(values.get(name, "") for name in self.price.dimensions)
+        return self.cells.get(combination, self.otherwise)
 
     def begins_ns(self, timezone: str) -> int:
         """The moment from which it applies to payers of a zone, in nanoseconds since the epoch."""
@@ -130,6 +143,15 @@ class Catalogue(msgspec.Struct, frozen=True):
 
 def applied(version: PriceVersion) -> AppliedPrice:
     """The call path's form of a price version."""
+    matrix = version.price
+    cells: dict[tuple[str, ...], AppliedPrice] = {}
+    otherwise = None
+    if isinstance(matrix, Matrix):
+        for cell in matrix.cells:
+            combination = tuple(cell.dimensions[name] for name in matrix.dimensions)
+            cells[combination] = _combination(version, matrix, cell.unit_price)
+        if matrix.default is not None:
+            otherwise = _combination(version, matrix, matrix.default)
     return AppliedPrice(
         version.id,
         to_ns(version.effective_from),
@@ -139,7 +161,14 @@ def applied(version: PriceVersion) -> AppliedPrice:
         list_amount(version.price, Decimal(1)),
         version.price,
         version.effective_on,
+        cells,
+        otherwise,
     )
+
+
+def _combination(version: PriceVersion, matrix: Matrix, unit_price: str) -> AppliedPrice:
+    modifiers = {name: getattr(matrix, name) for name in Modifiers.__struct_fields__}
+    return applied(msgspec.structs.replace(version, price=PerUnit(unit_price=unit_price, **modifiers)))
 
 
 def price_version(row: Mapping[str, object]) -> PriceVersion:

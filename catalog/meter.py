@@ -1,20 +1,47 @@
-"""How one call becomes a quantity."""
+"""How one call becomes a quantity, and by which of its fields it may be priced."""
 
+import re
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from catalog.vocabulary.money import plain
 from catalog.vocabulary.wrong_fields import pointer_of
+
+Dimensions: TypeAlias = tuple[tuple[str, str], ...]
+"""The values of a call's dimensions by name, in the meter's order."""
+
+VALUE_LENGTH_MAX = 64
+_DIMENSIONS_MAX = 8
+_DIMENSION = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_REPLY = "/reply/"
 
 
 class Meter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`{unit: call}` counts 1; `{items: /lines}` counts the entries of a list of the request; `{value: /reply/amount}`
-    takes a non-negative number of the reply. Pointers are JSON pointers (RFC 6901)."""
+    takes a non-negative number of the reply. Pointers are JSON pointers (RFC 6901).
+
+    `dimensions: {origin: /origin, grade: /reply/grade}` names the fields of request or reply whose values stay with the
+    call, so that a `matrix` may price it by them.
+    """
 
     unit: str | None = None
     items: str | None = None
     value: str | None = None
+    # Unset is not written down: the digest of an interface without any is what it always was.
+    dimensions: dict[str, str] | UnsetType = UNSET
+
+    @property
+    def dimension_pointers(self) -> Mapping[str, str]:
+        """Where each dimension's value stands."""
+        return {} if self.dimensions is UNSET else self.dimensions
+
+    def in_reply(self, dimension: str) -> bool:
+        """Whether the value of a dimension is known only once the call is answered."""
+        return self.dimension_pointers[dimension].startswith(_REPLY)
 
 
 def rule_broken(meter: Meter) -> str | None:
@@ -27,9 +54,61 @@ def rule_broken(meter: Meter) -> str | None:
     pointer = meter.items or meter.value or ""
     if not pointer.startswith("/"):
         return "write a JSON pointer such as /lines"
-    if meter.value is not None and not pointer.startswith("/reply/"):
+    if meter.value is not None and not pointer.startswith(_REPLY):
         return "a value is taken from the reply: /reply/field"
     return None
+
+
+def dimension_rule_broken(meter: Meter) -> tuple[str, str] | None:
+    """Which dimension of a passport's meter is wrong (empty: all together) and what is wrong with it, or None."""
+    if meter.dimensions is UNSET:
+        return None
+    if not 1 <= len(meter.dimensions) <= _DIMENSIONS_MAX:
+        return "", f"name 1 to {_DIMENSIONS_MAX} dimensions, or leave the field out"
+    for name, pointer in meter.dimensions.items():
+        if not _DIMENSION.fullmatch(name):
+            return name, "name a dimension in lower-case letters, digits and underscores, at most 40"
+        if len(pointer) < 2 or not pointer.startswith("/") or pointer == _REPLY:
+            return (
+                name,
+                "write a JSON pointer: /origin for a field of the request, /reply/grade for one of the reply",
+            )
+    return None
+
+
+def dimensions(meter: Meter, request: msgspec.Struct, reply: msgspec.Struct | None) -> Dimensions:
+    """The values of a call's dimensions; what is not there, or of a reply that there is not, is the empty text.
+
+    They are kept with the call for ever and go to files and databases: printable text of up to 64 characters, a
+    number or a truth value is a value, and anything else is none.
+    """
+    if meter.dimensions is UNSET:
+        return ()
+    return tuple((name, _value(pointer, request, reply)) for name, pointer in meter.dimensions.items())
+
+
+def _value(pointer: str, request: msgspec.Struct, reply: msgspec.Struct | None) -> str:
+    try:
+        if not pointer.startswith(_REPLY):
+            found = _resolve(request, pointer)
+        elif reply is None:
+            return ""
+        else:
+            found = _resolve(reply, pointer.removeprefix("/reply"))
+    except (AttributeError, IndexError, ValueError):
+        return ""
+    match found:
+        case bool():
+            return "true" if found else "false"
+        case int():
+            text = str(found)
+        case Decimal():
+            text = plain(found)
+        case str():
+            text = found
+        case _:
+            return ""
+    return text if len(text) <= VALUE_LENGTH_MAX and text.isprintable() else ""
 
 
 def units(meter: Meter, request: msgspec.Struct, reply: msgspec.Struct | None) -> Decimal:

@@ -23,7 +23,8 @@ class UsageEvent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
     `occurred_at_ns` is the moment of admission (UTC nanoseconds); `id` is the call's UUIDv7, as hex digits;
     `billable` and `price_version` are chosen by that moment and never change; `units` is what the meter counted;
-    `taken` says which leases of quota, budget or credit the call was charged to, and with how much.
+    `taken` says which leases of quota, budget or credit the call was charged to, and with how much; `dimensions` are the
+    values by which a matrix may price it.
     Fields are only ever appended, each with a default: journals of earlier versions stay readable. A record of a newer
     version is refused as a whole: without its new fields it would be lost in part.
     """
@@ -49,6 +50,7 @@ class UsageEvent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     latency_us: int
     parent_call_id: str | None = None
     taken: tuple[tuple[int, str], ...] = ()
+    dimensions: tuple[tuple[str, str], ...] = ()
 
     @property
     def uuid(self) -> UUID:

@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,11 +20,13 @@ from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import msgspec
+from rich.filesize import decimal
 
 from billing.journal import journal_directories
 from billing.journal.directory import listing_held
 from billing.rollup.restore import after_restore
 from catalog.vocabulary.clock import rfc3339
+from deploy.backup_room import bytes_free, bytes_needed
 from deploy.database import Database
 from deploy.embedded_postgres import EmbeddedPostgres
 from deploy.home import Home
@@ -61,10 +63,20 @@ class Manifest(msgspec.Struct, frozen=True):
     files: dict[str, str]
 
 
-def take_backup(home: Home, database: Database, directory: Path, now: datetime) -> Manifest:
+class Backup(msgspec.Struct, frozen=True):
+    """A backup that was written, and how many bytes it takes."""
+
+    manifest: Manifest
+    size_bytes: int
+
+
+def take_backup(
+    home: Home, database: Database, directory: Path, now: datetime, notice: Callable[[str], object]
+) -> Backup:
     """Write a backup into a directory that is missing or empty; the product may go on meanwhile.
 
-    The dump is one snapshot and comes first, so the journals hold at least what it says was shipped.
+    `notice` is told what is being done. `BackupRefused` where there is no room for it, before anything is written; what an
+    attempt that fails had written is taken away again.
     """
     if directory.exists() and any(directory.iterdir()):
         raise BackupRefused(f"{directory} is not empty; name a directory that a backup can have for itself.")
@@ -73,18 +85,39 @@ def take_backup(home: Home, database: Database, directory: Path, now: datetime) 
             f"{home.path} has no secrets, so it is not where this installation runs, or was never started: set "
             "ORDERGATE_HOME as for `ordergate up`. Without journals and secrets a backup could not stand up."
         )
+    needed, free = asyncio.run(bytes_needed(home, database)), bytes_free(home, directory)
+    if needed > free:
+        raise BackupRefused(
+            f"A backup takes up to {decimal(needed)}, and {directory} has room for {decimal(free)} beside what the "
+            "installation needs: make room, or name a directory on another disk."
+        )
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        return _write_backup(home, database, directory, now, notice)
+    except BaseException:
+        # Half a backup is none, and the next attempt wants the directory, and the journals the room.
+        _empty(directory)
+        raise
+
+
+def _write_backup(
+    home: Home, database: Database, directory: Path, now: datetime, notice: Callable[[str], object]
+) -> Backup:
+    """The dump is one snapshot and comes first, so the journals hold at least what it says was shipped."""
+    notice("the database")
     _run(home, database, "pg_dump", "--format=custom", f"--file={directory / _DUMP}", "--enable-row-security")
+    notice("the journals")
     for journal in journal_directories(home.journals) if home.journals.is_dir() else ():
         # Pruning waits, so the copy has no hole between what the digests say and what is there.
         with listing_held(journal, exclusive=False):
             _copy(journal, directory / "journals" / journal.name)
     _copy(home.secrets, directory / "secrets")
     (directory / _DUMP).chmod(0o600)
+    notice("check sums")
     files = {str(path.relative_to(directory)): _sha256(path) for path in _files(directory)}
     manifest = Manifest(FORMAT, version("ordergate"), rfc3339(now), files)
     _write_durably(directory / _MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2))
-    return manifest
+    return Backup(manifest, sum(path.stat().st_size for path in _files(directory)))
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -214,9 +247,21 @@ def _without_password(url: str) -> tuple[str, str]:
 
 def _copy(source: Path, target: Path) -> None:
     """Copy a tree of regular files, closed to everybody else; what is only being prepared is left out."""
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.tmp", "*.new"), dirs_exist_ok=True)
+    try:
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.tmp", "*.new"), dirs_exist_ok=True)
+    except shutil.Error as failed:
+        path, _, reason = failed.args[0][0]
+        raise BackupRefused(f"{path} could not be copied to {target}: {reason}.") from None
     for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
         folder.chmod(0o700)
+
+
+def _empty(directory: Path) -> None:
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _files(directory: Path) -> Iterator[Path]:

@@ -11,16 +11,19 @@ from pathlib import Path
 
 import msgspec
 
+from catalog.vocabulary.settings import DEFAULT_HOME, LOOPBACK
+
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "deploy" / "configuration.md"
 _SOURCES = ("gateway/settings.py", "billing/settings.py", "deploy/settings.py")
 _VARIABLE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]+): (?P<text>.+)", re.DOTALL)
 _DEFAULTS = {
-    "ORDERGATE_HOME": ".ordergate",
+    "ORDERGATE_HOME": DEFAULT_HOME,
+    "ORDERGATE_HOST": LOOPBACK,
     "ORDERGATE_DEMO": "on",
     "ORDERGATE_AUTH_STALE_MAX_S": "300",
     "ORDERGATE_DATABASE_CONNECTIONS": "8",
-    "FORWARDED_ALLOW_IPS": "127.0.0.1",
+    "FORWARDED_ALLOW_IPS": LOOPBACK,
 }
 
 
@@ -61,7 +64,8 @@ def render() -> str:
     ]
     lines += [
         "",
-        "`make run` takes `PORT=` (8080) and `WORKERS=` (2), which become `ordergate up --port --workers`.",
+        "`make run` takes `PORT=` (8080) and `WORKERS=` (2), which become `ordergate up --port --workers`, and hands every variable",
+        "of the table on: `make run ORDERGATE_HOST=0.0.0.0`.",
         "",
     ]
     return "\n".join(lines)

@@ -14,18 +14,17 @@ from billing.journal import filesystem_warning, journal_directories
 from catalog.registry import audit
 from catalog.registry.published import catalogue
 from catalog.transaction import Transaction
+from catalog.vocabulary.settings import InvalidSetting
 from deploy.connections import WORKERS, connections_needed, room
 from deploy.database import Database
 from deploy.embedded_postgres import EmbeddedPostgresError
 from deploy.embedded_postgres.binaries import find_binaries
-from deploy.home import Home
+from deploy.home import FREE_BYTES_MIN, Home
 from deploy.installation import NotInstalled, acting, open_database, reading
 from deploy.peppers import PeppersMissing, require_peppers
 from deploy.roles import OWNER
-from gateway.settings import InvalidSetting
 from gateway.settings import from_environment as gateway_settings
 
-_FREE_BYTES_MIN = 1024**3
 _UNRATED = """
     SELECT count(*) FROM billing.usage_event WHERE stored_at < now() - interval '60 seconds'
        AND stored_xid >= (SELECT xid FROM billing.watermark WHERE step = 'rollup')
@@ -76,7 +75,7 @@ def _examine_home(home: Home) -> Iterator[Finding]:
     free = shutil.disk_usage(home.path).free
     yield Finding(
         "disk",
-        free >= _FREE_BYTES_MIN,
+        free >= FREE_BYTES_MIN,
         f"{free // 1024**2} MiB free under {home.path}",
         "Make room: a full disk stops acknowledging calls.",
     )

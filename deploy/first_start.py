@@ -21,7 +21,7 @@ from deploy.roles import BILLING, GATEWAY
 from gateway.stores.sign_in import anybody_signed_in, make_link
 
 _ACTOR = "ordergate up"
-_FIRST_OPERATOR = "operator@localhost"
+FIRST_OPERATOR = "operator@localhost"
 # What is left of a removed demo is closed.
 _HAS_ACCOUNTS = "SELECT EXISTS (SELECT FROM catalog.account WHERE kind <> 'platform' AND NOT demo)"
 
@@ -73,9 +73,9 @@ async def _first_sign_in(gateway: asyncpg.Connection, now: datetime) -> str | No
     """A new one-time link at every start until somebody has signed in: what scrolled away is no way to be locked out."""
     if await anybody_signed_in(gateway):
         return None
-    operator = next((user for user in await list_users(gateway) if user.email == _FIRST_OPERATOR), None)
+    operator = next((user for user in await list_users(gateway) if user.email == FIRST_OPERATOR), None)
     if operator is None:
         operator = await create_user(
-            gateway, email=_FIRST_OPERATOR, role="operator", accounts=(), actor=_ACTOR, now=now
+            gateway, email=FIRST_OPERATOR, role="operator", accounts=(), actor=_ACTOR, now=now
         )
     return f"/sign-in/{await make_link(gateway, operator, actor=_ACTOR, now=now)}"

@@ -16,6 +16,11 @@ from pathlib import Path
 
 import msgspec
 
+from catalog.vocabulary.settings import LOOPBACK
+
+FREE_BYTES_MIN = 1024**3
+"""With less on its disk an installation is in danger: journals without room acknowledge no call."""
+
 
 class AlreadyRunning(Exception):
     """Another process serves this home."""
@@ -23,17 +28,18 @@ class AlreadyRunning(Exception):
 
 class Running(msgspec.Struct, frozen=True):
     """The supervisor's process, the port of the gateway, the embedded server's socket folder or "" for a server elsewhere,
-    and how many gateway workers there are."""
+    how many gateway workers there are, and the address by which this machine reaches them."""
 
     pid: int
     port: int
     socket_dir: str = ""
     workers: int = 1
+    host: str = LOOPBACK
 
     @property
     def address(self) -> str:
         """Where the gateway answers on this machine."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
 
 class Home:

@@ -1,6 +1,7 @@
 """`ordergate up`: the embedded PostgreSQL, the gateway's workers and billing, kept running until Ctrl-C."""
 
 import asyncio
+import errno
 import logging
 import os
 import shutil
@@ -18,10 +19,10 @@ from deploy.database import Database
 from deploy.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from deploy.first_start import Welcome, prepare
 from deploy.home import Home, Running
-from gateway.settings import InvalidSetting
+from deploy.listening import is_exposed, listen, reached_at
 from gateway.settings import from_environment as gateway_settings
 
-log = logging.getLogger("deploy.up")
+log = logging.getLogger(__name__)
 
 _TICK_S = 0.2
 _WORKER_GRACE_S = 25.0
@@ -43,9 +44,11 @@ class Supervisor:
     def __init__(
         self, home: Home, host: str, port: int, workers: int, database_url: str | None, *, demo: bool = True
     ) -> None:
-        """`database_url` takes the place of the embedded server; without `demo` a first start opens no demo group."""
+        """`host` is an address that `listening_address` let pass; `database_url` takes the place of the embedded server;
+        without `demo` a first start opens no demo group."""
         self._home = home
         self._host = host
+        self._reached_at = reached_at(host)
         self._port = port
         self._workers = workers
         self._url = database_url
@@ -62,7 +65,7 @@ class Supervisor:
     def run(self) -> int:
         """Serve until SIGINT or SIGTERM; 0 after a clean stop."""
         log_json("supervisor", logging.WARNING)
-        self._per_worker = _check_settings(os.environ)
+        self._per_worker = gateway_settings().database_connections
         self._home.make()
         killed = self._home.claim()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -86,6 +89,7 @@ class Supervisor:
         self._home.announce(
             {
                 "pid": os.getpid(),
+                "host": self._reached_at,
                 "port": self._port,
                 "socket_dir": str(database.socket_dir or ""),
                 "workers": self._workers,
@@ -93,7 +97,7 @@ class Supervisor:
         )
         self._wait_until_served()
         if not self._stopping:
-            greet(f"http://{self._host}:{self._port}", welcome)
+            greet(self._address, welcome, exposed=is_exposed(self._host))
         while not self._stopping:
             self._tend()
             signal.sigtimedwait({signal.SIGCHLD}, _TICK_S)
@@ -123,25 +127,19 @@ class Supervisor:
             deadline_ns += int(_ORPHANS_S * 1_000_000_000)
         while True:
             try:
-                return self._bind()
+                return listen(self._host, self._port)
             except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL:
+                    raise StartRefused(
+                        f"{self._host} is not an address of this machine. Name one of its own with --host or ORDERGATE_HOST: "
+                        "127.0.0.1 for this machine alone, 0.0.0.0 for all of its addresses."
+                    ) from None
                 if self._stopping or self._clock.monotonic_ns() >= deadline_ns:
                     raise StartRefused(
                         f"Port {self._port} on {self._host} cannot be used ({error.strerror}). "
                         "Stop what uses it, or choose another one with PORT=."
                     ) from None
             signal.sigtimedwait({signal.SIGCHLD}, _TICK_S)
-
-    def _bind(self) -> socket.socket:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((self._host, self._port))
-            listener.listen(2048)
-        except OSError:
-            listener.close()
-            raise
-        return listener
 
     def _start_database(self) -> Database:
         if self._url is not None:
@@ -164,8 +162,7 @@ class Supervisor:
         }
         if database.socket_dir is not None:
             environment["ORDERGATE_SOCKET_DIR"] = str(database.socket_dir)
-        host = "127.0.0.1" if self._host == "0.0.0.0" else self._host  # noqa: S104 - compared, not listened on
-        probing = {"ORDERGATE_PROBE_URL": f"http://{host}:{self._port}", **environment}
+        probing = {"ORDERGATE_PROBE_URL": self._address, **environment}
         self._billing = Child(ChildSpec("billing", "billing.worker", (), probing), self._clock)
         self._children = [
             Child(
@@ -217,7 +214,7 @@ class Supervisor:
         ended: Counter[str] = Counter()
         deadline_ns = self._clock.monotonic_ns() + 60_000_000_000
         while not self._stopping and self._clock.monotonic_ns() < deadline_ns:
-            if _answers(self._host, self._port):
+            if _answers(self._reached_at, self._port):
                 return
             ended.update(self._tend())
             for name, times in ended.items():
@@ -228,6 +225,10 @@ class Supervisor:
             signal.sigtimedwait({signal.SIGCHLD}, 0.05)
         if not self._stopping:
             raise StartRefused("No worker answered within 60 seconds; the log above says why.")
+
+    @property
+    def _address(self) -> str:
+        return f"http://{self._reached_at}:{self._port}"
 
     @property
     def _all(self) -> tuple[Child, ...]:
@@ -241,14 +242,6 @@ class Supervisor:
         self._home.withdraw()
         if self._postgres is not None:
             self._postgres.stop()
-
-
-def _check_settings(environment: Mapping[str, str]) -> int:
-    """The connections of each worker's pool."""
-    try:
-        return gateway_settings(environment).database_connections
-    except InvalidSetting as invalid:
-        raise StartRefused(f"{invalid}.") from invalid
 
 
 def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
@@ -266,9 +259,18 @@ def _answers(host: str, port: int) -> bool:
         return False
 
 
-def greet(address: str, welcome: Welcome) -> None:
-    """What a person at the terminal is told once everything is served: where, and what to do first."""
+def greet(address: str, welcome: Welcome, *, exposed: bool = False) -> None:
+    """What a person at the terminal is told once everything is served: where, and what to do first.
+
+    `exposed` where other machines reach it, too.
+    """
     lines = [f"Ordergate is ready: {address}"]
+    if exposed:
+        lines += [
+            "",
+            "Other machines reach it, and their keys travel in clear text: let a proxy that ends TLS stand in front,",
+            "as deploy/runbooks/deployment.md says.",
+        ]
     if welcome.key is not None:
         lines += [
             "",

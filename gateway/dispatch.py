@@ -76,9 +76,11 @@ def _ended(
     call: ValidCall, class_: CallClass, outcome: CallOutcome, fault: Fault, problem: Problem
 ) -> Outcome:
     units = Decimal(0)
+    metered = call.admission.permit.operation.entry.meter
     if class_ == "declined":
-        units = meter.units(call.admission.permit.operation.entry.meter, call.request, None)
-    return Outcome(call, class_, outcome, fault, problem.type.status, units, b"", problem)
+        units = meter.units(metered, call.request, None)
+    dimensions = meter.dimensions(metered, call.request, None)
+    return Outcome(call, class_, outcome, fault, problem.type.status, units, b"", problem, dimensions)
 
 
 def _refused(call: ValidCall, refusal: BusinessRefusal | CallerFault) -> Outcome:
@@ -107,6 +109,7 @@ def _answered(call: ValidCall, reply: msgspec.Struct) -> Outcome:
         meter.units(entry.meter, call.request, reply),
         _encoder.encode(reply),
         None,
+        meter.dimensions(entry.meter, call.request, reply),
     )
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from catalog import meter
+from catalog.accounts.test_clock import sandbox_time_ns
 from catalog.limit import Rate
 from catalog.load import AppliedPrice
 from catalog.plan import most_for_one_call
@@ -90,7 +91,9 @@ class Limiter:
         if operation.account_rate is not None:
             key = f"{caller.environment}:{caller.account_id}:{operation.id}"
             self._take(operation.account_rate, key, now_ns)
-        occurred_at_ns = self._clock.now_ns() if caller.test_clock_ns is None else caller.test_clock_ns
+        occurred_at_ns = self._clock.now_ns()
+        if caller.test_clock_ns is not None:
+            occurred_at_ns = sandbox_time_ns(caller.test_clock_ns, occurred_at_ns)
         hold = None
         if operation.quotas or caller.allowances is not None:
             hold = self._allowances.hold(permit, occurred_at_ns, now_ns)

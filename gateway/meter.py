@@ -7,12 +7,14 @@ from typing import Any, Protocol
 
 from atomic_services.contract import Transaction
 from billing.journal import JournalUnavailable
+from catalog import meter
 from catalog.load import AppliedPrice
+from catalog.plan.price import Matrix
 from catalog.usage_event import USAGE_EVENT_KIND, UsageEvent, encode_record, is_billable
 from catalog.vocabulary.clock import Clock
 from catalog.vocabulary.money import plain
 from catalog.vocabulary.problem import Problem
-from gateway.proofs import Admission, Outcome, Permit, Receipt
+from gateway.proofs import Admission, Outcome, Permit, Receipt, ValidCall
 
 _NOTHING = Decimal(0)
 # Invalid input spends rate and no quota, and what we fail gives its unit back.
@@ -44,6 +46,25 @@ def price_of(permit: Permit, occurred_at_ns: int) -> AppliedPrice:
             f"Plan {subscription.plan_id} has no price for {permit.operation.id} in {caller.currency} yet.",
         )
     return price
+
+
+def price_of_combination(call: ValidCall, price: AppliedPrice) -> AppliedPrice:
+    """The price of the call itself, where a matrix prices it by its request alone; else the price as it is.
+
+    `Problem` not-subscribed for a combination that the plan does not sell: then nothing was done.
+    """
+    if not isinstance(price.price, Matrix):
+        return price
+    operation = call.admission.permit.operation
+    metered = operation.entry.meter
+    if any(metered.in_reply(name) for name in price.price.dimensions):
+        return price
+    dimensions = meter.dimensions(metered, call.request, None)
+    if (found := price.of(dimensions)) is None:
+        named = ", ".join(f"{name} {value!r}" for name, value in dimensions if name in price.price.dimensions)
+        plan_id = call.admission.permit.subscription.plan_id
+        raise Problem("not-subscribed", f"Plan {plan_id} has no price for {operation.id} with {named}.")
+    return found
 
 
 class Meter:
@@ -89,6 +110,8 @@ class Meter:
         admission = call.admission
         permit = admission.permit
         caller, operation = permit.caller, permit.operation
+        # What a matrix prices by the reply has a price for every combination: it was not published without.
+        price = price.of(outcome.dimensions) or price
         billable = is_billable(price.billable_on, outcome.class_)
         units = outcome.units if billable else _NOTHING
         taken: tuple[tuple[int, str], ...] = ()
@@ -117,6 +140,7 @@ class Meter:
             _latency_us(admission, self._clock),
             None,
             taken,
+            outcome.dimensions,
         )
         return Receipt(outcome, units, price, billable), event
 

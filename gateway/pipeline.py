@@ -25,7 +25,7 @@ from gateway.directory import Directory
 from gateway.dispatch import dispatch, dispatch_together, failed, too_late
 from gateway.idempotency import AnsweredMeanwhile, Idempotency, Replayed
 from gateway.limit import Limiter, RateLimited, charge_at_most
-from gateway.meter import Meter, price_of
+from gateway.meter import Meter, price_of, price_of_combination
 from gateway.observing import observing
 from gateway.proofs import Caller, Hold, Outcome, ValidCall
 from gateway.refuse import refuse
@@ -121,6 +121,7 @@ class Pipeline:
             price = price_of(permit, admission.occurred_at_ns)
             self._mark(trace, "limit")
             call = validate(admission, raw, self._operations)
+            price = price_of_combination(call, price)
             self._mark(trace, "validate")
             earlier = None
             if (hold := admission.hold) is not None:

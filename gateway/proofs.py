@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from catalog.load import AppliedPrice, PublishedOperation
+from catalog.meter import Dimensions
 from catalog.usage_event import CallClass, Fault
 from catalog.usage_event import Outcome as CallOutcome
 from catalog.vocabulary.ids import Environment
@@ -106,7 +107,8 @@ class ValidCall(msgspec.Struct, frozen=True, gc=False):
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """dispatch.py: how the call ended, before anybody was told.
 
-    `reply` is the encoded body of a call that is `ok`, empty where `problem` is set; `units` is what its meter counted.
+    `reply` is the encoded body of a call that is `ok`, empty where `problem` is set; `units` is what its meter counted,
+    `dimensions` what of it a matrix may price it by.
     """
 
     call: ValidCall
@@ -117,6 +119,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     units: Decimal
     reply: bytes
     problem: Problem | None
+    dimensions: Dimensions = ()
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):

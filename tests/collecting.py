@@ -12,7 +12,8 @@ from billing.desk import close
 from billing.inbox import StripeInbox
 from billing.payment.account import collect_from
 from billing.payment.collector import Collector
-from billing.payment.settlement import Settlement, collected, settlement
+from billing.payment.reminder import remind
+from billing.payment.settlement import Settlement, payable, settlement
 from billing.payment.stripe_provider import StripeProvider
 from billing.transaction import all_accounts
 from catalog.vocabulary.clock import ManualClock, from_ns
@@ -25,6 +26,7 @@ from tests.usage_books import PROFILE, add_account, add_price, call, use
 OCTOBER = Period(2026, 10)
 OCTOBER_5 = datetime(2026, 10, 5, tzinfo=UTC)
 ISSUED_AT = datetime(2026, 11, 2, tzinfo=UTC)
+_ONE: Mapping[str, str] = {"address": "10.50"}
 
 
 class Installation:
@@ -55,14 +57,21 @@ class Installation:
         currency: str = "EUR",
         *,
         collect: bool = True,
+        terms_days: int | None = 30,
     ) -> str:
         """An external account with an issued invoice over October; amount by service, one call each. Its id."""
         await add_account(self.admin, account_id, kind="external", profile=PROFILE, currency=currency)
         if collect:
             async with all_accounts(self.billing) as connection:
-                await collect_from(connection, account_id, from_ns(self.clock.now_ns()))
+                await collect_from(
+                    connection, account_id, from_ns(self.clock.now_ns()), terms_days=terms_days
+                )
+        return await self.bill(account_id, amounts or _ONE, currency)
+
+    async def bill(self, account_id: str, amounts: Mapping[str, str] = _ONE, currency: str = "EUR") -> str:
+        """An issued invoice over October for an account that is there. Its id."""
         calls = []
-        for service, amount in (amounts or {"address": "10.50"}).items():
+        for service, amount in amounts.items():
             price = f"price_{account_id}_{service}"
             await add_price(
                 self.admin,
@@ -78,7 +87,15 @@ class Installation:
         return f"inv_live_{account_id}_2026-10"
 
     async def collect(self, rounds: int = 12) -> None:
-        """Let the collector work until nothing is left that could be done by waiting."""
+        """Let the collector work until nothing is left that could be done by waiting, and overdue invoices be reminded of."""
+        await self._collect(rounds)
+        await remind(self.billing, self.clock)
+
+    async def wait_until(self, moment: datetime) -> None:
+        """Put the clock forward."""
+        self.clock.advance((moment - from_ns(self.clock.now_ns())).total_seconds())
+
+    async def _collect(self, rounds: int) -> None:
         for _ in range(rounds):
             while await self.collector.turn():
                 pass
@@ -116,9 +133,7 @@ class Installation:
     async def standing(self, invoice_id: str) -> Settlement:
         """Where an invoice stands."""
         async with all_accounts(self.billing) as connection:
-            invoice = await collected(connection, invoice_id)
-            assert invoice is not None
-            return await settlement(connection, invoice)
+            return await settlement(connection, await payable(connection, invoice_id))
 
     async def task(self, document_id: str) -> asyncpg.Record:
         """The outbox's row of a document."""

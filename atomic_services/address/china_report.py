@@ -4,8 +4,6 @@ import msgspec
 
 from atomic_services.address.divisions import (
     ABOLISHED,
-    CITY,
-    PROVINCE,
     RENAMED,
     SOURCE,
     Unit,
@@ -13,8 +11,8 @@ from atomic_services.address.divisions import (
 from atomic_services.address.findings import finding
 from atomic_services.address.han import simplify
 from atomic_services.address.locate import Use, is_without_heirs
-from atomic_services.address.parse_china import ChineseText, Town
-from atomic_services.address.reading import AREA, DEPENDENT, DIVISIONS, LOCALITY
+from atomic_services.address.parse_china import ChineseText, Town, level_of
+from atomic_services.address.reading import AREA, DIVISIONS, LOCALITY
 from atomic_services.address.schema import Candidate, Division, DivisionLevel, Finding, Status
 from atomic_services.address.streets import SOURCE as STREETS
 
@@ -83,6 +81,7 @@ def _settled(found: ChineseText, unit: Unit) -> Report:
         )
     elif found.town is not None and found.town.code is None:
         findings.append(finding("town-unconfirmed", "/text", value=found.town.name, hint=unit.name))
+    findings += _unexplained(found)
     return Report(
         fields, (*levels, *_town(found)), (), findings, given, doubtful=False,
         in_zone=found.zone is not None and found.zone.code is not None,
@@ -151,7 +150,8 @@ def _doubtful(found: ChineseText) -> Report:
         against = found.location.contradicting[0].text
         told = finding("divisions-contradict", "/text", given=against, value=text, candidates=candidates)
         return Report(fields, (), candidates, [told], given, doubtful=True)
-    for field, slot in _shared(units):
+    # Of what may be another name altogether (海康县) nothing is known, its province neither.
+    for field, slot in _shared(units) if not found.unexplained else ():
         fields[field] = slot.name
         use = next((u for u in uses if u.unit is slot), None)
         status, written = _status(use, slot)
@@ -170,7 +170,21 @@ def _doubtful(found: ChineseText) -> Report:
         )
     else:
         told = finding("division-ambiguous", "/text", given=text, candidates=candidates)
-    return Report(fields, (*levels, *_town(found)), candidates, [told], given, doubtful=True)
+    return Report(
+        fields, (*levels, *_town(found)), candidates, [told, *_unexplained(found)], given, doubtful=True
+    )
+
+
+def _unexplained(found: ChineseText) -> list[Finding]:
+    """What stands beside the divisions and is none that is known."""
+    mentions = [use.mention for e in found.location.best[:1] for use in e.uses]
+    return [
+        finding(
+            "division-unexplained", "/text",
+            value=found.text[word.start : word.end], given=(word.beside or mentions[-1]).text,
+        )
+        for word in found.unexplained
+    ]  # fmt: skip
 
 
 def _shared(units: list[Unit]) -> list[tuple[str, Unit]]:
@@ -189,8 +203,10 @@ def _texts(found: ChineseText) -> dict[str, str]:
     """The doubtful names as they were given, each in the field of its level."""
     texts: dict[str, str] = {}
     mentions = [use.mention for e in found.location.best for use in e.uses]
+    longer = {
+        word.beside.start: word.joined(found.text) for word in found.unexplained if word.beside is not None
+    }
     for mention in (*mentions, *found.location.contradicting):
-        levels = {entry.level for entry in mention.entries}
-        field = AREA if PROVINCE in levels else LOCALITY if CITY in levels else DEPENDENT
-        texts.setdefault(field, mention.text[:120])
+        field = DIVISIONS[level_of(mention) - 1]
+        texts.setdefault(field, longer.get(mention.start, mention.text)[:120])
     return texts

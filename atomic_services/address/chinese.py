@@ -107,7 +107,7 @@ def is_weak(texts: Texts, resolution: Resolution) -> bool:
 class Desk:
     """One address on its way to its canonical form."""
 
-    def __init__(self, texts: Texts, lines: tuple[str, ...]) -> None:
+    def __init__(self, texts: Texts, lines: tuple[str, ...], postal_code: str | None) -> None:
         placeholder = texts.get(LOCALITY) in PLACEHOLDERS
         self.texts = {field: texts.get(field) for field in DIVISIONS}
         if placeholder:
@@ -118,6 +118,8 @@ class Desk:
         self.meanings: dict[
             str, Entry
         ] = {}  # of the texts as they were given or read, before they were rewritten
+        self.postal_code = postal_code
+        self.by_postal_code: Unit | None = None
         self._seen: set[str] = set()
         self.disagreeing: Head | None = None
         self.resolution = self._settle()
@@ -126,7 +128,7 @@ class Desk:
         while True:
             before = (dict(self.texts), self.lines)
             self._absorb_head()
-            resolution = resolve(self.texts)
+            resolution = self._decided_by_postal_code(resolve(self.texts))
             self.meanings |= {f: entry for f, entry in resolution.chosen.items() if f not in self._seen}
             self._seen.update(resolution.known, resolution.unknown)
             if resolution.unit is not None and self.may_settle(resolution):
@@ -134,8 +136,22 @@ class Desk:
             if (self.texts, self.lines) == before:
                 return resolution
 
+    def _decided_by_postal_code(self, resolution: Resolution) -> Resolution:
+        """Of several units that one name may mean the one in whose province the postal code lies."""
+        if self.postal_code is None or len(resolution.units) < 2 or len(resolution.known) > 1:
+            return resolution
+        prefixes, begin = divisions().postal_prefixes, self.postal_code[:2]
+        fitting = [u for u in resolution.units if begin in prefixes.get(u.slots()[0].code, frozenset())]
+        [field] = resolution.known
+        entry = next((e for e in _meanings(field, self.texts[field] or "") if [e.unit] == fitting), None)
+        if entry is None:
+            return resolution
+        self.by_postal_code = entry.unit
+        return msgspec.structs.replace(resolution, units=(entry.unit,), chosen={field: entry})
+
     def may_settle(self, resolution: Resolution) -> bool:
-        return not {AREA, LOCALITY} & set(resolution.unknown) and not is_weak(self.texts, resolution)
+        enough = self.by_postal_code is not None or not is_weak(self.texts, resolution)
+        return enough and not {AREA, LOCALITY} & set(resolution.unknown)
 
     def _absorb_head(self) -> None:
         """Move what the first line begins with into the fields, or drop it where it repeats them."""

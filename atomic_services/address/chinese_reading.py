@@ -31,9 +31,14 @@ from atomic_services.address.schema import Candidate, Finding, Status
 _CANDIDATES_MAX = 10
 
 
-def read(rules: CountryRules, texts: Texts, lines: tuple[str, ...], language: str | None) -> Reading:
-    """Resolve the three fields and the beginning of the first line against the table of divisions."""
-    desk = Desk(texts, lines)
+def read(
+    rules: CountryRules, texts: Texts, lines: tuple[str, ...], postal_code: str | None, language: str | None
+) -> Reading:
+    """Resolve the three fields and the beginning of the first line against the table of divisions.
+
+    The postal code has a say only where several units of different provinces are left.
+    """
+    desk = Desk(texts, lines, postal_code)
     resolution = desk.resolution
     settled = resolution.unit is not None and desk.may_settle(resolution)
     latin = writes_latin(rules, language, desk.lines, texts if any(texts.values()) else desk.texts)
@@ -89,6 +94,9 @@ class _Report:
             elif given is not None:
                 self.parts[field] = Part(None, "corrected")
                 self._add("division-moved", field, given=given)
+        if unit is self.desk.by_postal_code:
+            field = next(field for field in reversed(DIVISIONS) if slots[field] is unit)
+            self._add("division-inferred-from-postal-code", field, value=_shown(unit, self.latin))
         divided = unit.code in divisions().divided or (unit.level == PROVINCE and unit.slots()[1] is unit)
         if divided and unit.slots()[1] is not None and self.desk.texts[DEPENDENT] is None:
             self.undivided = _shown(unit, self.latin)

@@ -102,12 +102,18 @@ def _abroad(text: str, country: str | None) -> Iterator[Found]:
     expressions = (_INTERNATIONAL,) if country in (None, "CN") else (_INTERNATIONAL, _NATIONAL)
     for expression in expressions:
         for match in itertools.islice(expression.finditer(text), _CANDIDATES_MAX):
-            international = expression is _INTERNATIONAL
-            phone = _read(re.sub("^00", "+", match[0]) if international else match[0], country)
-            if phone is not None and phone.status == "confirmed":
-                yield Found(
-                    match.start(), match.end(), msgspec.structs.replace(phone, given=match[0].strip())
-                )
+            # 千代田1-1 03-3211-1111: the number of a house may stand before it.
+            for start in (match.start(), *_behind_blank(match)):
+                given = text[start : match.end()]
+                phone = _read(re.sub("^00", "+", given) if expression is _INTERNATIONAL else given, country)
+                if phone is not None and phone.status == "confirmed":
+                    yield Found(start, match.end(), msgspec.structs.replace(phone, given=given.strip()))
+                    break
+
+
+def _behind_blank(match: re.Match[str]) -> tuple[int, ...]:
+    blank = match[0].find(" ")
+    return (match.start() + blank + 1,) if blank > 0 else ()
 
 
 def _read(digits: str, country: str | None) -> Phone | None:

@@ -11,10 +11,10 @@ from typing import Literal
 
 from atomic_services.address.han import simplify
 
-RECIPIENT, PHONE, ADDRESS, POSTAL_CODE, ORGANIZATION, NOTE, NUMBER = (
-    "\ue000", "\ue001", "\ue002", "\ue003", "\ue004", "\ue005", "\ue006",
+RECIPIENT, PHONE, ADDRESS, POSTAL_CODE, ORGANIZATION, NOTE, NUMBER, SENDER, ITEM = (
+    "\ue000", "\ue001", "\ue002", "\ue003", "\ue004", "\ue005", "\ue006", "\ue007", "\ue008",
 )  # fmt: skip
-MARKS = RECIPIENT + PHONE + ADDRESS + POSTAL_CODE + ORGANIZATION + NOTE + NUMBER
+MARKS = RECIPIENT + PHONE + ADDRESS + POSTAL_CODE + ORGANIZATION + NOTE + NUMBER + SENDER + ITEM
 _WIDTHS = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | dict.fromkeys(map(ord, "‐‑‒–—―−﹣"), "-")
 _DROPPED = frozenset(("Cc", "Cf", "Co", "Cs", "Cn"))
 _BLANK = frozenset(("So", "Sk", "Zs", "Zl", "Zp"))
@@ -31,17 +31,19 @@ _PERSONS = ("收货人", "收件人", "买家", "客户", "顾客")
 _WORDS: dict[str, tuple[str, ...]] = {
     RECIPIENT: (
         *(f"{person}{kind}" for person in _PERSONS for kind in ("", "姓名", "名")),
-        "收方", "收货", "收件", "签收人", "联系人", "姓名", "名字", "用户名",
+        *(f"{person}{joined}{number}" for person in ("收货人", "收件人", "联系人", "姓名") for joined in ("及", "和", "与", "")
+          for number in ("电话", "手机", "联系方式", "联系电话") if joined or person == "姓名"),
+        "收方", "收货方", "收件方", "收货", "收件", "签收人", "联系人", "姓名", "名字", "用户名",
         "name", "recipient", "consignee", "receiver", "contact", "attn", "to",
     ),
     PHONE: (
-        *(f"{whose}{what}{number}" for whose in ("", "联系", "收货", "收货人", "收件", "收件人", "手机", "移动")
+        *(f"{whose}{what}{number}" for whose in ("", "联系", "联系人", "收货", "收货人", "收件", "收件人", "手机", "移动", "客户", "买家", "备用", "固定", "办公", "家庭")
           for what in ("电话", "手机") for number in ("", "号码", "号")),
-        "联系方式", "tel", "telephone", "phone", "phone number", "mobile", "cell", "mob", "t", "m",
+        "联系方式", "固话", "座机", "备用", "tel", "telephone", "phone", "phone number", "mobile", "cell", "mob", "t", "m",
     ),
     ADDRESS: (
         *(f"{whose}地址" for whose in ("", "收货", "收货人", "收件", "收件人", "详细", "联系", "家庭", "配送", "邮寄", "寄送",
-                                  "街道", "我的")),
+                                  "街道", "我的", "公司", "单位", "通讯", "新", "客户", "买家", "联系人")),
         "所在地区", "所在地", "省市区", "地区", "收货信息", "收货人信息", "收件信息", "收件人信息", "地址信息",
         "shipping address", "delivery address", "address", "addr", "add",
     ),
@@ -49,8 +51,17 @@ _WORDS: dict[str, tuple[str, ...]] = {
         "邮政编码", "邮政区码", "邮编", "邮递区号",
         "postal code", "postalcode", "post code", "postcode", "zip", "zip code", "zipcode", "pc", "p.c",
     ),
+    SENDER: (
+        *(f"{sender}{what}" for sender in ("寄件人", "发件人", "寄件方", "发件方", "发货人", "寄件", "发件", "发货", "寄方", "寄出人")
+          for what in ("", "姓名", "信息", "电话", "手机", "地址")),
+        "sender", "shipper", "from",
+    ),
     ORGANIZATION: ("公司名称", "单位名称", "公司", "单位", "company", "organization", "organisation"),
     NOTE: ("备注", "买家备注", "卖家备注", "订单备注", "留言", "买家留言", "卖家留言", "说明", "note", "notes", "remark", "remarks"),
+    ITEM: (
+        "数量", "件数", "颜色", "规格", "尺码", "尺寸", "型号", "款式", "品名", "商品", "商品名称", "货品", "宝贝", "金额", "价格", "运费",
+        "昵称", "买家昵称", "旺旺", "旺旺号", "微信", "微信号", "会员名", "淘宝id", "qq",
+    ),
     NUMBER: (
         *(f"{what}{number}" for what in ("订单", "快递", "运单") for number in ("号", "编号", "号码")),
         "单号", "身份证", "身份证号", "身份证号码", "证件号", "证件号码", "order", "order no", "order no.", "order number", "id",
@@ -75,18 +86,24 @@ _BEFORE_LABEL = re.compile(
 )
 _ENDS_BEFORE_LABEL = frozenset("烦请忙我亲,， .、)/")
 _EDGES = frozenset(" \n,;，；。|/】])）\t" + MARKS)
-_NAME_FOLLOWS = "(?=[\u3400-\u9fff]{2,4}(?:[\\s,;\\d]|电话|手机|$))"
+_NAME_FOLLOWS = "(?=[\u3400-\u9fff]{2,4}(?:[\\s,;(\\d]|电话|手机|联系|地址|$))"
+_PERSON_LABELS = "收货人|收件人|联系人"
+# 联系人的电话 names no one.
+_NOT_JOINED = "(?!的|信息|姓名|[及和与](?:电话|手机|联系|地址))"
+_WHOSE = "收货|收件|详细|联系|我的|公司|单位|通讯"
 # Without a colon only what can hardly be anything else; the last value says what may stand before it: an edge (or a
 # digit), anything but a Latin letter, or anything.
 _Before = Literal["edge", "digit", "no letter", "anything"]
 _BARE: tuple[tuple[str, re.Pattern[str], _Before], ...] = (
-    (ADDRESS, re.compile(r"(?:收货人?|收件人?|地址)信息\s?(?=\n)"), "edge"),
-    (RECIPIENT, re.compile(r"(?:收货人|收件人)\s?(?=[\u3400-\u9fffA-Za-z])|(?:姓名|联系人)\s(?=[\u3400-\u9fffA-Za-z])"), "digit"),
-    (RECIPIENT, re.compile(rf"(?:收货人|收件人)\s?{_NAME_FOLLOWS}"), "anything"),
+    (ADDRESS, re.compile(r"(?:收货人?|收件人?|联系人|地址)信息\s?(?=\n)"), "edge"),
+    (RECIPIENT, re.compile(rf"(?:(?:{_PERSON_LABELS}){_NOT_JOINED}\s?|姓名\s)(?=[\u3400-\u9fffA-Za-z])|姓名{_NAME_FOLLOWS}"), "digit"),
+    (RECIPIENT, re.compile(rf"(?:{_PERSON_LABELS}){_NOT_JOINED}\s?{_NAME_FOLLOWS}"), "anything"),
     (RECIPIENT, re.compile(rf"(?:寄给|发给|送给)\s?{_NAME_FOLLOWS}"), "edge"),
-    (PHONE, re.compile(r"(?:联系电话|联系方式|手机号码|手机号|电话号码|备用电话|备用|电话|手机)(?:是|为)?\s?(?=[(+\d])"), "anything"),
+    (PHONE, re.compile(r"(?:联系电话|联系方式|手机号码|手机号|电话号码|备用电话|备用|固定电话|固话|座机|电话|手机)(?:是|为)?\s?(?=[(+\d])"), "anything"),
     (PHONE, re.compile(r"(?:[Tt][Ee][Ll]|[Pp]hone|[Mm]obile|PHONE|MOBILE)\.?\s(?=[(+\d])"), "no letter"),
     (ADDRESS, re.compile(r"(?:收货地址|收件地址|详细地址|我的地址|地址|所在地区)(?:是|为)?\s?(?=[\u3400-\u9fff])"), "digit"),
+    (ADDRESS, re.compile(rf"(?:{_WHOSE})?地址(?:是|为)?\s?(?=[\u3400-\u9fff]{{2,8}}[省市区县州盟])"), "anything"),
+    (ADDRESS, re.compile(r"(?:请|麻烦)(?:帮忙|帮我|您)?[寄送发](?![到往至给])\s?(?=[\u3400-\u9fff]{2,8}[省市区县州盟])"), "edge"),
     (ADDRESS, re.compile(r"(?:寄到|寄往|寄至|送到|送至|发到|发往|邮寄到)\s?(?=[\u3400-\u9fff])"), "edge"),
     (POSTAL_CODE, re.compile(r"(?:邮政编码|邮编)\s?(?=\d)"), "anything"),
     (NUMBER, re.compile(r"(?:订单(?:编?号)?|运单号|快递单号|身份证(?:号码?)?)\s?(?=\d)"), "anything"),

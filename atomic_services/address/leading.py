@@ -9,7 +9,7 @@ from atomic_services.address.han import simplify
 
 _LONGEST_NAME = 15
 _SEPARATORS = re.compile(r"[\s,，、·/-]*")
-# 市场 is a market and 区间 an interval: the character after the type makes another word of it.
+# 市场 is a market and 区间 an interval: the character after the type makes another word of it, and so does 地区.
 _OTHER_WORD = {"市": "场", "区": "间域", "县": "道"}
 
 
@@ -77,7 +77,9 @@ def _name_at(line: str, position: int, names: frozenset[str]) -> tuple[str, int]
         name = line[start : start + length]
         if name in names:
             end = start + length
-            if end < len(line) and line[end] in _OTHER_WORD.get(name[-1], ""):
+            if end < len(line) and (
+                line[end] in _OTHER_WORD.get(name[-1], "") or line.startswith("地区", end)
+            ):
                 continue
             return name, end
     return None

@@ -6,6 +6,7 @@ Equal worth is an ambiguity and never a choice. The text is bounded, and so are 
 """
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
@@ -25,6 +26,9 @@ from atomic_services.address.han import simplify
 from atomic_services.address.mentions import SEPARATORS, Mention, targets
 
 _OPTIONS_MAX = 4
+# What a street address has and 上海市第一医药商店 has not: who repeats a place before it begins another address.
+_STREET = re.compile("(?<![公铁])[路街巷弄](?!桥)|大道|胡同|[镇乡村号]|小区")
+_WORD = re.compile(f"[^{SEPARATORS.pattern[1:-2]}]*")
 _FORMER_WORTH = 5
 _TYPED = (10, 10, 9, 9, 8)  # by grade: full, short, loose, renamed, abolished
 _BARE = (10, 6, 5, 3, 3)
@@ -241,8 +245,10 @@ def _explain(plain: str, unit: Unit, options: list[list[Use]]) -> Explanation | 
 
 def _is_sound(plain: str, uses: tuple[Use, ...]) -> bool:
     """No place is used twice, and a bare or common name stands alone, at an edge or beside another one."""
-    for a, b in itertools.combinations(uses, 2):
+    for a, b in itertools.permutations(uses, 2):
         if a.mention.start < b.mention.end and b.mention.start < a.mention.end:
+            return False
+        if _has_other_kind(a.mention) and a.unit.level == COUNTY and _is_city_behind(plain, a, b):
             return False
     for use in uses:
         mention = use.mention
@@ -257,6 +263,15 @@ def _is_sound(plain: str, uses: tuple[Use, ...]) -> bool:
         if mention.latin or not mention.leading or (mention.common and len(uses) > 1):
             return False
     return True
+
+
+def _is_city_behind(plain: str, use: Use, other: Use) -> bool:
+    """淮阴市淮安市 are a former city and its county, though 淮阴 is a district of the city 淮安 today."""
+    return (
+        other.unit.level == CITY
+        and use.mention.text[-1] == "市"
+        and adjacent(plain, use.mention, other.mention)
+    )
 
 
 def _beside(plain: str, a: Mention, b: Mention) -> bool:
@@ -277,9 +292,30 @@ def _contradicts(plain: str, mention: Mention, found: Sequence[Mention], taken: 
         return False
     used = [m for m in found if (m.start, m.end) in taken]
     if mention.typed and not mention.latin:
-        return any(_beside(plain, mention, m) for m in used) or mention.isolated
+        beside = any(_beside(plain, mention, m) for m in used)
+        return beside or mention.isolated or _begins_another(plain, mention, found)
+    if _has_other_kind(mention) and any(_has_other_kind(m) and adjacent(plain, m, mention) for m in used):
+        # 淮阴市 before 宿迁县 was a city and not the district 淮阴.
+        return True
     before = any(adjacent(plain, mention, m) for m in used)
     return before and mention.leading
+
+
+def _begins_another(plain: str, mention: Mention, found: Sequence[Mention]) -> bool:
+    """Whether a second address begins with the mention: at an edge or with the next level, and a street or nothing."""
+    last = mention
+    for following in found:
+        if following.typed and not following.latin and adjacent(plain, last, following):
+            last = following
+    if last is mention and not mention.leading:
+        return False
+    match = _WORD.match(plain, last.end)
+    return match is None or not match[0] or _STREET.search(match[0]) is not None
+
+
+def _has_other_kind(mention: Mention) -> bool:
+    """Whether a name stands with a kind that no unit of the table has or had with it: 淮阴市, 临江区."""
+    return not mention.typed and not mention.latin and simplify(mention.text)[-1] in "县市区旗"
 
 
 def _is_weak(best: tuple[Explanation, ...]) -> bool:

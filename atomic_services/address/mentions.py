@@ -28,6 +28,7 @@ _AFTER_TYPED = {"市": "场", "区": "间域块位划", "县": "道", "旗": "�
 # What a district of today was before; 新区 are new areas that became districts.
 _FORMER_KINDS = ("新区", "县", "市", "区", "旗")
 _FORMER_KINDS_BEGIN = frozenset("新县市区旗")
+_PREFECTURE = "地区"
 _SIDES = tuple("段侧端口面边头首")
 _ROAD = "路街道巷弄"
 _OTHER_PLACE = re.compile(
@@ -46,8 +47,9 @@ _LATIN_ROAD = re.compile(
 class Mention(msgspec.Struct, frozen=True, gc=False):
     """A name in the text and what it may mean; `typed` where it says what kind of unit it is.
 
-    Without `entries` it is the name of nothing that is known. `leading` at the beginning of a piece of the text, `isolated` where it is a piece of its own, `inner` where it is the
-    end of a longer name (兴县 of 绍兴县).
+    Without `entries` it is the name of nothing that is known. `leading` at the beginning of a piece of the text or behind
+    a prefecture (地区), `isolated` where it is a piece of its own, `inner` where it is the end of a longer name (兴县 of
+    绍兴县).
     """
 
     start: int
@@ -118,10 +120,15 @@ def _chinese_at(text: str, plain: str, start: int) -> Iterator[Mention]:
         if entries is None:
             continue
         typed = any(entry.typed for entry in entries)
-        if not typed:
+        if plain.startswith(_PREFECTURE, end) and (not typed or length == 2):
+            # 上饶地区 is the city of that name today; 温江地区 and 达县地区 were never 温江区 and 达县.
+            end, entries = end + len(_PREFECTURE), tuple(e for e in entries if e.level < COUNTY)
+            if not entries:
+                continue
+        elif not typed:
             end, entries = _with_former_kind(plain, start, end, entries)
         if not _another_word(plain, end, typed, length):
-            leading = _is_edge(plain, start - 1)
+            leading = _is_edge(plain, start - 1) or plain.endswith(_PREFECTURE, 0, start)
             isolated = leading and _is_edge(plain, end)
             common = name in COMMON_NOUNS or (length == 2 and name[-1] == "区")
             yield Mention(start, end, text[start:end], entries, typed, False, common, leading, isolated)

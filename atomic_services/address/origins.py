@@ -1,12 +1,13 @@
 """Which country a pasted text is from, as far as the text says it: a name of the country, its script, its divisions."""
 
 import functools
+import itertools
 import re
 
 import phonenumbers
 
 from atomic_services.address.divisions import CITY, divisions
-from atomic_services.address.han import simplify
+from atomic_services.address.han import fold_chinese, simplify
 from atomic_services.address.labels import blank
 from atomic_services.address.locate import Location, locate
 from atomic_services.address.pasted import SEPARATING, Pasted
@@ -17,12 +18,16 @@ from atomic_services.address.text import fold
 _PIECE = re.compile(f"[^{SEPARATING}]+")
 _WORD = re.compile(f"[^{SEPARATING}\\s]+")
 _NAME_AND_CODE = re.compile(r"(?P<name>.*?)(?:(?<=\S)\s+(?P<code>\d[\d-]{2,9}))?\s*\Z", re.ASCII | re.DOTALL)
+_PREFECTURE = re.compile("(?:東京都|北海道|(?:大阪|京都)府|..県|...県)")
+_ROAD = re.compile("[东西南北中]?[路街道]|大道")
+_KIND = re.compile("^(?:省|特[别別]行政[区區])")
+_WORDS_MAX = 4
 _KANA = re.compile("[\u3040-\u30ff]")
 _HANGUL = re.compile("[\uac00-\ud7a3]")
 _HAN = re.compile("[\u3400-\u9fff]")
 _OTHER_NAMES = {
     "CN": ("中国", "中华人民共和国", "中国大陆", "P.R. China", "PR China", "People's Republic of China", "Mainland China", "Chine", "Kina"),
-    "HK": ("香港", "中国香港", "Hong Kong SAR"), "MO": ("澳门", "中国澳门", "Macau", "Macao"), "TW": ("台湾", "中国台湾"),
+    "HK": ("香港", "中国香港", "Hong Kong SAR", "港"), "MO": ("澳门", "中国澳门", "Macau", "Macao"), "TW": ("台湾", "中国台湾"),
     "US": ("USA", "U.S.A.", "US", "United States of America", "美国"), "GB": ("UK", "U.K.", "Great Britain", "England", "Scotland", "Wales", "英国"),
     "DE": ("Deutschland", "Allemagne", "德国"), "FR": ("法国", "Frankreich"), "JP": ("日本", "日本国", "Nippon"), "KR": ("대한민국", "South Korea", "Korea", "韩国"),
     "IT": ("Italia", "意大利"), "ES": ("España", "西班牙"), "AT": ("Österreich", "奥地利"), "CH": ("Schweiz", "Suisse", "Svizzera", "瑞士"),
@@ -45,6 +50,18 @@ def _names() -> dict[str, str]:
     return {fold(rules_of(code).regions.local): code for code in sorted(countries())} | names
 
 
+def behind_country_name(folded: str, country: str | None) -> tuple[str, str] | None:
+    """A country and what follows its name in a folded text: 香港旺角. Without `country` only of those that have a place
+    among the provinces of China as well."""
+    for code in ("HK", "MO", "TW") if country is None else (country,):
+        local = rules_of(code).regions.local
+        names = [fold_chinese(name) for name in (local, *_OTHER_NAMES.get(code, ()))]
+        for name in sorted(names, key=len, reverse=True):
+            if name and folded.startswith(name):
+                return code, folded[len(name) :]
+    return None
+
+
 def prepare() -> None:
     """Build the index of country names."""
     _names()
@@ -60,11 +77,7 @@ def country_of(pasted: Pasted) -> str | None:
     if _HANGUL.search(text):
         return "KR"
     if _HAN.search(text):
-        plain = simplify(text).lstrip(SEPARATING + " ").removeprefix("中国")
-        for code in ("HK", "MO", "TW"):
-            if plain.startswith(_OTHER_NAMES[code][0]):
-                return code
-        return _region_outside_the_mainland(pasted) or "CN"
+        return _named_outside_the_mainland(pasted) or _region_outside_the_mainland(pasted) or "CN"
     if _speaks_for_china(locate(text, pasted.mentions())):
         return "CN"
     numbers = {phonenumbers.region_code_for_number(phonenumbers.parse(f.phone.e164)) for f in pasted.phones}
@@ -74,9 +87,39 @@ def country_of(pasted: Pasted) -> str | None:
 
 
 def _begins_in_japan(text: str) -> bool:
-    """東京都 and 大阪府 are written with the same characters, and no province of China is called so."""
+    """東京都 and 大阪府 are written with the same characters, and no province of China is called so.
+
+    A name may stand before it (田中一郎 東京都…), which then is called what it is, 都, 道, 府 or 県.
+    """
     match = _PIECE.search(text)
-    return match is not None and find_beginning(rules_of("JP").regions, match[0].strip()) is not None
+    if match is None:
+        return False
+    prefectures = rules_of("JP").regions
+    if find_beginning(prefectures, match[0].strip()) is not None:
+        return True
+    named = (_PREFECTURE.match(word[0]) for word in itertools.islice(_WORD.finditer(text), _WORDS_MAX))
+    return any(match is not None and len(prefectures.find(match[0])) == 1 for match in named)
+
+
+def _named_outside_the_mainland(pasted: Pasted) -> str | None:
+    """香港九龙…, also behind a name (陳大文 香港九龍…); 香港中路 is a road, and what stands behind 青岛市 is in it."""
+    for word in _WORD.finditer(pasted.text):
+        plain = simplify(word[0]).removeprefix("中国")
+        for code in ("HK", "MO", "TW"):
+            name = _OTHER_NAMES[code][0]
+            if plain.startswith(name) and not _ROAD.match(plain, len(name)):
+                first = not pasted.text[: word.start()].strip(SEPARATING + " ")
+                return code if first or _leads_there(pasted, word, code, plain[len(name) :]) else None
+    return None
+
+
+def _leads_there(pasted: Pasted, word: re.Match[str], code: str, following: str) -> bool:
+    """Whether no division of the mainland stands before the name of a country, nor one in full behind it in its place."""
+    others = [m for m in pasted.mentions() if m.entries and not word.start() <= m.start < word.end()]
+    if any(mention.start < word.start() for mention in others):
+        return False
+    inside = find_beginning(rules_of(code).regions, _KIND.sub("", following)) is not None
+    return inside or not any(mention.typed for mention in others)
 
 
 def _region_outside_the_mainland(pasted: Pasted) -> str | None:

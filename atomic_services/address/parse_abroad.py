@@ -31,6 +31,8 @@ _DISTRICTS = {
         "新界": ("葵青區", "荃灣區", "屯門區", "元朗區", "北區", "大埔區", "沙田區", "西貢區", "離島區"),
     }
 }
+# 王小明 台北市大安區…: a blank separates a person from a place.
+_BEHIND_NAME = re.compile("[\u3400-\u9fff]{2,5} (?=[\u3400-\u9fff])")
 _ENDS = " \t:：.,-"
 _WORDS_MAX = 4
 _PIECES_MAX = 8
@@ -174,14 +176,17 @@ class _Reader:
         return None
 
     def _beginning(self, parent: Region) -> tuple[int, int, Region] | None:
-        """東京都千代田区…: without separators, the longest name that a piece begins with."""
+        """東京都千代田区…: without separators, the longest name that a piece begins with, or what follows a name in it."""
         for start, piece in self._pieces():
-            found = find_beginning(parent, piece)
-            if found is not None:
-                length, region = found
-                # 灣仔區 is the district of that name.
-                length += piece[length : length + 1] in ("区", "區")
-                return start, start + length, region
+            behind_name = _BEHIND_NAME.match(piece)
+            for offset in (0, behind_name.end()) if behind_name is not None else (0,):
+                found = find_beginning(parent, piece[offset:])
+                if found is not None:
+                    length, region = found
+                    begin = start + offset
+                    # 灣仔區 is the district of that name.
+                    length += self.pasted.text[begin + length : begin + length + 1] in ("区", "區")
+                    return begin, begin + length, region
         return None
 
     def take_locality_by_place(self) -> None:

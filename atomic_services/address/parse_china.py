@@ -2,13 +2,15 @@
 
 import functools
 import re
+from collections.abc import Iterator
 
 import msgspec
 
 from atomic_services.address import streets
 from atomic_services.address.divisions import CITY, COUNTY, PROVINCE, Unit, divisions
 from atomic_services.address.han import simplify
-from atomic_services.address.locate import Explanation, Location, adjacent, locate
+from atomic_services.address.leftover import Unexplained, unexplained
+from atomic_services.address.locate import Explanation, Location, Use, adjacent, locate
 from atomic_services.address.mentions import Mention
 from atomic_services.address.pasted import SEPARATING, Pasted
 from atomic_services.address.recipients import bears_surname
@@ -32,6 +34,8 @@ _ZONE = re.compile(
 _TOWN = re.compile(
     "(?P<name>[\u3400-\u9fff]{1,8}?(?:街道办事处|街道办|街道|[镇乡]|苏木))(?![路街巷弄道东西南北中大政人卫医派法小府企村际])"
 )
+_KINDS_OF_TOWNS = ("街道", "镇", "乡", "苏木", "街道办事处", "街道办", "办事处", "街办")
+_OF_A_ROAD = re.compile(streets.OF_A_ROAD)
 _TOWN_ALONE = re.compile("[\u3400-\u9fff]{1,10}?(?:街道|[镇乡]|苏木)")
 _HEADS_MAX = 6
 
@@ -48,7 +52,8 @@ class ChineseText(msgspec.Struct, frozen=True):
     """What was understood. `unit` is the deepest division that is sure, `candidates` the places to choose from.
 
     `by_town`, `by_postal_code` tell what decided between several; `zone` is a development zone in place of a district;
-    `elsewhere` are districts of the same city that have the town, where the district that the text names has not.
+    `elsewhere` are districts of the same city that have the town, where the district that the text names has not;
+    `unexplained` are words of `text` beside the divisions that look like one or like a part of one.
     """
 
     location: Location
@@ -60,6 +65,13 @@ class ChineseText(msgspec.Struct, frozen=True):
     by_town: bool
     by_postal_code: bool
     elsewhere: tuple[Unit, ...]
+    unexplained: tuple[Unexplained, ...]
+    text: str
+
+
+def level_of(mention: Mention) -> int:
+    """The highest level that a name may mean, whatever the text means by it; a county for the name of nothing known."""
+    return min((entry.level for entry in mention.entries), default=COUNTY)
 
 
 def read(pasted: Pasted) -> ChineseText:
@@ -94,6 +106,8 @@ class _Reader:
         self.zone: Town | None = None
         self.towns: list[Place] = []
         self.elsewhere: tuple[Unit, ...] = ()
+        self.unexplained: tuple[Unexplained, ...] = ()
+        self.text = pasted.text
         self.by_town = self.by_postal_code = False
 
     def read(self) -> ChineseText:
@@ -106,8 +120,10 @@ class _Reader:
             self._take_repeated_town()
         begin = min((use.mention.start for e in self.location.best for use in e.uses), default=None)
         self.pasted.take_recipient(begin)
-        unit = self.units[0] if len(self.units) == 1 and not self.open else None
         conflict = bool(self.location.contradicting)
+        if len(self.units) == 1 and not self.open and not conflict:
+            self._look_beside(self.units[0], self.location.best[0].uses)
+        unit = self.units[0] if len(self.units) == 1 and not self.open else None
         candidates: tuple[tuple[Unit, str | None], ...] = ()
         if unit is None or conflict:
             candidates = tuple((u, None) for u in self.units)
@@ -118,7 +134,20 @@ class _Reader:
         return ChineseText(
             self.location, explanation, None if conflict else unit, candidates[:CANDIDATES_MAX],
             self.town, self.zone, self.by_town, self.by_postal_code, self.elsewhere,
+            self.unexplained, self.text,
         )  # fmt: skip
+
+    def _look_beside(self, unit: Unit, uses: tuple[Use, ...]) -> None:
+        """Find what is left beside the divisions; a single one that it may be a part of becomes a question."""
+        words = unexplained(self.plain, simplify(self.pasted.text), uses, self.found)
+        self.unexplained = tuple(words)
+        complete = unit.level == COUNTY or unit.code not in divisions().divided
+        confirmed = self.town is not None and self.town.code is not None
+        beside = [word for word in words if word.beside is not None]
+        if beside and len(uses) == 1 and complete and not confirmed:
+            self.open = True
+            for word in beside:
+                self.pasted.take(word.start, word.end)
 
     def _take_divisions(self) -> None:
         taken = {(use.mention.start, use.mention.end) for e in self.location.best for use in e.uses}
@@ -137,10 +166,18 @@ class _Reader:
             ):
                 taken.add((mention.start, mention.end))
         taken |= {(m.start, m.end) for run in self._runs() for m in run}
-        taken |= {(m.start, m.end) for m in self.location.contradicting}
+        taken |= set(self._contradicting())
         for start, end in taken:
             self.pasted.take(start, end)
         self.cuts = sorted(end for _, end in taken)
+
+    def _contradicting(self) -> Iterator[tuple[int, int]]:
+        """Those that stand in a field of their own; of a second address what has none stays in the lines."""
+        levels = {level_of(use.mention) for e in self.location.best for use in e.uses}
+        for mention in self.location.contradicting:
+            if level_of(mention) not in levels:
+                levels.add(level_of(mention))
+                yield mention.start, mention.end
 
     def _is_name(self, mention: Mention) -> bool:
         """高安 beside a number, where the text says 高安市 as well, is who waits there."""
@@ -233,19 +270,30 @@ class _Reader:
             self.units, self.open = [holder], False
 
     def _unlisted_town_at(self, plain: str, position: int) -> bool:
-        match = _TOWN.match(plain, position)
-        if match is None or _ZONE.match(match["name"]) or self.units[0].level == PROVINCE:
+        if self.units[0].level == PROVINCE:
             return False
-        if len(self.units) == 1 and (city := self._city()):
-            self.elsewhere = tuple(
-                divisions().units[place.holder]
-                for place in streets.streets_at(_counties(city), plain, position)
-                if place.name == match["name"] and place.holder in divisions().units
-            )
-        given = self.pasted.text[position : match.end()]
+        end = self._town_elsewhere(plain, position)
+        if end is None:
+            match = _TOWN.match(plain, position)
+            if match is None or _ZONE.match(match["name"]):
+                return False
+            end = match.end()
+        given = self.pasted.text[position:end]
         self.town = Town(given, None, given)
-        self.pasted.take(position, match.end())
+        self.pasted.take(position, end)
         return True
+
+    def _town_elsewhere(self, plain: str, position: int) -> int | None:
+        """The end of the name of a town that other districts of the city have, and not that of a road named after it."""
+        if (city := self._city()) is None:
+            return None
+        known = divisions().units
+        places = [p for p in streets.streets_at(_counties(city), plain, position) if p.holder in known]
+        end = position + max((place.length for place in places), default=0)
+        if not plain.endswith(_KINDS_OF_TOWNS, position, end) or _OF_A_ROAD.match(plain, end):
+            return None
+        self.elsewhere = tuple(known[place.holder] for place in places)
+        return end
 
     def _town_alone(self, plain: str, position: int) -> bool:
         """A town without any division: its bearers are asked about, even where there is only one."""

@@ -174,7 +174,7 @@ def _reply(
         phones=tuple(found.phone for found in pasted.phones),
         postal_code=judged.address.postal_code,
         rest=rest,
-        notes=tuple(pasted.notes),
+        notes=(*pasted.notes, *pasted.remarks),
         un_locode=named,
     )
 
@@ -187,8 +187,14 @@ def _contacts(pasted: Pasted, rest: str) -> list[Finding]:
     ]
     if len(pasted.phones) > 1:
         findings.append(finding("phones-several", "/text"))
+    if pasted.sender_doubtful is not None:
+        findings.append(finding("sender-named", "/text", value=pasted.sender_doubtful))
+    if pasted.remarks:
+        findings.append(finding("remark-separated", "/text", value="; ".join(pasted.remarks)))
     if pasted.recipient_assumed:
         findings.append(finding("recipient-assumed", "/text", value=pasted.recipient))
+    if pasted.recipient_doubtful is not None:
+        findings.append(finding("recipient-doubtful", "/text", value=pasted.recipient_doubtful))
     findings += [
         finding("digits-not-recognised", "/text", value=match[0]) for match in _LONG_NUMBER.finditer(rest)
     ]

@@ -35,12 +35,16 @@ _COMPOUND = (
     "端木",
     "独孤",
 )
-_TITLE = re.compile("(?:先生|女士|小姐|太太|老师|经理|同学|师傅|医生|阿姨|总)$")
 _NAME = re.compile("[\u3400-\u9fff]{2,4}|[\u3400-\u9fff]{1,8}(?:[·•・.][\u3400-\u9fff]{1,8}){1,3}")
 _TITLED = re.compile("[\u3400-\u9fff]{1,3}(?:先生|女士|小姐|太太|老师|经理|同学|师傅|医生|阿姨|总)")
 _PLACE = re.compile(
     "[路街道巷弄号栋幢楼室层座村镇乡区县市省州盟旗园店厂院校部桥湾城站库仓港寓苑庭邸轩庄屯组队社厦馆场所局司里寨堡坊亭门口边侧旁府]$|"
     "^(?:东|西|南|北|第|快递|驿站|代收|自提|门卫|前台|物业|小区|单元)"
+)
+# What begins with the character of a surname and is said of goods, times and customers in orders.
+_NO_NAME = re.compile(
+    "色$|^[白蓝黄金米红黑灰粉青银紫大中小加均]{1,2}[码号款]$|"
+    "^(?:白天|包邮|包装|全部|全套|单[件个]|双休|方便|时间|常温|冷藏|冷冻|顾客|商[家品]|水果|成品|应急|温馨|位置)"
 )
 _RECEIVES = re.compile(r"\s?[(]?[收亲启]{1,2}[)]?$")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f][A-Za-z\u00c0-\u024f.'’-]*(?: [A-Za-z\u00c0-\u024f.'’-]+){0,3}")
@@ -90,12 +94,29 @@ def likeness(token: Token) -> int:
         return 0 if _LATIN_PLACE.search(text) else signs + sure
     if _TITLED.fullmatch(text):
         return signs + 3
-    place = bool(_PLACE.search(simplify(text)))
+    place = _is_no_name(text)
     if not _NAME.fullmatch(text):
         return signs if token.first and not place and _NICKNAME.fullmatch(text) else 0
     surname = bears_surname(text)
     too_long = len(text) == 4 and surname < 2 and "·" not in text and not token.by_phone
     return signs + 2 * bool(surname) + ("·" in text) - 2 * place - too_long
+
+
+def _is_no_name(text: str) -> bool:
+    plain = simplify(text)
+    return bool(_PLACE.search(plain) or _NO_NAME.search(plain))
+
+
+def may_be_name(text: str) -> bool:
+    """Whether a piece has the form of a Chinese name or of several (张三/李四), wherever it stands."""
+    parts = re.split("[/&和与]", text)
+    return _has_form_of_name(without_receives(text)) or all(map(_has_form_of_name, parts))
+
+
+def _has_form_of_name(text: str) -> bool:
+    if _TITLED.fullmatch(text):
+        return True
+    return bool(_NAME.fullmatch(text)) and len(text) < 4 and bears_surname(text) > 0 and not _is_no_name(text)
 
 
 def best_name(tokens: Sequence[Token]) -> Token | None:
@@ -107,6 +128,6 @@ def best_name(tokens: Sequence[Token]) -> Token | None:
 def name_behind_house(text: str) -> str | None:
     """张三 of 文三路90号张三, which only a telephone number behind it makes likely."""
     match = _BEHIND_HOUSE.search(without_receives(text))
-    if match is None or not bears_surname(match["name"]) or _PLACE.search(simplify(match["name"])):
+    if match is None or not bears_surname(match["name"]) or _is_no_name(match["name"]):
         return None
     return match["name"]

@@ -162,7 +162,7 @@ def _read(rules: CountryRules, tidy: _Tidy, language: str | None) -> Reading:
     texts = {field: tidy.texts[field] for field in DIVISIONS}
     area = texts["administrative_area"]
     if rules.code == "CN" and not (area and rules.regions.find(area)):
-        return chinese_reading.read(rules, texts, tidy.lines, language)
+        return chinese_reading.read(rules, texts, tidy.lines, tidy.postal_code, language)
     return regions.read(rules, texts, tidy.lines, tidy.postal_code, language)
 
 

@@ -213,7 +213,8 @@ class ParseReply(ValidateReply, frozen=True, kw_only=True):
     notes: Annotated[
         tuple[str, ...],
         described(
-            "What is labelled as no part of the address: remarks, numbers of orders and of identity documents.",
-            "标注为非地址内容的部分：备注、订单号、证件号等。",
+            "What is no part of the address: remarks, labelled or to the shop and the carrier (尽快发货, 放门卫), and what is labelled "
+            "as the number of an order or of an identity document.",
+            "非地址内容：备注（包括无标签的留言，如“尽快发货”“放门卫”）、订单号、证件号等。",
         ),
     ] = ()

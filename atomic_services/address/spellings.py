@@ -4,7 +4,9 @@ Readings come from data/pinyin.tsv, baked by data/build_spellings.py, and from t
 non-Han names such as Ürümqi). A spelling is typed where it names the kind of unit: 杭州市, Hangzhou Shi.
 """
 
+import functools
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 
@@ -36,7 +38,10 @@ OTHER_NAMES = {
     "653100": ("Kashgar",), "653200": ("Hotan",), "652900": ("Aksu",), "654000": ("Ili",),
     "652700": ("博州",), "652800": ("巴州",), "653000": ("克州",), "152500": ("锡盟",), "152900": ("阿盟",),
     "650100": ("乌市",), "150100": ("呼市",),
+    # Nanjing's new area (State Council, 2015) has towns of both and is no division itself.
+    "320111": ("江北新区",), "320116": ("江北新区",),
 }  # fmt: skip
+_READINGS_MAX = 8
 Readings = Mapping[str, tuple[str, ...]]
 _COLLOQUIAL = {"自治州": "州", "自治县": "县", "自治旗": "旗", "自治区": "区"}
 
@@ -45,6 +50,29 @@ def load_readings() -> Readings:
     """The readings of every current and former name; not kept."""
     rows = (line.split("\t") for line in _PINYIN.read_text(encoding="utf-8").splitlines())
     return {name: tuple(readings.split(",")) for name, readings in rows}
+
+
+@functools.cache
+def sounds() -> dict[str, tuple[str, ...]]:
+    """The readings of each character of the names, the commonest first."""
+    counted: dict[str, Counter[str]] = {}
+    for name, readings in load_readings().items():
+        for reading in readings:
+            syllables = reading.split()
+            for character, syllable in (
+                zip(name, syllables, strict=False) if len(name) == len(syllables) else ()
+            ):
+                counted.setdefault(character, Counter())[syllable] += 1
+    return {
+        character: tuple(syllable for syllable, _ in said.most_common())
+        for character, said in counted.items()
+    }
+
+
+def read_aloud(text: str) -> Iterator[str]:
+    """What a simplified Chinese text sounds like, in at most eight ways; nothing where a character is in no name."""
+    said = [sounds().get(character, ()) for character in text]
+    yield from ("".join(syllables) for syllables in itertools.islice(itertools.product(*said), _READINGS_MAX))
 
 
 def colloquial(name: str, short: str) -> tuple[str, ...]:

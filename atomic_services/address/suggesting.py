@@ -10,6 +10,7 @@ from atomic_services.address.han import fold_chinese
 from atomic_services.address.highlighting import highlights
 from atomic_services.address.locode_suggesting import Asked
 from atomic_services.address.name_index import Hit, NameIndex, Wanted, everywhere
+from atomic_services.address.origins import behind_country_name
 from atomic_services.address.places import LEVELS, Place, asks_latin, places, towns_in
 from atomic_services.address.reference import countries
 from atomic_services.address.suggest_schema import Match, Suggestion, SuggestReply, SuggestRequest
@@ -44,6 +45,8 @@ async def suggest(request: SuggestRequest, _context: CallContext) -> SuggestRepl
     if text:
         index = everywhere() if scope is None else NameIndex((*scope.within(), *towns_in(scope)))
         hits = _found(index, text, wanted, request.limit)
+        if scope is None:
+            hits = _best((*hits, *_in_country(text, country, request.limit)), request.limit)
         traded = locode_suggesting.suggestions(asked, hits)
         if not hits and not traded:
             hits = _best(index.similar_to(text, wanted), request.limit)
@@ -83,6 +86,20 @@ def _scope(within: str, country: str | None) -> Place:
 
 def _found(index: NameIndex, text: str, wanted: Wanted, limit: int) -> list[Hit]:
     return _best(chain(index.begin_with(text, wanted, limit), index.behind_larger(text, wanted)), limit)
+
+
+def _in_country(text: str, country: str | None, limit: int) -> list[Hit]:
+    """The places of a country behind its name, 香港旺角; its largest where the name is all."""
+    named = behind_country_name(text, country)
+    if named is None:
+        return []
+    code, rest = named
+    if not rest:
+        return [
+            Hit(place, "path", "") for place in places().all if place.country == code and place.parent is None
+        ]
+    found = _found(everywhere(), rest, lambda place: place.country == code, limit)
+    return [Hit(hit.place, "path", hit.typed) for hit in found]
 
 
 def _best(hits: Iterable[Hit], limit: int) -> list[Hit]:

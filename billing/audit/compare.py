@@ -5,6 +5,8 @@ from decimal import Decimal
 
 import msgspec
 
+from billing.audit.paid import PAYMENT_FAULTS
+from billing.audit.restored import RESTORED_FAULT
 from billing.audit.tallies import Cell, Figure, Tally, invoiced, posted, rated, stored
 from billing.prepaid.faults import PREPAID_FAULTS
 from billing.transaction import Connection
@@ -105,6 +107,6 @@ _ACCRUED = """
 async def _ledger_faults(connection: Connection, environment: Environment) -> list[tuple[str, Decimal]]:
     return [
         (row[0], row[1])
-        for query in (_UNBALANCED, _TOTALS, _ACCRUED, *PREPAID_FAULTS)
+        for query in (_UNBALANCED, _TOTALS, _ACCRUED, *PREPAID_FAULTS, RESTORED_FAULT, *PAYMENT_FAULTS)
         for row in await connection.fetch(query, environment)
     ]

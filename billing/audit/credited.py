@@ -27,7 +27,7 @@ _LEDGER = """
         UNION ALL
         SELECT booked_as, issued_at, 'house', whole, currency, total FROM note WHERE whole IS NOT NULL
         UNION ALL
-        SELECT booked_as, issued_at, 'house', CASE WHEN service = 'tax' THEN 'tax' WHEN reason = 'sla_credit'
+        SELECT booked_as, issued_at, 'house', CASE WHEN service = 'tax' THEN 'tax' WHEN line.kind <> 'credited' THEN line.kind || ':' || service WHEN reason = 'sla_credit'
                THEN 'credits:' || service ELSE 'earnings:' || service END, currency, line.amount
         FROM note JOIN billing.credit_note_line AS line ON credit_note_id = note.id WHERE whole IS NULL
     ), booked AS (
@@ -49,6 +49,15 @@ _IN_PLACE = """
     FROM billing.charge_line AS charge JOIN billing.invoice ON invoice.id = charge.invoice_id
     WHERE charge.kind = 'net_credit' AND charge.environment = $1 ORDER BY invoice.number
 """
+# What a dispute took off the bill, and what its credit note gives: none where that is nothing.
+_TAKEN_OFF = """
+    SELECT dispute.id, sum(part.amount) AS amount, coalesce(note.total, 0) AS given, decision
+    FROM billing.dispute JOIN billing.dispute_credit AS part ON part.dispute_id = dispute.id
+    LEFT JOIN billing.dispute_ruling AS ruling ON ruling.dispute_id = dispute.id
+    LEFT JOIN billing.credit_note AS note ON note.id = credit_note_id
+    WHERE dispute.environment = $1 GROUP BY 1, 3, 4
+    HAVING sum(part.amount) <> coalesce(note.total, 0) OR decision IS DISTINCT FROM 'accepted' ORDER BY 1
+"""
 
 
 class _InPlace(msgspec.Struct, frozen=True):
@@ -64,6 +73,11 @@ async def credit_note_differences(connection: Connection, environment: Environme
     for row in await connection.fetch(_LEDGER, environment, NET_CREDIT):
         entry = f"{row['account_id']} {row['ledger_account']} {plain(row['amount'])} {row['currency']}"
         yield f"{environment} {row['source']}: {entry} {row['what']}"
+    for row in await connection.fetch(_TAKEN_OFF, environment):
+        yield (
+            f"{environment} dispute:{row['id']} ({row['decision'] or 'open'}): takes {plain(row['amount'])} off the bill, "
+            f"its credit note gives {plain(row['given'])}"
+        )
     for row in await connection.fetch(_IN_PLACE, environment):
         said = msgspec.json.decode(row["detail"], type=_InPlace)
         given = msgspec.json.decode(row["given"], type=dict[str, Decimal])

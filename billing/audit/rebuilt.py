@@ -45,19 +45,23 @@ _BROKEN_CHARGES = """
 """
 # All credits of an account's month with a service are booked together: what they were due from is of that moment.
 _CREDITED_MONTHS = """
-    SELECT account_id, service, period, timezone, currency, max(booked_at) AS booked_at,
+    SELECT account_id, service, period, calendar, currency, max(booked_at) AS booked_at,
            jsonb_object_agg(name, (-amount_after)::text) AS given
-    FROM (SELECT DISTINCT ON (account_id, service, period, name) * FROM billing.charge_line WHERE kind = 'credit'
-          ORDER BY account_id, service, period, name, step DESC) AS last
+    FROM (SELECT DISTINCT ON (account_id, service, period, line.name) line.*, account.timezone AS calendar
+          FROM billing.charge_line AS line JOIN catalog.account ON account.id = line.account_id
+          WHERE line.kind = 'credit' AND environment = $1
+          ORDER BY account_id, service, period, line.name, step DESC) AS last
     GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 3, 2
 """
-# What the terms of a month came to when a document was issued that says something about it.
+# What the terms of a month came to when a document was issued that says something about it, or a dispute was accepted.
 _SETTLED_MONTHS = """
-    SELECT DISTINCT said.account_id, said.period, document.number, document.issued_at, own.terms
-    FROM (SELECT account_id, environment, period, invoice_id FROM billing.rated_line UNION
-          SELECT account_id, environment, period, invoice_id FROM billing.charge_line UNION
-          SELECT account_id, environment, period, id FROM billing.invoice) AS said
-    JOIN billing.invoice AS document ON document.id = said.invoice_id AND document.state = 'issued'
+    SELECT DISTINCT said.account_id, said.period, said.number, said.issued_at, own.terms
+    FROM (SELECT said.account_id, said.environment, said.period, number, issued_at
+          FROM (SELECT account_id, environment, period, invoice_id FROM billing.rated_line UNION
+                SELECT account_id, environment, period, invoice_id FROM billing.charge_line UNION
+                SELECT account_id, environment, period, id FROM billing.invoice) AS said
+          JOIN billing.invoice AS document ON document.id = said.invoice_id AND document.state = 'issued'
+          UNION SELECT account_id, environment, period, dispute_id, credited_at FROM billing.dispute_credit) AS said
     JOIN billing.invoice AS own ON own.state = 'issued'
      AND (own.account_id, own.environment, own.period) = (said.account_id, said.environment, said.period)
     WHERE said.environment = $1
@@ -145,18 +149,20 @@ def _whose(one: ReratedMonth) -> tuple[str, date]:
     return one.month.account_id, one.month.period.first_day
 
 
-async def credit_differences(connection: Connection) -> AsyncIterator[str]:
+async def credit_differences(connection: Connection, environment: Environment) -> AsyncIterator[str]:
     """What missed objectives gave back against their judgements and the charges as they were rated at the time."""
-    for row in await connection.fetch(_CREDITED_MONTHS):
+    for row in await connection.fetch(_CREDITED_MONTHS, environment):
         account_id, service, period = row["account_id"], row["service"], period_of(row["period"])
-        judged = await judgements(connection, service, period, row["timezone"])
-        charges = await charges_of(connection, account_id, [period], row["booked_at"])
+        sandbox_of = account_id if environment == "test" else None
+        judged = await judgements(connection, service, period, row["calendar"], sandbox_of)
+        charges = await charges_of(connection, account_id, environment, [period], row["booked_at"])
         due = credits_due(judged, charges[period].get(service, {}), row["currency"])
         given = msgspec.json.decode(row["given"], type=dict[str, Decimal])
         for objective in sorted(due.keys() | given.keys()):
             owed, found = due.get(objective, Decimal(0)), given.get(objective, Decimal(0))
             if owed != found:
-                yield f"live {account_id} {period} {service} {objective}: credited {plain(found)}, due is {plain(owed)}"
+                place = f"{environment} {account_id} {period} {service} {objective}"
+                yield f"{place}: credited {plain(found)}, due is {plain(owed)}"
 
 
 async def charge_differences(connection: Connection, environment: Environment) -> AsyncIterator[str]:

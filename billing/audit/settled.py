@@ -52,10 +52,9 @@ _LEDGER = """
         FROM billing.transfer JOIN catalog.account ON account.id = account_id
         WHERE environment = $1 GROUP BY 1, 2, 3, 4, 5 HAVING sum(revenue - credits) <> 0
     ), held AS (
-        SELECT dispute.id, dispute.account_id, dispute.currency, dispute.amount, ruled_at, decision,
-               greatest(opened_at, issued_at) AS held_at, issued_at <= ruled_at AS was_issued
-        FROM billing.dispute JOIN billing.invoice ON invoice.id = invoice_id AND invoice.state = 'issued'
-        LEFT JOIN billing.dispute_ruling ON dispute_id = dispute.id
+        SELECT dispute.id, dispute.account_id, dispute.currency, hold.amount, held_at, ruled_at
+        FROM billing.dispute JOIN billing.dispute_hold AS hold ON hold.dispute_id = dispute.id AND hold.amount > 0
+        LEFT JOIN billing.dispute_ruling AS ruling ON ruling.dispute_id = dispute.id
         WHERE dispute.environment = $1
     ), due (kind, source, booked_at, account_id, ledger_account, currency, amount) AS (
         SELECT 'transfer', source, booked_at, 'unit:' || unit, 'due_from:' || debtor, currency, amount FROM owed
@@ -64,11 +63,10 @@ _LEDGER = """
         UNION ALL
         SELECT 'dispute_held', 'dispute:' || id, held_at, account_id, ledger_account, currency, sign * amount
         FROM held, (VALUES ('disputed', 1), ('receivable', -1)) AS side (ledger_account, sign)
-        WHERE decision IS NULL OR was_issued
         UNION ALL
         SELECT 'dispute_released', 'dispute:' || id, ruled_at, account_id, ledger_account, currency, sign * amount
         FROM held, (VALUES ('disputed', -1), ('receivable', 1)) AS side (ledger_account, sign)
-        WHERE was_issued
+        WHERE ruled_at IS NOT NULL
     ), booked AS (
         SELECT kind, source, booked_at, account_id, ledger_account, currency, amount
         FROM billing.ledger_transaction JOIN billing.posting ON transaction_id = ledger_transaction.id
@@ -78,6 +76,15 @@ _LEDGER = """
     UNION ALL
     (SELECT 'is posted and not due' AS what, * FROM (TABLE booked EXCEPT ALL TABLE due) AS invented)
     ORDER BY source, ledger_account, what
+"""
+# Every dispute that was open when its document was issued, or was opened later, is held from then on.
+_NOT_HELD = """
+    SELECT dispute.id, greatest(opened_at, issued_at) AS due_at, held_at
+    FROM billing.dispute JOIN billing.invoice ON invoice.id = invoice_id AND invoice.state = 'issued'
+    LEFT JOIN billing.dispute_hold AS hold ON hold.dispute_id = dispute.id
+    LEFT JOIN billing.dispute_ruling AS ruling ON ruling.dispute_id = dispute.id
+    WHERE dispute.environment = $1 AND held_at IS DISTINCT FROM greatest(opened_at, issued_at)
+      AND NOT (held_at IS NULL AND ruled_at <= issued_at) ORDER BY 1
 """
 
 
@@ -93,6 +100,8 @@ async def settlement_differences(connection: Connection, environment: Environmen
             yield f"{place}: its parts are not those of its percentages"
     for row in await connection.fetch(_FORGOTTEN, environment):
         yield f"{environment} transfer of {row['document_id']} {row['service']}: is missing"
+    for row in await connection.fetch(_NOT_HELD, environment):
+        yield f"{environment} dispute:{row['id']}: is held from {row['held_at']} on, due is {row['due_at']}"
     for row in await connection.fetch(_LEDGER, environment):
         entry = f"{row['account_id']} {row['ledger_account']} {plain(row['amount'])} {row['currency']}"
         yield f"{environment} {row['source']}: {entry} {row['what']}"

@@ -6,6 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from billing.invoice.document import Document
+from billing.invoice.month import payer_of
 from billing.transaction import Connection
 from catalog.outbox import announce
 from catalog.registry import audit
@@ -26,10 +27,12 @@ class Approval(msgspec.Struct, frozen=True):
 async def approve(transaction: Connection, document: Document, actor: str, now: datetime) -> Approval:
     """Accept a document as it stands; the same document at the same amount is accepted once.
 
-    `Problem` conflict while the month runs: what is not complete cannot be agreed to. The transaction's scope has the
+    `now` is the time of day; the books of a sandbox have their own. `Problem` conflict while the month runs: what is not complete cannot be agreed to. The transaction's scope has the
     document's account.
     """
-    if now < datetime.fromisoformat(document.ends_at):
+    payer = await payer_of(transaction, document.account_id)
+    books_now = payer.now_in(document.environment, now)
+    if books_now < datetime.fromisoformat(document.ends_at):
         raise Problem(
             "conflict", f"{document.period} is not over before {document.ends_at}; approve it afterwards."
         )
@@ -39,7 +42,7 @@ async def approve(transaction: Connection, document: Document, actor: str, now: 
         document.id,
         document.account_id,
         Decimal(document.total),
-        now,
+        books_now,
         actor,
     )
     if added is not None:

@@ -29,7 +29,7 @@ class ChargeKey(msgspec.Struct, frozen=True, order=True):
 
 class Due(msgspec.Struct, frozen=True):
     """What a charge of a month comes to in all; what it takes off the bill is negative. `detail` says how it came about,
-    in JSON values; `timezone` is the calendar of a credit's judgement."""
+    in JSON values; `timezone` is the calendar of a live credit's judgement."""
 
     key: ChargeKey
     base: Decimal

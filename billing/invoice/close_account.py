@@ -8,7 +8,7 @@ import msgspec
 
 from billing.invoice.calendar import ClosePolicy, close_policies
 from billing.invoice.credit import Judged, credit_months
-from billing.invoice.dispute import hold_from_issue
+from billing.invoice.dispute_hold import hold_from_issue
 from billing.invoice.draft import Draft
 from billing.invoice.guard import UNUSUAL, Books, earlier_totals, is_unusual
 from billing.invoice.issue import SummedUp, issue, missing_profile, sum_up
@@ -128,7 +128,7 @@ async def _issue(
         terms = agreed.terms.month(payer, draft.period)
         document = await issue(connection, payer, environment, summed, terms, now)
         await credit_net(connection, document, credits_, now)
-        await hold_from_issue(connection, draft.id, now)
+        await hold_from_issue(connection, payer, environment, draft.id, now)
         earlier[draft.period] = document.total
         issued.append(
             IssuedDocument(

@@ -11,7 +11,7 @@ from billing.invoice.charge import NEVER, ChargeKey, ChargeLine, Due, book, book
 from billing.invoice.month import Month, Payer, period_of
 from billing.invoice.transfer import by_unit
 from billing.sla.credit import Credited, credit_amounts
-from billing.sla.judge import Judgement, judge
+from billing.sla.judge import JUDGED_LINE, Judgement, judge
 from billing.transaction import Connection
 from catalog.outbox import announce
 from catalog.passport import Share
@@ -32,7 +32,8 @@ class SlaCredit(msgspec.Struct, frozen=True):
 
 
 class Judged:
-    """The judgements of a close: final and the same for every account of a calendar, so that each is read once."""
+    """The judgements of a close. Those of live months are final and the same for every account of a calendar, so that each
+    is read once; a sandbox's are its account's own."""
 
     def __init__(self) -> None:
         """Nothing is judged yet."""
@@ -40,13 +41,15 @@ class Judged:
         self._new: dict[tuple[str, Period, str], tuple[Judgement, ...]] = {}
 
     async def of(
-        self, connection: Connection, service: str, period: Period, timezone: str, now: datetime
+        self, connection: Connection, service: str, payer: Payer, month: Month, now: datetime
     ) -> tuple[Judgement, ...]:
-        """As `billing.sla.judge`."""
-        key = (service, period, timezone)
+        """As `billing.sla.judge`, for the books of a month."""
+        if month.environment == "test":
+            return await judge(connection, service, month.period, payer.timezone, now, payer.id)
+        key = (service, month.period, payer.timezone)
         known = self._kept.get(key, self._new.get(key))
         if known is None:
-            known = self._new[key] = await judge(connection, service, period, timezone, now)
+            known = self._new[key] = await judge(connection, service, month.period, payer.timezone, now)
         return known
 
     def ended(self, *, committed: bool) -> None:
@@ -67,17 +70,15 @@ async def credit_months(
     """Put what missed objectives give back onto the account's open documents; the number of lines added.
 
     The month that is closed and the one before: a document that was issued while the month still ran for others, and a
-    charge that came late, find their credit on the next document. Nothing is promised for the sandbox. The caller
-    holds the account's books, has rated the months, and commits.
+    charge that came late, find their credit on the next document. A sandbox's document shows what the live one would: its
+    own test calls decide, and nobody pays. The caller holds the account's books, has rated the months, and commits.
     """
-    if environment != "live":
-        return 0
     lines = 0
-    months = (period.previous(), period)
-    charges = await charges_of(connection, payer.id, months, now)
+    months = [Month(payer.id, environment, one) for one in (period.previous(), period)]
+    charges = await charges_of(connection, payer.id, environment, [month.period for month in months], now)
     for month in months:
-        for service, by_operation in sorted(charges[month].items()):
-            due_for = await judged.of(connection, service, month, payer.timezone, now)
+        for service, by_operation in sorted(charges[month.period].items()):
+            due_for = await judged.of(connection, service, payer, month, now)
             lines += await _credit(connection, payer, month, due_for, by_operation, now)
     return lines
 
@@ -87,15 +88,20 @@ Charges: TypeAlias = Mapping[str, Mapping[str, Decimal]]
 
 
 async def charges_of(
-    connection: Connection, account_id: str, periods: Sequence[Period], until: datetime
+    connection: Connection,
+    account_id: str,
+    environment: Environment,
+    periods: Sequence[Period],
+    until: datetime,
 ) -> Mapping[Period, Charges]:
-    """What the live usage of months was charged, as it was rated up to a moment."""
+    """What the usage of months was charged, as it was rated up to a moment."""
     rows = await connection.fetch(
         "SELECT period, operation, sum(amount) AS amount FROM billing.rated_line "
-        "WHERE account_id = $1 AND environment = 'live' AND period = ANY($2) AND rated_at <= $3 GROUP BY 1, 2 ORDER BY 1, 2",
+        "WHERE account_id = $1 AND environment = $4 AND period = ANY($2) AND rated_at <= $3 GROUP BY 1, 2 ORDER BY 1, 2",
         account_id,
         [period.first_day for period in periods],
         until,
+        environment,
     )
     charges: dict[Period, dict[str, dict[str, Decimal]]] = {period: {} for period in periods}
     for row in rows:
@@ -117,14 +123,13 @@ def credits_due(
 async def _credit(
     connection: Connection,
     payer: Payer,
-    period: Period,
+    month: Month,
     judged: Sequence[Judgement],
     charges: Mapping[str, Decimal],
     now: datetime,
 ) -> int:
     if not judged:
         return 0
-    month = Month(payer.id, "live", period)
     given = await booked_charges(connection, month, ["credit"])
     amounts = credits_due(judged, charges, payer.currency)
     moved = []
@@ -133,8 +138,10 @@ async def _credit(
         before = given.get(key, NEVER)
         amount = -amounts[judgement.objective]
         if amount != before.amount:
-            moved.append((_due(judgement, key, charges, amount, before.amount, payer.currency), before))
-            await _tell(connection, payer, judgement, before.amount - amount, now)
+            moved.append(
+                (_due(judgement, key, month, charges, amount, before.amount, payer.currency), before)
+            )
+            await _tell(connection, payer, month, judgement, before.amount - amount, now)
     await book(connection, payer, month, moved, now)
     return len(moved)
 
@@ -142,6 +149,7 @@ async def _credit(
 def _due(
     judgement: Judgement,
     key: ChargeKey,
+    month: Month,
     charges: Mapping[str, Decimal],
     amount: Decimal,
     before: Decimal,
@@ -150,11 +158,12 @@ def _due(
     shares = msgspec.convert(judgement.evidence["delivered_by"], tuple[Share, ...])
     parts = {unit: plain(part) for unit, part in by_unit(before - amount, shares, currency).items()}
     base = sum((charges[name] for name in charges if judgement.operation in (None, name)), Decimal(0))
-    return Due(key, base, amount, {"delivered_by": parts}, judgement.timezone)
+    calendar = judgement.timezone if month.environment == "live" else None
+    return Due(key, base, amount, {"delivered_by": parts}, calendar)
 
 
 async def _tell(
-    connection: Connection, payer: Payer, judgement: Judgement, amount: Decimal, now: datetime
+    connection: Connection, payer: Payer, month: Month, judgement: Judgement, amount: Decimal, now: datetime
 ) -> None:
     told = {
         "service": judgement.service,
@@ -164,7 +173,7 @@ async def _tell(
         "credit_pct": plain(judgement.credit_pct),
         "amount": {"amount": plain(amount), "currency": payer.currency},
     }
-    await announce(connection, payer.id, "live", "sla.credited", told, now)
+    await announce(connection, payer.id, month.environment, "sla.credited", told, now)
 
 
 async def judged_credits(
@@ -174,15 +183,12 @@ async def judged_credits(
     if not any(line.key.kind == "credit" for line in lines):
         return {}
     rows = await connection.fetch(
-        """
+        f"""
         SELECT line.id, line.service, line.name AS objective, judgement.operation, credit_pct, base,
                evidence - 'delivered_by' AS evidence
-        FROM billing.charge_line AS line
-        JOIN billing.sla_judgement AS judgement
-          ON (judgement.service, judgement.objective, judgement.period, judgement.timezone)
-           = (line.service, line.name, line.period, line.timezone)
+        FROM billing.charge_line AS line, {JUDGED_LINE}
         WHERE line.invoice_id = $1 AND line.kind = 'credit'
-        """,
+        """,  # noqa: S608 - a constant
         invoice_id,
     )
     return {

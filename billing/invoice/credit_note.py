@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal, TypeAlias
 
 import asyncpg
 import msgspec
@@ -10,10 +11,21 @@ import msgspec
 from billing.invoice.credited_by import CreditReason
 from billing.invoice.hand_over import hand_over_credit_note
 from billing.invoice.issue import recipient
+from billing.invoice.lowered import restore_lowered
 from billing.invoice.month import Payer, payer_of
 from billing.invoice.number import series_of, take_number
 from billing.invoice.transfer import Deliveries, Earned, transfer
-from billing.ledger.accounts import DISPUTED, HOUSE, LOSS, NET_CREDIT, RECEIVABLE, TAX, credits_of, earnings
+from billing.ledger.accounts import (
+    DISPUTED,
+    HOUSE,
+    LOSS,
+    NET_CREDIT,
+    RECEIVABLE,
+    TAX,
+    contracted,
+    credits_of,
+    earnings,
+)
 from billing.ledger.post import Entry, post
 from billing.transaction import Connection
 from catalog.vocabulary.apportion import apportion
@@ -22,13 +34,22 @@ from catalog.vocabulary.money import plain, round_money
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem
 
+CreditedKind: TypeAlias = Literal["credited", "fee", "discount", "top_up", "true_up", "tax"]
+
 
 class CreditLine(msgspec.Struct, frozen=True):
-    """What is credited for a service: a positive amount in whole minor units of the document's currency."""
+    """What is credited for a service: a positive amount in whole minor units of the document's currency.
+
+    Another `kind` is what a charge comes to less by what is credited, or, negative, more: a part of a discount or a minimum
+    that goes with it, a tax. `base` is how much less that charge is taken of. Service `account` is the whole bill, `tax` its
+    taxes.
+    """
 
     service: str
     description: str
     amount: Decimal
+    kind: CreditedKind = "credited"
+    base: Decimal | None = None
 
 
 class CreditNote(msgspec.Struct, frozen=True):
@@ -74,7 +95,9 @@ async def issue_credit_note(
 
     `source` names what caused it, such as `dispute:du_…`: the same source answers the credit note that it caused
     before. Revenue is reduced and the receivable with it; after a lost dispute the loss is booked against what was
-    disputed, and a net credit's lines have reduced revenue on their own document already. `Problem` not-found without such a document, conflict for a draft or for more than is left to credit.
+    disputed, and a net credit's lines have reduced revenue on their own document already. What prepaid credit paid too
+    much by then comes back. `Problem` not-found without such a document, conflict for a draft or for more than is left
+    to credit.
     """
     # The lock lets two credit notes of one document see each other.
     invoice = await connection.fetchrow(
@@ -102,7 +125,7 @@ async def issue_credit_note(
     year = Period.of(now, payer.timezone).year
     note = CreditNote(
         new_id("cn"),
-        await take_number(connection, series_of("credit_note", environment, year)),
+        await take_number(connection, series_of("credit_note", environment, year, demo=payer.demo)),
         invoice_id,
         payer.id,
         environment,
@@ -113,6 +136,7 @@ async def issue_credit_note(
     )
     await _store(connection, note, source, msgspec.json.encode(recipient(payer)).decode(), lines)
     await post(connection, "credit_note", f"credit_note:{note.id}", environment, now, _entries(note, lines))
+    await restore_lowered(connection, payer.id, environment, now)
     if reason not in ("dispute_lost", "net_credit"):
         await _transfer(connection, payer, note, lines)
     # What is void or was taken back already needs nothing more from the provider but its record.
@@ -140,7 +164,7 @@ async def credit_note(connection: Connection, credit_note_id: str) -> CreditNote
 async def note_lines(connection: Connection, credit_note_id: str) -> tuple[CreditLine, ...]:
     """A credit note's lines in their order."""
     rows = await connection.fetch(
-        "SELECT service, description, amount FROM billing.credit_note_line WHERE credit_note_id = $1 ORDER BY position",
+        "SELECT service, description, amount, kind, base FROM billing.credit_note_line WHERE credit_note_id = $1 ORDER BY position",
         credit_note_id,
     )
     return tuple(CreditLine(*row) for row in rows)
@@ -161,7 +185,7 @@ async def spread(
 def _assert_lines(lines: Sequence[CreditLine], currency: str) -> None:
     assert lines, "a credit note has lines"
     for line in lines:
-        assert line.amount > 0, "a credit note's lines are positive"
+        assert line.amount > 0 or line.kind != "credited", "what is credited is positive"
         assert round_money(line.amount, currency) == line.amount, "only minor units are credited"
 
 
@@ -176,14 +200,19 @@ def _entries(note: CreditNote, lines: Sequence[CreditLine]) -> list[Entry]:
             Entry(HOUSE, NET_CREDIT, note.currency, note.total),
             Entry(note.account_id, RECEIVABLE, note.currency, -note.total),
         ]
-    reduced = credits_of if note.reason == "sla_credit" else earnings
     return [
-        *(
-            Entry(HOUSE, TAX if line.service == TAX else reduced(line.service), note.currency, line.amount)
-            for line in lines
-        ),
+        *(Entry(HOUSE, _reduced(note, line), note.currency, line.amount) for line in lines),
         Entry(note.account_id, RECEIVABLE, note.currency, -note.total),
     ]
+
+
+def _reduced(note: CreditNote, line: CreditLine) -> str:
+    """The house's account that a line was booked on."""
+    if line.service == TAX:
+        return TAX
+    if line.kind != "credited":
+        return contracted(line.kind, line.service)
+    return credits_of(line.service) if note.reason == "sla_credit" else earnings(line.service)
 
 
 async def _transfer(
@@ -197,6 +226,7 @@ async def _transfer(
     earned = [
         Earned(service, zero, amount) if note.reason == "sla_credit" else Earned(service, -amount)
         for service, amount in by_service.items()
+        if amount
     ]
     period = Period.of(note.issued_at, payer.timezone)
     await transfer(connection, payer, note.environment, note.id, period, earned, Deliveries(), note.issued_at)
@@ -214,10 +244,10 @@ async def _store(
         addressed_to,
     )
     await connection.executemany(
-        "INSERT INTO billing.credit_note_line (credit_note_id, account_id, position, service, description, amount) "
-        "VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO billing.credit_note_line (credit_note_id, account_id, position, service, description, amount, kind, base) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         [
-            (note.id, note.account_id, position, line.service, line.description, line.amount)
+            (note.id, note.account_id, position, *msgspec.structs.astuple(line))
             for position, line in enumerate(lines, 1)
         ],
     )

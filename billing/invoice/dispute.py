@@ -1,8 +1,9 @@
-"""A payer contests a line of a document: its amount is held until the provider accepts or rejects.
+"""A payer contests a line of a document: what would come off the bill is held until the provider accepts or rejects.
 
-Held money stands in `disputed` instead of `receivable`. Accepted, it is released and credited by a credit note over the
-document; rejected, it is released and owed again. Either happens once. A line of a draft can be contested while the
-account's calendar says so; nothing is owed yet, so it is held from its issue on.
+Held money stands in `disputed` instead of `receivable`. Accepted, it is released, and what the whole bill is less by
+without that part of the line (its discount, minimum and tax with it) is credited by a credit note over the document;
+rejected, it is released and owed again. Either happens once. A line of a draft can be contested while the account's
+calendar says so; nothing is owed yet, so it is held from its issue on.
 """
 
 from collections.abc import Sequence
@@ -14,41 +15,23 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from billing.invoice.credit_note import CreditLine, issue_credit_note
+from billing.invoice.credit_note import CreditLine, CreditNote, issue_credit_note
+from billing.invoice.dispute_hold import hold, left_to_credit, less_used, line_left, would_come_off
+from billing.invoice.disputed import Dispute, dispute, dispute_row, disputes_of_line
 from billing.invoice.document import Document, DocumentLine
-from billing.invoice.month import Month, lock_books, period_of
+from billing.invoice.month import Payer, lock_books, payer_of
+from billing.invoice.taken_off import PartKind, Parts, sum_of, taken_off
 from billing.ledger.accounts import DISPUTED, RECEIVABLE
-from billing.ledger.post import Entry, Kind, post
+from billing.ledger.post import Entry, post
 from billing.transaction import Connection
 from catalog.outbox import announce
 from catalog.registry import audit
-from catalog.vocabulary.clock import rfc3339
-from catalog.vocabulary.ids import Environment, call_id_text, new_id
-from catalog.vocabulary.money import Money, money, plain, round_money
+from catalog.vocabulary.ids import new_id
+from catalog.vocabulary.money import plain, round_money
 from catalog.vocabulary.problem import FieldError, Problem
 
-DisputeState = Literal["open", "accepted", "rejected"]
-
-
-class Dispute(msgspec.Struct, frozen=True):
-    """What a payer contests, and what became of it. `line` says which line; `ruling` is the provider's reason,
-    `credit_note` the number of what was credited."""
-
-    id: str
-    account_id: str
-    environment: Environment
-    document_id: str
-    period: str
-    line: str
-    operation: str
-    call_id: str | None
-    amount: Money
-    reason: str
-    state: DisputeState
-    opened_at: str
-    ruled_at: str | None
-    ruling: str | None
-    credit_note: str | None
+# As the lines of a credit note stand.
+_ORDER: Sequence[PartKind] = ("line", "fee", "discount", "top_up", "true_up", "tax")
 
 
 class Contested(msgspec.Struct, frozen=True):
@@ -85,12 +68,15 @@ def line_name(line: DocumentLine) -> str:
 async def open_dispute(
     transaction: Connection, document: Document, contested: Contested, actor: str, now: datetime
 ) -> Dispute:
-    """Contest a line of the account's document; the amount is held at once where the document is issued.
+    """Contest a line of the account's document; what would come off it is held at once where the document is issued.
 
-    `Problem` invalid-input for an amount that the line does not have left, conflict for a draft outside its calendar's
-    days of dispute and for a call or a line that is contested already. The transaction's scope has the account.
+    `now` is the time of day; the books have the account's own. `Problem` invalid-input for an amount that the line, or the
+    document, does not have left, conflict for a draft outside its calendar's days of dispute and for a call or a line that
+    is contested already. The transaction's scope has the account.
     """
-    _assert_disputable(document, now)
+    payer = await payer_of(transaction, document.account_id)
+    books_now = payer.now_in(document.environment, now)
+    _assert_disputable(document, books_now)
     await lock_books(transaction, document.account_id, document.environment)
     name = line_name(contested.line)
     await _check_amount(transaction, document, contested, name)
@@ -112,148 +98,181 @@ async def open_dispute(
                 document.currency,
                 contested.amount,
                 contested.reason,
-                now,
+                books_now,
                 actor,
             )
     except asyncpg.UniqueViolationError:
         raise Problem("conflict", "This call was disputed before; a call is disputed once.") from None
+    if (await dispute_row(transaction, dispute_id))["state"] == "issued":
+        held = await _to_hold(transaction, payer, document, contested, name)
+        await hold(transaction, dispute_id, payer.id, held, books_now)
     detail = {"document_id": document.id, "line": name, "amount": plain(contested.amount)}
     await audit.append(transaction, actor, "dispute.open", f"dispute/{dispute_id}", detail, now)
     return await dispute(transaction, dispute_id)
 
 
-async def hold_from_issue(connection: Connection, invoice_id: str, now: datetime) -> None:
-    """Hold what was contested of a document before it was issued; called in the transaction that issues it."""
-    rows = await connection.fetch(f"{_SELECT} WHERE dispute.invoice_id = $1 AND decision IS NULL", invoice_id)
-    for row in rows:
-        await _move(connection, "dispute_held", row, 1, now)
-
-
 async def accept_dispute(
-    connection: Connection, dispute_id: str, reason: str, actor: str, now: datetime
+    connection: Connection,
+    dispute_id: str,
+    reason: str,
+    actor: str,
+    now: datetime,
+    amount: Decimal | None = None,
 ) -> Dispute:
-    """The provider agrees: what was held is released and credited with a credit note, in one transaction.
+    """The provider agrees, with all of it or with so much: what was held is released, and what comes off the bill with that
+    part of the line is credited with a credit note, in one transaction. Where nothing comes off there is no note.
 
-    `Problem` not-found; conflict where it was decided before, or the document is still a draft. All accounts are in
-    scope, as billing's role; the caller commits.
+    `now` is the time of day; the books have the account's own. `Problem` not-found; invalid-input for an amount that was
+    not disputed; conflict where it was decided before, the document is still a draft, or has less left to credit. All
+    accounts are in scope, as billing's role; the caller commits.
     """
     row = await _open(connection, dispute_id)
     if row["state"] != "issued":
         raise Problem(
             "conflict", "Its document is a draft: accept the dispute once it is issued, or reject it now."
         )
-    await _move(connection, "dispute_released", row, -1, now)
-    description = f"Dispute {dispute_id}: {row['operation']}"
-    lines = [CreditLine(row["service"], description, row["amount"])]
-    note = await issue_credit_note(
-        connection, row["invoice_id"], "correction", f"dispute:{dispute_id}", lines, now
-    )
-    return await _rule(connection, row, "accepted", reason, note.id, actor, now)
+    payer = await payer_of(connection, row["account_id"])
+    books_now = payer.now_in(row["environment"], now)
+    await _release(connection, row, books_now)
+    accepted = row["amount"] if amount is None else _accepted_part(row, amount)
+    accepted = min(accepted, await line_left(connection, row["invoice_id"], row["line"]))
+    note = None
+    if accepted > 0:
+        less = less_used(row["line"], row["service"], accepted)
+        parts = await taken_off(connection, payer, row["environment"], [less])
+        _assert_lowers(sum_of(parts))
+        await _take_off(connection, row, parts, books_now)
+        if sum_of(parts):
+            note = await issue_credit_note(
+                connection,
+                row["invoice_id"],
+                "correction",
+                f"dispute:{dispute_id}",
+                credit_lines(parts, f"Dispute {dispute_id}: {row['operation']}"),
+                books_now,
+            )
+    return await _rule(connection, row, _Ruling("accepted", reason, note, actor, books_now, now))
 
 
 async def reject_dispute(
     connection: Connection, dispute_id: str, reason: str, actor: str, now: datetime
 ) -> Dispute:
-    """The provider does not agree: what was held is owed again. `Problem` as of `accept_dispute`."""
+    """The provider does not agree: what was held is owed again. `now` and `Problem` as of `accept_dispute`."""
     row = await _open(connection, dispute_id)
-    if row["state"] == "issued":
-        await _move(connection, "dispute_released", row, -1, now)
-    return await _rule(connection, row, "rejected", reason, None, actor, now)
+    payer = await payer_of(connection, row["account_id"])
+    books_now = payer.now_in(row["environment"], now)
+    await _release(connection, row, books_now)
+    return await _rule(connection, row, _Ruling("rejected", reason, None, actor, books_now, now))
 
 
-async def dispute(connection: Connection, dispute_id: str) -> Dispute:
-    """A dispute in scope; `Problem` not-found otherwise."""
-    return _dispute(await _row(connection, dispute_id))
-
-
-class DisputePage(msgspec.Struct, frozen=True):
-    """Disputes, oldest first; `next` is the `after` of the following page, null on the last."""
-
-    data: tuple[Dispute, ...]
-    next: str | None
-
-
-async def disputes(
-    connection: Connection,
-    month: Month | None,
-    limit: int,
-    after: str | None = None,
-    *,
-    open_only: bool = False,
-) -> DisputePage:
-    """The disputes of a month's document, or of all documents in scope, behind the one named by `after`."""
-    rows = await connection.fetch(
-        f"""
-        {_SELECT}
-        WHERE ($1::text IS NULL OR (invoice.account_id, invoice.environment, invoice.period) = ($1, $2, $3))
-          AND (NOT $6 OR decision IS NULL)
-          AND ($4::text IS NULL OR (opened_at, dispute.id) > (SELECT opened_at, id FROM billing.dispute WHERE id = $4))
-        ORDER BY opened_at, dispute.id LIMIT $5
-        """,  # noqa: S608 - a constant
-        None if month is None else month.account_id,
-        None if month is None else month.environment,
-        None if month is None else month.period.first_day,
-        after,
-        limit + 1,
-        open_only,
-    )
-    found = tuple(_dispute(row) for row in rows[:limit])
-    return DisputePage(found, found[-1].id if len(rows) > limit else None)
-
-
-_SELECT = """
-    SELECT dispute.id, dispute.account_id, dispute.environment, dispute.invoice_id, invoice.period, invoice.state, line, service,
-           operation, call_id, dispute.currency, amount, dispute.reason, opened_at, decision, ruled_at,
-           ruling.reason AS ruling, note.number AS credit_note
-    FROM billing.dispute JOIN billing.invoice ON invoice.id = dispute.invoice_id
-    LEFT JOIN billing.dispute_ruling AS ruling ON ruling.dispute_id = dispute.id
-    LEFT JOIN billing.credit_note AS note ON note.id = ruling.credit_note_id
-"""
-
-
-async def _row(connection: Connection, dispute_id: str) -> asyncpg.Record:
-    row = await connection.fetchrow(f"{_SELECT} WHERE dispute.id = $1", dispute_id)
-    if row is None:
-        raise Problem(
-            "not-found", f"There is no dispute {dispute_id}; `ordergate dispute list` shows those there are."
-        )
-    return row
+def credit_lines(parts: Parts, description: str) -> list[CreditLine]:
+    """A credit note's lines for what comes off, month by month: the line itself, then the charges that move with it."""
+    lines: list[CreditLine] = []
+    for key, part in sorted(parts.items(), key=lambda item: (item[0].period, _ORDER.index(item[0].kind))):
+        match key.kind:
+            case "line":
+                lines.append(CreditLine(key.service, description, part.amount))
+            case "tax":
+                lines.append(CreditLine("tax", key.name, part.amount, "tax", part.base))
+            case kind:
+                what = f"{kind.replace('_', '-')} {key.period}"
+                lines.append(CreditLine(key.service or "account", what, part.amount, kind, part.base))
+    return lines
 
 
 async def _open(connection: Connection, dispute_id: str) -> asyncpg.Record:
     """The dispute, undecided, with its account's books locked until the transaction ends."""
-    row = await _row(connection, dispute_id)
+    row = await dispute_row(connection, dispute_id)
     await lock_books(connection, row["account_id"], row["environment"])
-    row = await _row(connection, dispute_id)
+    row = await dispute_row(connection, dispute_id)
     if row["decision"] is not None:
         raise Problem("conflict", f"{dispute_id} was {row['decision']} before; a dispute is decided once.")
     return row
 
 
-async def _move(connection: Connection, kind: Kind, row: asyncpg.Record, sign: int, now: datetime) -> None:
-    amount = sign * row["amount"]
-    await post(
-        connection,
-        kind,
-        f"dispute:{row['id']}",
-        row["environment"],
-        now,
+def _accepted_part(row: asyncpg.Record, amount: Decimal) -> Decimal:
+    _assert_amount(amount, row["currency"])
+    if amount > row["amount"]:
+        raise _invalid("/amount", "range", f"{plain(row['amount'])} {row['currency']} are disputed")
+    return amount
+
+
+async def _to_hold(
+    transaction: Connection, payer: Payer, document: Document, contested: Contested, name: str
+) -> Decimal:
+    left = await left_to_credit(transaction, document.id)
+    less = less_used(name, contested.line.service, contested.amount)
+    parts = await would_come_off(transaction, payer, document.environment, document.id, less)
+    held = sum_of(parts)
+    _assert_lowers(held)
+    if held > left:
+        raise _invalid(
+            "/amount",
+            "range",
+            f"{plain(held)} {document.currency} would come off the document, and {plain(max(left, Decimal(0)))} are left "
+            "of it to credit",
+        )
+    return held
+
+
+def _assert_lowers(comes_off: Decimal) -> None:
+    # A fee on the whole bill is divided between groups of other tax rates where the line is less.
+    if comes_off < 0:
+        raise Problem(
+            "conflict", f"Without this the bill would be higher by {plain(-comes_off)}, for its taxes move."
+        )
+
+
+async def _release(connection: Connection, row: asyncpg.Record, now: datetime) -> None:
+    """Nothing is held of a draft, nor where nothing would have come off."""
+    if row["held"]:
+        await post(
+            connection,
+            "dispute_released",
+            f"dispute:{row['id']}",
+            row["environment"],
+            now,
+            [
+                Entry(row["account_id"], DISPUTED, row["currency"], -row["held"]),
+                Entry(row["account_id"], RECEIVABLE, row["currency"], row["held"]),
+            ],
+        )
+
+
+async def _take_off(connection: Connection, row: asyncpg.Record, parts: Parts, now: datetime) -> None:
+    await connection.executemany(
+        "INSERT INTO billing.dispute_credit (dispute_id, account_id, environment, period, kind, service, name, amount, "
+        "credited_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         [
-            Entry(row["account_id"], DISPUTED, row["currency"], amount),
-            Entry(row["account_id"], RECEIVABLE, row["currency"], -amount),
+            (
+                row["id"],
+                row["account_id"],
+                row["environment"],
+                key.period.first_day,
+                key.kind,
+                key.service,
+                key.name,
+                part.amount,
+                now,
+            )
+            for key, part in parts.items()
         ],
     )
 
 
-async def _rule(
-    connection: Connection,
-    row: asyncpg.Record,
-    decision: Literal["accepted", "rejected"],
-    reason: str,
-    credit_note_id: str | None,
-    actor: str,
-    now: datetime,
-) -> Dispute:
+class _Ruling(msgspec.Struct, frozen=True):
+    """A decision: `books_now` is the account's time, `now` the time of day."""
+
+    decision: Literal["accepted", "rejected"]
+    reason: str
+    note: CreditNote | None
+    actor: str
+    books_now: datetime
+    now: datetime
+
+
+async def _rule(connection: Connection, row: asyncpg.Record, ruling: _Ruling) -> Dispute:
+    decision, reason, now = ruling.decision, ruling.reason, ruling.now
     await connection.execute(
         "INSERT INTO billing.dispute_ruling (dispute_id, account_id, decision, reason, credit_note_id, ruled_at, ruled_by) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -261,13 +280,12 @@ async def _rule(
         row["account_id"],
         decision,
         reason,
-        credit_note_id,
-        now,
-        actor,
+        None if ruling.note is None else ruling.note.id,
+        ruling.books_now,
+        ruling.actor,
     )
-    await audit.append(
-        connection, actor, f"dispute.{decision}", f"dispute/{row['id']}", {"reason": reason}, now
-    )
+    detail = {"reason": reason}
+    await audit.append(connection, ruling.actor, f"dispute.{decision}", f"dispute/{row['id']}", detail, now)
     told = {"dispute_id": row["id"], "document_id": row["invoice_id"], "state": decision, "reason": reason}
     await announce(connection, row["account_id"], row["environment"], f"dispute.{decision}", told, now)
     return await dispute(connection, row["id"])
@@ -286,19 +304,13 @@ def _assert_disputable(document: Document, now: datetime) -> None:
 async def _check_amount(transaction: Connection, document: Document, contested: Contested, name: str) -> None:
     if contested.line.kind != "usage":
         raise _invalid("/line", "kind", "lines of calls are disputed; other charges follow from the contract")
-    if round_money(contested.amount, document.currency) != contested.amount or contested.amount <= 0:
-        raise _invalid(
-            "/amount", "amount", f"a positive amount in whole minor units of {document.currency} is needed"
-        )
-    held: Sequence[asyncpg.Record] = await transaction.fetch(
-        "SELECT amount, call_id, decision FROM billing.dispute LEFT JOIN billing.dispute_ruling ON dispute_id = id "
-        "WHERE invoice_id = $1 AND line = $2 AND decision IS DISTINCT FROM 'rejected'",
-        document.id,
-        name,
-    )
-    if contested.call_id is None and any(row["call_id"] is None and row["decision"] is None for row in held):
+    _assert_amount(contested.amount, document.currency)
+    waiting = [
+        row for row in await disputes_of_line(transaction, document.id, name) if row["decision"] is None
+    ]
+    if contested.call_id is None and any(row["call_id"] is None for row in waiting):
         raise Problem("conflict", "This line is disputed already; wait until that is decided.")
-    left = Decimal(contested.line.amount) - sum(row["amount"] for row in held)
+    left = await line_left(transaction, document.id, name) - sum(row["amount"] for row in waiting)
     if contested.amount > left:
         raise _invalid(
             "/amount",
@@ -307,25 +319,10 @@ async def _check_amount(transaction: Connection, document: Document, contested: 
         )
 
 
+def _assert_amount(amount: Decimal, currency: str) -> None:
+    if round_money(amount, currency) != amount or amount <= 0:
+        raise _invalid("/amount", "amount", f"a positive amount in whole minor units of {currency} is needed")
+
+
 def _invalid(pointer: str, rule: str, detail: str) -> Problem:
     return Problem("invalid-input", f"{pointer}: {detail}.", errors=(FieldError(pointer, rule, detail),))
-
-
-def _dispute(row: asyncpg.Record) -> Dispute:
-    return Dispute(
-        row["id"],
-        row["account_id"],
-        row["environment"],
-        row["invoice_id"],
-        str(period_of(row["period"])),
-        row["line"],
-        row["operation"],
-        None if row["call_id"] is None else call_id_text(row["call_id"]),
-        money(round_money(row["amount"], row["currency"]), row["currency"]),
-        row["reason"],
-        row["decision"] or "open",
-        rfc3339(row["opened_at"]),
-        None if row["ruled_at"] is None else rfc3339(row["ruled_at"]),
-        row["ruling"],
-        row["credit_note"],
-    )

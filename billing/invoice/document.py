@@ -1,10 +1,9 @@
 """A month's document as people and programs read it: a draft as it stands, an issued one as it was issued."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -12,6 +11,7 @@ from billing.invoice.calendar import Calendar
 from billing.invoice.charge import ChargeKind, ChargeLine, charge_lines
 from billing.invoice.credit import SlaCredit, judged_credits
 from billing.invoice.credited_by import CreditNoteEntry, CreditReason, credit_notes_of
+from billing.invoice.due import payment_terms
 from billing.invoice.issue import recipient
 from billing.invoice.lines import InvoiceLine, frozen_lines, invoice_lines, rated_steps
 from billing.invoice.month import Month, payer_of, period_of
@@ -21,7 +21,7 @@ from billing.invoice.standing import standing_of
 from billing.invoice.titles import names_of, service_titles
 from billing.rate import TierTrace
 from billing.transaction import Connection
-from catalog.accounts.seller import SellerProfile, decode_seller, read_seller
+from catalog.accounts.seller import SellerProfile, decode_seller
 from catalog.vocabulary.clock import rfc3339
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.money import amount_text, exponent, plain
@@ -116,8 +116,8 @@ class Document(msgspec.Struct, frozen=True):
     external account's draft from being issued, `held` why it waits for a person. A draft shows what its month's terms
     would come to if it ended now. Money and quantities are decimal strings; the lines sum to `total`. `calendar` is null
     where documents are issued at once; open disputes hold `disputed`; `approved_at` is when the payer accepted this total.
-    `seller` is who issues, as it was when it was issued; null where nobody had said. An issued invoice is due on `due_on`
-    of its own zone. `credit_notes` correct the document; a credit note's `corrects` is what it corrects, its amounts are
+    `seller` is who issues, as it was when it was issued, with the payment days that hold for this payer; null where nobody
+    had said. An issued invoice is due on `due_on` of its own zone. `credit_notes` correct the document; a credit note's `corrects` is what it corrects, its amounts are
     positive and owed to the payer."""
 
     id: str
@@ -152,7 +152,7 @@ async def document(connection: Connection, month: Month) -> Document:
     """The document of a month; `Problem` not-found where the account had no usage, or is out of scope."""
     payer = await payer_of(connection, month.account_id)
     row = await connection.fetchrow(
-        "SELECT id, kind, state, number, currency, issued_at, missing, recipient, total, period, held, seller "
+        "SELECT id, kind, state, number, currency, issued_at, missing, recipient, total, period, held, seller, due_on "
         "FROM billing.invoice "
         "WHERE account_id = $1 AND environment = $2 AND period = $3",
         month.account_id,
@@ -186,7 +186,7 @@ async def document(connection: Connection, month: Month) -> Document:
             for position, one in enumerate(charges, len(lines) + 1)
         ),
     )
-    seller = _seller(row["seller"]) if issued else await read_seller(connection)
+    seller = _seller(row["seller"]) if issued else (await payment_terms(connection, payer.id)).seller
     notes = await credit_notes_of(connection, [row["id"]])
     return Document(
         row["id"],
@@ -212,19 +212,13 @@ async def document(connection: Connection, month: Month) -> Document:
         amount_text(standing.disputed, currency),
         _moment(standing.approved_at),
         seller,
-        _due_on(row["issued_at"], seller, payer.timezone) if row["kind"] == "invoice" else None,
+        None if row["due_on"] is None else str(row["due_on"]),
         notes.get(row["id"], ()),
     )
 
 
 def _seller(frozen: str | None) -> SellerProfile | None:
     return None if frozen is None else decode_seller(frozen)
-
-
-def _due_on(issued_at: datetime | None, seller: SellerProfile | None, timezone: str) -> str | None:
-    if issued_at is None or seller is None:
-        return None
-    return str(issued_at.astimezone(ZoneInfo(timezone)).date() + timedelta(days=seller.payment_days))
 
 
 def _line(position: int, line: InvoiceLine, currency: str, names: Mapping[str, str]) -> DocumentLine:
@@ -257,7 +251,9 @@ def _line(position: int, line: InvoiceLine, currency: str, names: Mapping[str, s
 def _charge(position: int, one: ChargeLine, credit: SlaCredit | None, currency: str) -> DocumentLine:
     service = "tax" if one.key.kind == "tax" else one.key.service or _WHOLE_BILL
     tiers = tuple(msgspec.convert(step, TierTrace) for step in one.detail.get("trace", ()))
-    if tiers and (before := one.amount_after - one.amount):
+    # What disputes took off it stands on credit notes.
+    taken = Decimal(one.detail.get("disputed", "0"))
+    if tiers and (before := one.amount_after - one.amount - taken):
         tiers = (*tiers, TierTrace("billed_before", None, "0", "0", "0", plain(-before)))
     precise = sum((Decimal(step.amount) for step in tiers), Decimal(0)) if tiers else one.amount
     operation = credit.operation if credit is not None else None

@@ -7,8 +7,10 @@ import msgspec
 
 from billing.invoice.charge import charge_total
 from billing.invoice.draft import Draft, document_kind
+from billing.invoice.due import payment_terms
 from billing.invoice.hand_over import hand_over_invoice
 from billing.invoice.lines import InvoiceLine, freeze_lines, invoice_lines, rated_steps
+from billing.invoice.lowered import restore_lowered
 from billing.invoice.month import Payer
 from billing.invoice.number import series_of, take_number
 from billing.invoice.terms import MonthTerms, encode_terms
@@ -71,17 +73,20 @@ async def issue(
     if summed.lines:
         await freeze_lines(connection, draft.id, payer.currency, summed.lines)
     # Late, because from here to the commit nobody else can take a number of the series.
-    number = await take_number(connection, series_of(document_kind(payer), environment, draft.period.year))
+    series = series_of(document_kind(payer), environment, draft.period.year, demo=payer.demo)
+    number = await take_number(connection, series)
+    paid_by = await payment_terms(connection, payer.id)
     await connection.execute(
         "UPDATE billing.invoice SET state = 'issued', number = $2, total = $3, issued_at = $4, recipient = $5, "
-        "terms = $6, missing = '{}', held = '', "
-        "seller = (SELECT profile FROM catalog.seller ORDER BY id DESC LIMIT 1) WHERE id = $1",
+        "terms = $6, missing = '{}', held = '', seller = $7, due_on = $8 WHERE id = $1",
         draft.id,
         number,
         total,
         now,
         msgspec.json.encode(recipient(payer)).decode(),
         encode_terms(terms),
+        None if paid_by.seller is None else msgspec.json.encode(paid_by.seller).decode(),
+        paid_by.due_on(now, payer.timezone) if document_kind(payer) == "invoice" else None,
     )
     if total:
         await post(
@@ -95,6 +100,8 @@ async def issue(
                 Entry(payer.id, ACCRUED, payer.currency, -total),
             ],
         )
+    # What one of less than nothing gives back, and what was lowered since the last one.
+    await restore_lowered(connection, payer.id, environment, now)
     paid = await apply_credit(
         connection,
         payer.id,

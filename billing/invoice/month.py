@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 
 from billing.transaction import Connection
+from catalog.accounts.test_clock import sandbox_time
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem
@@ -24,7 +25,10 @@ class Month(msgspec.Struct, frozen=True, order=True):
 
 
 class Payer(msgspec.Struct, frozen=True):
-    """The terms of an account that decide how it is billed; all but `title`, `profile` and `test_clock` are fixed for ever."""
+    """The terms of an account that decide how it is billed; all but `title`, `profile` and `test_clock` are fixed for ever.
+
+    `demo`: it was made up for a first look, and its documents have series of their own.
+    """
 
     id: str
     name: str
@@ -34,17 +38,23 @@ class Payer(msgspec.Struct, frozen=True):
     timezone: str
     profile: Mapping[str, Any]
     test_clock: datetime | None = None
+    demo: bool = False
 
     def now_in(self, environment: Environment, now: datetime) -> datetime:
         """What time it is in the account's books: that of day, or of the sandbox's own clock."""
-        return self.test_clock if environment == "test" and self.test_clock is not None else now
+        if environment == "live" or self.test_clock is None:
+            return now
+        return sandbox_time(self.test_clock, now)
 
     def ends_at(self, period: Period) -> datetime:
         """When a month is over on the account's own calendar (UTC, exclusive)."""
         return period.bounds(self.timezone)[1]
 
 
-_PAYER = "SELECT id, name, title, kind, currency, timezone, coalesce(billing_profile, '{}'), test_clock FROM catalog.account "
+_PAYER = (
+    "SELECT id, name, title, kind, currency, timezone, coalesce(billing_profile, '{}'), test_clock, demo "
+    "FROM catalog.account "
+)
 
 
 async def payer_of(connection: Connection, account_id: str) -> Payer:
@@ -61,7 +71,7 @@ async def all_payers(connection: Connection) -> list[Payer]:
 
 
 def _payer(row: asyncpg.Record) -> Payer:
-    account, name, title, kind, currency, timezone, profile, test_clock = row
+    account, name, title, kind, currency, timezone, profile, test_clock, demo = row
     return Payer(
         account,
         name,
@@ -71,6 +81,7 @@ def _payer(row: asyncpg.Record) -> Payer:
         timezone,
         msgspec.json.decode(profile),
         test_clock,
+        demo,
     )
 
 

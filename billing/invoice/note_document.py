@@ -20,7 +20,7 @@ from catalog.vocabulary.money import amount_text
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem
 
-_NUMBER = re.compile(r"T?CN-[0-9]{4}-[0-9]{6,}")
+_NUMBER = re.compile(r"(DEMO-)?T?CN-[0-9]{4}-[0-9]{6,}")
 _NOTE = """
     SELECT note.*, invoice.number AS corrects, invoice.period
     FROM billing.credit_note AS note JOIN billing.invoice ON invoice.id = note.invoice_id WHERE note.number = $1
@@ -83,7 +83,7 @@ def _line(position: int, line: CreditLine, corrected: CorrectedDocument, currenc
         precise_amount=amount,
         tiers=(),
         shares=(),
-        kind="credited",
+        kind=line.kind,
         name=line.description,
-        base=amount,
+        base=amount if line.base is None else amount_text(line.base, currency),
     )

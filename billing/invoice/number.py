@@ -9,13 +9,17 @@ from catalog.vocabulary.ids import Environment
 NumberedKind = DocumentKind | Literal["credit_note"]
 
 _PREFIX: dict[NumberedKind, str] = {"statement": "S", "invoice": "INV", "credit_note": "CN"}
+_DEMO = "DEMO-"
 
 
-def series_of(kind: NumberedKind, environment: Environment, year: int) -> str:
+def series_of(kind: NumberedKind, environment: Environment, year: int, *, demo: bool) -> str:
     """`S-2026` for internal statements, `INV-2026` for invoices, `CN-2026` for credit notes; in the test books `TS-2026`,
-    `TINV-2026` and `TCN-2026`."""
+    `TINV-2026` and `TCN-2026`.
+
+    A `demo` account's documents begin with `DEMO-`: beside them the first real invoice is number 1.
+    """
     sandbox = "T" if environment == "test" else ""
-    return f"{sandbox}{_PREFIX[kind]}-{year:04d}"
+    return f"{_DEMO if demo else ''}{sandbox}{_PREFIX[kind]}-{year:04d}"
 
 
 async def take_number(connection: Connection, series: str) -> str:

@@ -42,13 +42,16 @@ def facts(document: Document, language: Language) -> list[tuple[str, str]]:
     if (corrected := document.corrects) is not None:
         reason = words.REASONS[corrected.reason].worded(language)
         found.append((words.CORRECTS, f"{corrected.number} ({corrected.period}, {reason})"))
-    if document.kind == "invoice" and (seller := document.seller) is not None:
+    seller = document.seller if document.kind == "invoice" else None
+    if seller is not None:
         within = words.DUE_WITHIN.worded(language).format(days=seller.payment_days)
         found.append((words.DUE, within if document.due_on is None else f"{document.due_on} ({within})"))
         if seller.payment_terms:
             found.append((words.PAYMENT, seller.payment_terms))
         if seller.bank:
             found.append((words.BANK, seller.bank))
+    elif document.due_on is not None:
+        found.append((words.DUE, document.due_on))
     return [(label.worded(language), value) for label, value in found]
 
 

@@ -13,11 +13,12 @@ from billing.invoice.month import Month, Payer
 from billing.invoice.parts import Life, counts_days, in_order, is_timed, shares
 from billing.invoice.used import NOTHING, LineKey, Used
 from billing.rate import Buckets, CallCounts, Events, Rating, Usage, UsageError, rate, rate_part
-from billing.rate.usage import Measured
+from billing.rate.usage import Cell, Cells, Measured
+from billing.rollup.success import counted
 from billing.transaction import Connection
 from catalog.load import PriceVersion, price_version
 from catalog.plan import Price
-from catalog.plan.price import Bucketed, Percentage, SuccessTiered
+from catalog.plan.price import Bucketed, Matrix, Percentage, SuccessTiered
 from catalog.usage_event import CallClass
 from catalog.vocabulary.money import EXACT
 
@@ -34,6 +35,15 @@ _SIBLINGS = f"""
     WHERE (service, plan_id, operation, currency)
        IN (SELECT service, plan_id, operation, currency FROM catalog.price_version WHERE id = ANY($1))
 """  # noqa: S608 - a constant
+
+# The single calls of a line that its price, or one that bills these classes, bills: as far as they are rolled up.
+_BILLED_CALLS = """
+    FROM billing.usage_event JOIN catalog.account ON account.id = usage_event.payer
+    WHERE payer = $1 AND environment = $2 AND date_trunc('month', occurred_at AT TIME ZONE timezone)::date = $3
+      AND subscription_id = $4 AND operation = $5
+      AND CASE WHEN $7::text[] IS NULL THEN billable AND price_version = $6 ELSE class = ANY($7) END
+      AND stored_xid < (SELECT xid FROM billing.watermark WHERE step = 'rollup')
+"""
 
 
 async def price_versions(connection: Connection, ids: Iterable[str]) -> Mapping[str, PriceVersion]:
@@ -226,6 +236,8 @@ async def usage_of(
             return Usage(Events(await _event_values(connection, month, key, classes)), counts)
         case Bucketed():
             return Usage(Buckets(await _hourly(connection, month, key, classes)), counts)
+        case Matrix(dimensions=dimensions):
+            return Usage(Cells(await _cells(connection, month, key, classes, dimensions)), counts)
         case SuccessTiered(measured_on=measured_on):
             whose = month.account_id if measured_on == "account" else None
             recent = await _counts(connection, month, key, whose, months=1)
@@ -240,20 +252,36 @@ async def _event_values(
 ) -> tuple[Decimal, ...]:
     """The value of each billable call that is rolled up, in the order of the calls."""
     rows = await connection.fetch(
-        """
-        SELECT units FROM billing.usage_event
-        JOIN catalog.account ON account.id = usage_event.payer
-        WHERE payer = $1 AND environment = $2
-          AND date_trunc('month', occurred_at AT TIME ZONE timezone)::date = $3
-          AND subscription_id = $4 AND operation = $5
-          AND CASE WHEN $7::text[] IS NULL THEN billable AND price_version = $6 ELSE class = ANY($7) END
-          AND stored_xid < (SELECT xid FROM billing.watermark WHERE step = 'rollup')
-        ORDER BY usage_event.id
-        """,
+        f"SELECT units {_BILLED_CALLS} ORDER BY usage_event.id",
         *_line(month, key),
         classes,
     )
     return tuple(row["units"] for row in rows)
+
+
+async def _cells(
+    connection: Connection,
+    month: Month,
+    key: LineKey,
+    classes: Sequence[CallClass] | None,
+    dimensions: Sequence[str],
+) -> tuple[Cell, ...]:
+    """The units of the billable calls that are rolled up by the values of these dimensions. A call that was recorded
+    without one, before its meter named it or because it came from elsewhere, has the empty value, as when it was called."""
+    rows = await connection.fetch(
+        f"""
+        SELECT combination, sum(units) AS units
+        FROM (SELECT units, ARRAY(
+                  SELECT coalesce(dimension_values[array_position(dimension_names, wanted.name)], '')
+                  FROM unnest($8::text[]) WITH ORDINALITY AS wanted (name, place) ORDER BY place) AS combination
+              {_BILLED_CALLS}) AS called
+        GROUP BY 1 ORDER BY 1
+        """,  # noqa: S608 - a constant
+        *_line(month, key),
+        classes,
+        list(dimensions),
+    )
+    return tuple(Cell(dict(zip(dimensions, row["combination"], strict=True)), row["units"]) for row in rows)
 
 
 async def _hourly(
@@ -282,8 +310,7 @@ async def _counts(
     for _ in range(months - 1):
         first = first.previous()
     row = await connection.fetchrow(
-        "SELECT coalesce(sum(calls), 0), coalesce(sum(calls) FILTER (WHERE outcome = 'success'), 0), "
-        "coalesce(sum(calls) FILTER (WHERE fault = 'caller'), 0) FROM billing.usage_hour "
+        f"SELECT coalesce(sum(calls), 0)::bigint AS calls, {counted('calls')} FROM billing.usage_hour "  # noqa: S608
         "WHERE ($1::text IS NULL OR account_id = $1) AND environment = $2 AND period BETWEEN $3 AND $4 "
         "AND operation = $5",
         account_id,
@@ -293,7 +320,7 @@ async def _counts(
         key.operation,
     )
     assert row is not None, "an aggregate has one row"
-    return CallCounts(*row)
+    return CallCounts(*map(Decimal, row))
 
 
 def _line(month: Month, key: LineKey) -> tuple[object, ...]:

@@ -6,7 +6,16 @@ from decimal import Decimal
 
 import msgspec
 
-from billing.invoice.charge import ChargeKey, ChargeKind, ChargeLine, Due, book, booked_charges, unbooked
+from billing.invoice.charge import (
+    Booked,
+    ChargeKey,
+    ChargeKind,
+    ChargeLine,
+    Due,
+    book,
+    booked_charges,
+    unbooked,
+)
 from billing.invoice.contract import Contracted, contract_charges, tax_charges, tax_name
 from billing.invoice.draft import draft_for
 from billing.invoice.month import Month, Payer, period_of
@@ -14,20 +23,33 @@ from billing.invoice.terms import NO_TERMS, AgreedTerms, MonthTerms, decode_term
 from billing.transaction import Connection
 from catalog.accounts.contract_terms import months_after
 from catalog.vocabulary.ids import Environment
+from catalog.vocabulary.money import plain
 from catalog.vocabulary.period import Period
 
 SETTLED: tuple[ChargeKind, ...] = ("fee", "discount", "top_up", "true_up", "tax")
 
-# What stands on any document, or, up to a moment, on those that were issued by then.
+_NOTHING = Decimal(0)
+
+# What stands on any document, or, up to a moment, on those that were issued by then; less what disputes took off by then.
 _AMOUNTS = """
-    SELECT line.kind, line.service, sum(line.amount) AS amount
-    FROM (SELECT 'line' AS kind, split_part(operation, '/', 1) AS service, amount, invoice_id FROM billing.rated_line
-          WHERE account_id = $1 AND environment = $2 AND period BETWEEN $3 AND $4 UNION ALL
-          SELECT kind, service, amount, invoice_id FROM billing.charge_line
-          WHERE account_id = $1 AND environment = $2 AND period BETWEEN $3 AND $4) AS line
-    JOIN billing.invoice ON invoice.id = invoice_id
+    SELECT kind, service, sum(amount) AS amount
+    FROM (SELECT 'line' AS kind, split_part(operation, '/', 1) AS service, amount, issued_at
+          FROM billing.rated_line AS line JOIN billing.invoice ON invoice.id = invoice_id
+          WHERE line.account_id = $1 AND line.environment = $2 AND line.period BETWEEN $3 AND $4 UNION ALL
+          SELECT line.kind, service, amount, issued_at
+          FROM billing.charge_line AS line JOIN billing.invoice ON invoice.id = invoice_id
+          WHERE line.account_id = $1 AND line.environment = $2 AND line.period BETWEEN $3 AND $4 UNION ALL
+          SELECT kind, service, -amount, credited_at FROM billing.dispute_credit
+          WHERE account_id = $1 AND environment = $2 AND period BETWEEN $3 AND $4) AS said
     WHERE $5::timestamptz IS NULL OR issued_at <= $5
     GROUP BY 1, 2
+"""
+# What disputes took off a month's charges.
+_TAKEN_OFF = """
+    SELECT kind, service, name, sum(amount) AS amount FROM billing.dispute_credit
+    WHERE account_id = $1 AND environment = $2 AND period = $3 AND kind <> 'line'
+      AND ($4::timestamptz IS NULL OR credited_at <= $4)
+    GROUP BY 1, 2, 3
 """
 # The months that open documents say something about: by what terms they were issued, and whether anything is booked.
 _MONTHS = """
@@ -87,6 +109,30 @@ async def settle_months(
     `drafts` are the months of those documents. A month that was issued is settled by the terms that it was issued by. The
     caller holds the account's books, has rated the months and given their credits, and commits.
     """
+    found = await _to_settle(connection, payer, environment, period, drafts, agreed)
+    for settled, (terms, charged) in sorted(found.items()):
+        month = Month(payer.id, environment, settled)
+        await book(connection, payer, month, await _moved(connection, payer, month, terms, charged), now)
+
+
+async def _moved(
+    connection: Connection, payer: Payer, month: Month, terms: MonthTerms, charged: bool
+) -> Sequence[tuple[Due, Booked]]:
+    if not charged and terms == NO_TERMS:
+        return ()
+    due = await due_charges(connection, payer, month, terms)
+    return unbooked(due, await booked_charges(connection, month, SETTLED))
+
+
+async def _to_settle(
+    connection: Connection,
+    payer: Payer,
+    environment: Environment,
+    period: Period,
+    drafts: Sequence[Period],
+    agreed: AgreedTerms,
+) -> Mapping[Period, tuple[MonthTerms, bool]]:
+    """The months that open documents up to `period` move, each as of `_said`."""
     found = await _said(connection, payer, environment, period, drafts, agreed)
     # What comes late for a committed span moves its last month.
     ends = {
@@ -99,12 +145,7 @@ async def settle_months(
     }
     if later := ends - found.keys():
         found |= await _said(connection, payer, environment, period, sorted(later), agreed)
-    for settled, (terms, charged) in sorted(found.items()):
-        if charged or terms != NO_TERMS:
-            month = Month(payer.id, environment, settled)
-            due = await due_charges(connection, payer, month, terms)
-            booked = await booked_charges(connection, month, SETTLED)
-            await book(connection, payer, month, unbooked(due, booked), now)
+    return found
 
 
 async def _said(
@@ -127,61 +168,129 @@ async def _said(
     return found
 
 
+class Less(msgspec.Struct, frozen=True):
+    """By how much a part of a month's bill is less than what is booked: lines of calls (`line`) or a charge on a service."""
+
+    period: Period
+    kind: str
+    service: str
+    amount: Decimal
+
+
 async def due_charges(
     connection: Connection, payer: Payer, month: Month, terms: MonthTerms, until: datetime | None = None
 ) -> tuple[Due, ...]:
-    """What a month's terms come to over all its lines and credits; `until`: over those on documents issued by then."""
+    """What a month's documents are to charge by its terms; `until`: of what those that were issued by then say.
+
+    Where disputes took something off a charge, that stays charged: documents and the credit notes over them come to what is
+    due together.
+    """
     if not (terms.contracts or terms.taxes):
         return ()
-    amounts = await _amounts(connection, month, month.period, until)
+    taken = {
+        ChargeKey(row["kind"], row["service"], row["name"]): row["amount"]
+        for row in await connection.fetch(
+            _TAKEN_OFF, month.account_id, month.environment, month.period.first_day, until
+        )
+    }
+    settled = await settled_charges(connection, payer, month, terms, until)
+    names = {one.service: tax_name(one) for one in terms.taxes}
+    return (
+        *(
+            _due(
+                one, taken.pop(_key(one), _NOTHING), {"name": names[one.service]} if one.kind == "tax" else {}
+            )
+            for one in settled
+        ),
+        *(Due(key, _NOTHING, amount, {"disputed": plain(amount)}) for key, amount in taken.items()),
+    )
+
+
+def _key(one: Contracted) -> ChargeKey:
+    return ChargeKey(one.kind, one.service, one.name)
+
+
+def _due(one: Contracted, taken: Decimal, detail: Mapping[str, str]) -> Due:
+    disputed = {"disputed": plain(taken)} if taken else {}
+    trace = msgspec.to_builtins(one.trace)
+    return Due(_key(one), one.base, one.amount + taken, {"trace": trace, **detail, **disputed})
+
+
+async def settled_charges(
+    connection: Connection,
+    payer: Payer,
+    month: Month,
+    terms: MonthTerms,
+    until: datetime | None = None,
+    less: Sequence[Less] = (),
+) -> tuple[Contracted, ...]:
+    """What a month's terms come to over all its lines and credits, without what disputes took off them, and if there were
+    so much `less`; `until`: over what stands on documents issued by then."""
+    amounts = await _amounts(connection, month, month.period, until, less)
     lines = {service: amount for (kind, service), amount in amounts.items() if kind == "line"}
     spent = {}
     for one in terms.contracts:
         if one.commitment_ends(month.period) == month.period:
             first = months_after(month.period, 1 - one.committed_months)
-            earlier = await _amounts(connection, month, first, until)
+            earlier = await _amounts(connection, month, first, until, less)
             spent[one.id] = _spent(earlier, one.service) - _spent(amounts, one.service)
     contracted = contract_charges(terms.contracts, lines, spent, month.period, payer.currency)
     net = dict(lines)
     for (kind, service), amount in amounts.items():
         if kind == "credit":
-            net[service] = net.get(service, Decimal(0)) + amount
+            net[service] = net.get(service, _NOTHING) + amount
     for charge in contracted:
-        net[charge.service] = net.get(charge.service, Decimal(0)) + charge.amount
-    taxes = tax_charges(terms.taxes, net, payer.currency)
-    names = {one.service: tax_name(one) for one in terms.taxes}
-    return (
-        *(_due(one, {}) for one in contracted),
-        *(_due(one, {"name": names[one.service]}) for one in taxes),
-    )
-
-
-def _due(one: Contracted, detail: Mapping[str, str]) -> Due:
-    trace = msgspec.to_builtins(one.trace)
-    return Due(ChargeKey(one.kind, one.service, one.name), one.base, one.amount, {"trace": trace, **detail})
+        net[charge.service] = net.get(charge.service, _NOTHING) + charge.amount
+    return (*contracted, *tax_charges(terms.taxes, net, payer.currency))
 
 
 async def coming_charges(connection: Connection, payer: Payer, month: Month) -> tuple[ChargeLine, ...]:
-    """What would be booked if the month were closed now: what its draft shows beside what is booked."""
-    terms = (await read_terms(connection, [payer.id])).month(payer, month.period)
-    due = await due_charges(connection, payer, month, terms)
-    moved = unbooked(due, await booked_charges(connection, month, SETTLED)) if due else []
-    return tuple(
-        ChargeLine(
-            0, one.key, month.period, False, one.base, one.amount - before.amount, one.amount, one.detail
-        )
-        for one, before in moved
+    """What would be booked onto a month's draft if it were closed now: what it shows beside what is booked.
+
+    What came late for an issued month moves the charges of that month too, by the terms that it was issued by.
+    """
+    agreed, period = await read_terms(connection, [payer.id]), month.period
+    moving = await _to_settle(connection, payer, month.environment, period, [period], agreed)
+    first = await connection.fetchval(
+        "SELECT min(period) FROM billing.invoice WHERE account_id = $1 AND environment = $2 AND state = 'draft'",
+        payer.id,
+        month.environment,
     )
+    coming: list[ChargeLine] = []
+    for settled in sorted(moving, key=lambda one: (one != period, one)):
+        # What is late stands on the first open document.
+        if settled != period and first != period.first_day:
+            continue
+        of = Month(payer.id, month.environment, settled)
+        coming += (
+            ChargeLine(
+                0,
+                due.key,
+                settled,
+                settled != period,
+                due.base,
+                due.amount - before.amount,
+                due.amount,
+                due.detail,
+            )
+            for due, before in await _moved(connection, payer, of, *moving[settled])
+        )
+    return tuple(coming)
 
 
 async def _amounts(
-    connection: Connection, month: Month, first: Period, until: datetime | None
+    connection: Connection, month: Month, first: Period, until: datetime | None, less: Sequence[Less]
 ) -> Mapping[tuple[str, str], Decimal]:
     """What the months from `first` to this one came to, by kind (`line` for calls) and service."""
     rows = await connection.fetch(
         _AMOUNTS, month.account_id, month.environment, first.first_day, month.period.first_day, until
     )
-    return {(row["kind"], row["service"]): row["amount"] for row in rows}
+    found = {(row["kind"], row["service"]): row["amount"] for row in rows}
+    for one in less:
+        if first <= one.period <= month.period:
+            place = (one.kind, one.service)
+            found[place] = found.get(place, _NOTHING) - one.amount
+    return found
 
 
 _SPENDING: Sequence[str] = ("line", "fee", "discount", "top_up", "true_up")
@@ -191,5 +300,5 @@ def _spent(amounts: Mapping[tuple[str, str], Decimal], service: str) -> Decimal:
     """What of a span's amounts counts towards a commitment: neither credits nor taxes."""
     return sum(
         (amount for (kind, of), amount in amounts.items() if kind in _SPENDING and service in ("", of)),
-        Decimal(0),
+        _NOTHING,
     )

@@ -15,13 +15,15 @@ from billing.invoice.draft_price import DraftPrice, draft_prices
 from billing.invoice.month import AccountKind, Month
 from billing.invoice.price import Prices, prices_of, rate_priced, usage_of
 from billing.invoice.used import LineKey, Used
-from billing.rate import Rating, Usage, rate
+from billing.rate import Rating, Usage, UsageError, rate
+from billing.rollup.success import counted
 from billing.transaction import Connection
 from catalog.plan import Plan
 from catalog.usage_event import CallClass, is_billable
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.money import Money, money, round_money
 from catalog.vocabulary.period import Period
+from catalog.vocabulary.problem import FieldError, Problem
 
 _NOTHING = Decimal(0)
 
@@ -117,8 +119,8 @@ async def simulate(
 ) -> Simulation:
     """Rate a month of a service again, over every account in the transaction's scope.
 
-    A draft plan stands in for the plan of the same id; accounts on other plans keep what they pay. `UsageError` if a
-    draft price asks for a measure that calls do not carry.
+    A draft plan stands in for the plan of the same id; accounts on other plans keep what they pay. `Problem` invalid-input
+    if a draft price asks for a measure that calls do not carry, or has none for what they were.
     """
     drafts = draft_prices(service, plans)
     rows = await _called(connection, service, period, environment)
@@ -180,7 +182,13 @@ class _Desk:
         usage = await usage_of(self._connection, month, key, used, draft.price, classes)
         known = (draft.id, usage, row.currency)
         if (rating := self._rated.get(known)) is None:
-            rating = self._rated[known] = rate(draft.price, usage, row.currency)
+            try:
+                rating = self._rated[known] = rate(draft.price, usage, row.currency)
+            except UsageError as error:
+                detail = f"{row.operation} of plan {row.plan_id}: {error}"
+                raise Problem(
+                    "invalid-input", f"{detail}.", errors=(FieldError("/plans", "unpriced", detail),)
+                ) from None
         return rating.amount
 
 
@@ -199,21 +207,20 @@ async def _called(
     connection: Connection, service: str, period: Period, environment: Environment
 ) -> list[_Called]:
     rows = await connection.fetch(
-        """
+        f"""
         SELECT used.account_id, account.name AS account, account.kind, account.currency, account.timezone,
                used.subscription_id, coalesce(subscription.plan_id, '') AS plan_id,
                used.operation, used.price_version, used.class AS class_,
                sum(used.calls)::bigint AS calls, sum(used.billable_calls)::bigint AS billable_calls,
                CASE WHEN sum(used.billable_calls) > 0 THEN sum(used.units) ELSE sum(used.calls) END AS units,
-               coalesce(sum(used.calls) FILTER (WHERE used.outcome = 'success'), 0)::bigint AS successes,
-               coalesce(sum(used.calls) FILTER (WHERE used.fault = 'caller'), 0)::bigint AS caller_faults
+               {counted("used.calls")}
         FROM billing.usage_hour AS used
         JOIN catalog.account AS account ON account.id = used.account_id
         LEFT JOIN catalog.subscription AS subscription ON subscription.id = used.subscription_id
         WHERE used.environment = $1 AND used.period = $2 AND split_part(used.operation, '/', 1) = $3
         GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
         ORDER BY used.account_id, used.subscription_id, used.operation, used.price_version, used.class
-        """,
+        """,  # noqa: S608 - a constant
         environment,
         period.first_day,
         service,

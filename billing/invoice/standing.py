@@ -14,7 +14,8 @@ from catalog.vocabulary.period import Period
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """`calendar` is None where none is configured; `disputed` is what open disputes hold; `approved_at` is when the payer
+    """`calendar` is None where none is configured; `disputed` is what open disputes hold, or
+    contest of a draft; `approved_at` is when the payer
     accepted the document at the amount that it has now."""
 
     calendar: Calendar | None
@@ -30,7 +31,9 @@ async def standing_of(
     row = await connection.fetchrow(
         """
         SELECT (SELECT approved_at FROM billing.approval WHERE invoice_id = $1 AND total = $2) AS approved_at,
-               (SELECT coalesce(sum(amount), 0) FROM billing.dispute WHERE invoice_id = $1
+               (SELECT coalesce(sum(coalesce(hold.amount, dispute.amount)), 0)
+                FROM billing.dispute LEFT JOIN billing.dispute_hold AS hold ON hold.dispute_id = dispute.id
+                WHERE invoice_id = $1
                    AND NOT EXISTS (SELECT FROM billing.dispute_ruling WHERE dispute_id = dispute.id)) AS disputed
         """,
         invoice_id,

@@ -7,6 +7,7 @@ import asyncpg
 import msgspec
 
 from billing.invoice.month import Month
+from billing.rollup.success import counted
 from billing.transaction import Connection
 
 
@@ -33,7 +34,7 @@ class Share(msgspec.Struct, frozen=True, order=True):
 
 
 class Used(msgspec.Struct, frozen=True):
-    """All calls and the billable units of a line; `shares` sum to both."""
+    """All calls and the billable units of a line, to both of which `shares` sum; what its success rate is taken of."""
 
     calls: int
     units: Decimal
@@ -45,15 +46,14 @@ class Used(msgspec.Struct, frozen=True):
 NOTHING = Used(0, Decimal(0), 0, 0, ())
 
 
-_MONTH = """
+_MONTH = f"""
     SELECT subscription_id, operation, price_version, application_id, cost_centre_id,
            sum(calls)::bigint AS calls, coalesce(sum(units) FILTER (WHERE billable_calls > 0), 0) AS units,
-           coalesce(sum(calls) FILTER (WHERE outcome = 'success'), 0)::bigint AS successes,
-           coalesce(sum(calls) FILTER (WHERE fault = 'caller'), 0)::bigint AS caller_faults
+           {counted("calls")}
     FROM billing.usage_hour
     WHERE account_id = $1 AND environment = $2 AND period = $3
     GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
-"""
+"""  # noqa: S608 - a constant
 
 
 async def used_lines(connection: Connection, month: Month) -> Mapping[LineKey, Used]:

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from billing.journal.format import Fault
-
 
 class Action(StrEnum):
     """What recovery does when it meets a case."""
@@ -103,11 +101,6 @@ class Finding(msgspec.Struct, frozen=True):
     def of(cls, case: str, file: Path, offset: int = 0, detail: str = "") -> "Finding":
         """A finding of the case with this name."""
         return cls(CASES[case], file, offset, detail or CASES[case].meaning)
-
-    @classmethod
-    def of_fault(cls, fault: Fault, file: Path) -> "Finding":
-        """A finding of a fault met while reading batches."""
-        return cls.of(fault.case, file, fault.offset, fault.detail)
 
 
 class JournalDamaged(Exception):

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import asyncpg
 
+from billing.lease.begin import CONSUMED_FIRST, begin_alone
 from billing.lease.slices import slice_of
 from billing.lease.so_far import calls_so_far, charges_so_far
 from billing.lease.terms import Granted, Holder, Standing, Taken, Wanted
@@ -19,16 +20,15 @@ _MAKE = """
     INSERT INTO billing.allowance (account_id, environment, kind, subject, starts_on, used)
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
 """
-# Consumed by priority, then what expires soonest, then the oldest. The rows are locked in the order of their ids.
-_LOCK_GRANTS = """
-    SELECT allowance.id, used, leased, amount, valid_until,
-           row_number() OVER (ORDER BY priority, valid_until NULLS LAST, granted_at, credit_grant.id) AS place
+# The rows are locked in the order of their ids.
+_LOCK_GRANTS = f"""
+    SELECT allowance.id, used, leased, amount, valid_until, row_number() OVER (ORDER BY {CONSUMED_FIRST}) AS place
     FROM (SELECT id, subject, used, leased FROM billing.allowance
           WHERE account_id = $1 AND environment = $2 AND kind = 'credit' ORDER BY id FOR UPDATE) AS allowance
     JOIN billing.credit_grant ON credit_grant.id = subject
     WHERE valid_from <= $3 AND (valid_until IS NULL OR valid_until > $3)
     ORDER BY place
-"""
+"""  # noqa: S608 - constants of this package
 _HOLDERS = """
     SELECT count(DISTINCT worker_id) FROM billing.lease WHERE allowance_id = $1 AND state <> 'closed' AND worker_id <> $2
 """
@@ -73,9 +73,10 @@ async def _take_credit(
         await _want(connection, [row["id"] for row in rows], now)
         return Taken((), standing)
     leases: list[Granted] = []
-    missing = wanted.need
+    missing, remaining = wanted.need, standing.remaining
     for row in rows:
-        left = row["amount"] - row["used"] - row["leased"]
+        # What one grant is overdrawn by is lacking in the others.
+        left = min(row["amount"] - row["used"] - row["leased"], remaining)
         if missing > 0 and left > 0:
             size = left
             if left >= missing:
@@ -85,6 +86,7 @@ async def _take_credit(
                 await _lend(connection, holder, wanted, row["id"], size, now, expires_at, row["valid_until"])
             )
             missing -= size
+            remaining -= size
     return Taken(tuple(leases), standing)
 
 
@@ -100,6 +102,7 @@ async def _locked(connection: Connection, wanted: Wanted) -> tuple[Decimal, asyn
     key = wanted.account_id, wanted.environment, wanted.kind, wanted.subject, wanted.starts_on
     row = await connection.fetchrow(_LOCK, *key)
     if row is None:
+        await begin_alone(connection, wanted.account_id)
         if wanted.kind == "quota":
             used = await calls_so_far(connection, wanted)
         else:

@@ -58,8 +58,13 @@ class Standing(msgspec.Struct, frozen=True):
 
     @property
     def remaining(self) -> Decimal:
-        """What nobody has taken and nobody holds; below zero where a limit was lowered under its use."""
+        """What nobody has taken and nobody holds; below zero where reported usage, or a lower limit, left less than that."""
         return self.limit - self.used - self.reserved
+
+    @property
+    def overdrawn(self) -> Decimal:
+        """By how much more was used than the limit: metered calls never do that."""
+        return max(self.used - self.limit, Decimal(0))
 
 
 class Taken(msgspec.Struct, frozen=True):

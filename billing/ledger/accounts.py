@@ -13,8 +13,8 @@
 | `discount:<service>` | the house | what contracts take off, as a debit: it reduces revenue |
 | `net_credit:account` | the house | passes what an invoice of less than nothing owes on to the credit notes that say so; what stays, as a credit, had been given back before |
 | `tax` | the house | tax that was added, as a credit: owed to the authority |
-| `prepaid` | a payer | credit that is held for it, a liability: granted, and neither used nor expired |
-| `bank` | the house | what was paid in advance, outside the payment provider |
+| `prepaid` | a payer | credit that is held for it, a liability: granted or restored, and neither used nor expired |
+| `bank` | the house | what was paid outside the payment provider, in advance or for a document, less what was sent back |
 | `promotions` | the house | credit that was given away, as a debit: it reduces revenue |
 | `breakage` | the house | paid credit that expired unused, as a credit |
 | `cash` | the house | what the payment provider took in for the house, less what it kept or sent back; payouts to a bank are not in it |

@@ -21,6 +21,7 @@ Kind = Literal[
     "issue",
     "grant",
     "prepaid",
+    "restoration",
     "breakage",
     "credit_note",
     "transfer",
@@ -34,6 +35,8 @@ Kind = Literal[
     "dispute_fee",
     "dispute_won",
     "dispute_lost",
+    "bank_payment",
+    "bank_refund",
 ]
 
 

@@ -7,30 +7,29 @@ import asyncpg
 
 from billing.payment.outbox import take_task
 from billing.payment.provider import PaymentProvider
-from billing.payment.reminder import remind
 from billing.payment.send import send
-from billing.payment.take_in import look_after, take_in
+from billing.payment.take_in import forget_events, look_after, take_in
 from billing.transaction import all_accounts
 from catalog.vocabulary.clock import Clock, from_ns
 
 log = logging.getLogger(__name__)
 
 _IDLE_S = 2.0
-_REMIND_EVERY_S = 3600
+_FORGET_EVERY_S = 3600
 # Stripe repeats an event for three days; who was away longer finds what happened by asking.
 _LOOK_AFTER_EVERY_S = 24 * 3600
 
 
 class Collector:
-    """Sends what was handed over, takes in what happened, reminds of what is overdue."""
+    """Sends what was handed over, and takes in what happened."""
 
     def __init__(self, pool: asyncpg.Pool, provider: PaymentProvider, clock: Clock) -> None:
         """Nothing runs before `run`."""
         self._pool = pool
         self._provider = provider
         self._clock = clock
-        self._remind_ns = 0
         self._look_ns = 0
+        self._forget_ns = 0
 
     async def run(
         self, wait: Callable[[float], Awaitable[bool]], passing: tuple[type[Exception], ...]
@@ -51,12 +50,11 @@ class Collector:
         more = await self._send_one()
         more |= await take_in(self._pool, self._provider, self._clock)
         now_ns = self._clock.monotonic_ns()
-        if now_ns >= self._remind_ns:
-            await remind(self._pool, self._clock)
-            self._remind_ns = now_ns + _REMIND_EVERY_S * 1_000_000_000
         if now_ns >= self._look_ns:
             await look_after(self._pool, self._provider, self._clock)
             self._look_ns = now_ns + _LOOK_AFTER_EVERY_S * 1_000_000_000
+        if now_ns >= self._forget_ns and not await forget_events(self._pool, self._clock):
+            self._forget_ns = now_ns + _FORGET_EVERY_S * 1_000_000_000
         return more
 
     async def _send_one(self) -> bool:

@@ -1,17 +1,21 @@
 """Our issued documents as they are to stand in the provider's book."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from billing.invoice.credit_note import CreditNote, note_lines
+from billing.invoice.credit_note import CreditLine, CreditNote, note_lines
 from billing.invoice.document import DocumentLine, LineKind, document
 from billing.invoice.month import Month, period_of
-from billing.payment.account import Terms
 from billing.payment.provider import NewCreditNote, NewCustomer, NewInvoice, NewLine
 from billing.transaction import Connection
+
+# Longer than a request may be on its way: a provider takes no due date that has passed when it arrives.
+_AHEAD_MIN = timedelta(minutes=15)
 
 
 async def customer_for(connection: Connection, invoice_id: str) -> NewCustomer:
@@ -29,10 +33,11 @@ async def customer_for(connection: Connection, invoice_id: str) -> NewCustomer:
     )
 
 
-async def invoice_for(connection: Connection, invoice_id: str, terms: Terms, customer_id: str) -> NewInvoice:
-    """An issued invoice, one line for each line of the document, credits among them."""
+async def invoice_for(connection: Connection, invoice_id: str, customer_id: str, now: datetime) -> NewInvoice:
+    """An issued invoice, one line for each line of the document, credits among them; due when the document says, or at once
+    where that has passed by `now`."""
     row = await connection.fetchrow(
-        "SELECT account_id, environment, period, total FROM billing.invoice WHERE id = $1 AND state = 'issued'",
+        "SELECT account_id, environment, period, total, due_on FROM billing.invoice WHERE id = $1 AND state = 'issued'",
         invoice_id,
     )
     assert row is not None, "only what is issued is handed over"
@@ -47,7 +52,7 @@ async def invoice_for(connection: Connection, invoice_id: str, terms: Terms, cus
         customer_id=customer_id,
         currency=ours.currency,
         total=row["total"],
-        terms_days=terms.terms_days,
+        due_at=_due_at(row["due_on"], ours.timezone, now),
         lines=tuple(NewLine(line.position, _description(line), Decimal(line.amount)) for line in ours.lines),
     )
 
@@ -64,11 +69,26 @@ async def credit_note_for(
         currency=note.currency,
         total=note.total,
         taken_back=note.reason == "dispute_lost",
-        lines=tuple(
-            NewLine(position, f"{line.service}: {line.description}", line.amount)
-            for position, line in enumerate(lines, 1)
-        ),
+        lines=_positive(note, lines),
     )
+
+
+def _positive(note: CreditNote, lines: Sequence[CreditLine]) -> tuple[NewLine, ...]:
+    """One line for each of ours; a provider takes no negative ones, so that a note that has some is one line there."""
+    if any(line.amount < 0 for line in lines):
+        return (NewLine(1, f"{lines[0].service}: {lines[0].description}", note.total),)
+    return tuple(
+        NewLine(position, f"{line.service}: {line.description}", line.amount)
+        for position, line in enumerate(lines, 1)
+    )
+
+
+def _due_at(due_on: date | None, timezone: str, now: datetime) -> datetime | None:
+    """Noon of the payer's due day, which is the same day on every calendar within half a day of the payer's."""
+    if due_on is None:
+        return None
+    noon = datetime.combine(due_on, time(12), ZoneInfo(timezone))
+    return noon if noon - _AHEAD_MIN > now else None
 
 
 _KINDS: Mapping[LineKind, str] = {

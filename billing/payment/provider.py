@@ -1,6 +1,7 @@
 """The port: what collection asks of a payment provider. Amounts are decimals, currencies ISO 4217 codes in capitals."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
@@ -45,7 +46,8 @@ class NewLine(msgspec.Struct, frozen=True):
 
 
 class NewInvoice(msgspec.Struct, frozen=True):
-    """An issued invoice of ours as it is to stand in the provider's book; tax is among the lines."""
+    """An issued invoice of ours as it is to stand in the provider's book; tax is among the lines. `due_at` is a moment of
+    its due day; None where that has passed already, or was never said: it is due at once."""
 
     document_id: str
     account_id: str
@@ -54,7 +56,7 @@ class NewInvoice(msgspec.Struct, frozen=True):
     customer_id: str
     currency: str
     total: Decimal
-    terms_days: int
+    due_at: datetime | None
     lines: tuple[NewLine, ...]
 
 

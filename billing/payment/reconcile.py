@@ -46,6 +46,7 @@ class _Document(msgspec.Struct, frozen=True):
     currency: str
     total: Decimal
     paid: Decimal
+    by_bank: Decimal
 
 
 class _Difference(msgspec.Struct, frozen=True):
@@ -57,10 +58,13 @@ class _Difference(msgspec.Struct, frozen=True):
 _OURS = """
     SELECT task.kind, document_id, provider_id, task.state, invoice.number, invoice.currency, invoice.total,
            coalesce((SELECT sum(amount) FROM billing.settlement_entry AS entry
-                     WHERE entry.invoice_id = invoice.id AND entry.kind = 'payment'), 0)
+                     WHERE entry.invoice_id = invoice.id AND entry.kind = 'payment'), 0),
+           coalesce((SELECT sum(CASE kind WHEN 'bank_payment' THEN amount ELSE -amount END)
+                     FROM billing.settlement_entry AS entry
+                     WHERE entry.invoice_id = invoice.id AND entry.kind IN ('bank_payment', 'bank_refund')), 0)
     FROM billing.payment_task AS task JOIN billing.invoice ON invoice.id = document_id WHERE task.kind = 'invoice'
     UNION ALL
-    SELECT task.kind, document_id, provider_id, task.state, note.number, note.currency, note.total, 0
+    SELECT task.kind, document_id, provider_id, task.state, note.number, note.currency, note.total, 0, 0
     FROM billing.payment_task AS task JOIN billing.credit_note AS note ON note.id = document_id
     WHERE task.kind = 'credit_note'
     ORDER BY 1, 2
@@ -106,9 +110,15 @@ def _invoice(ours: _Document, theirs: ProviderInvoice | None) -> list[_Differenc
     if theirs is None:
         return [_Difference(f"{ours.number}: not in the provider's book", ours.currency, ours.total)]
     found = _total(ours, theirs)
-    if ours.paid != theirs.amount_paid:
+    # What was paid elsewhere may be counted there, once it is marked.
+    marked = ours.paid + ours.by_bank if theirs.state == "paid" else ours.paid
+    if theirs.amount_paid not in (ours.paid, marked):
         sentence = f"{ours.number}: paid {plain(ours.paid)} here, {plain(theirs.amount_paid)} there"
         found.append(_Difference(sentence, ours.currency, ours.paid - theirs.amount_paid))
+    if ours.by_bank > 0 and theirs.state == "open":
+        here, there = plain(ours.by_bank), plain(theirs.amount_remaining)
+        sentence = f"{ours.number}: {here} paid by transfer here, {there} asked for there: mark it paid elsewhere there"
+        found.append(_Difference(sentence, ours.currency, min(ours.by_bank, theirs.amount_remaining)))
     if theirs.state == "draft":
         found.append(_Difference(f"{ours.number}: a draft there", ours.currency, Decimal(0)))
     return found

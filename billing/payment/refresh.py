@@ -14,6 +14,7 @@ import msgspec
 
 from billing.invoice.credit_note import credited, issue_credit_note, spread
 from billing.ledger.accounts import CASH, DISPUTE_FEES, DISPUTED, HOUSE, LOSS, PAYMENT_FEES, RECEIVABLE
+from billing.payment.announced import announce_change
 from billing.payment.provider import (
     PaymentProvider,
     ProviderDispute,
@@ -24,9 +25,8 @@ from billing.payment.provider import (
 )
 from billing.payment.settlement import Collected, collected, known_facts, settlement, write
 from billing.transaction import Connection, all_accounts
-from catalog.outbox import announce
 from catalog.vocabulary.clock import Clock, from_ns
-from catalog.vocabulary.money import money, plain
+from catalog.vocabulary.money import plain
 
 
 class _Paid(msgspec.Struct, frozen=True):
@@ -70,22 +70,15 @@ async def _apply(
         return (f"books-differ: {ours.number} is {here} here and {there} there",)
     before = await settlement(connection, ours)
     faults: list[str] = []
-    for paid in payments:
+    # What is paid elsewhere never comes to the provider: a person records it (`bank.py`).
+    for paid in (one for one in payments if one.payment.payment_intent):
         faults += await _apply_payment(connection, ours, paid, now)
     if invoice.state == "void":
         await _apply_void(connection, ours, now)
     after = await settlement(connection, ours)
     if invoice.state == "paid" and after.state == "open":
         faults.append(f"paid-without-payment: {ours.number} lacks {plain(after.owed)} {ours.currency}")
-    if after.state != before.state:
-        payload = {
-            "invoice_id": ours.invoice_id,
-            "number": ours.number,
-            "state": after.state,
-            "total": msgspec.to_builtins(money(ours.total, ours.currency)),
-            "owed": msgspec.to_builtins(money(after.owed, ours.currency)),
-        }
-        await announce(connection, ours.account_id, "live", f"invoice.{after.state}", payload, now)
+    await announce_change(connection, ours, before, after, now)
     return tuple(faults)
 
 

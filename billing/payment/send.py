@@ -6,11 +6,12 @@ idempotency keys the provider has forgotten since (Stripe keeps them for at leas
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 
 import asyncpg
 
 from billing.invoice.credit_note import credit_note
-from billing.payment.account import keep_customer, terms_of
+from billing.payment.account import customer_of, keep_customer
 from billing.payment.amount import NotChargeable, check_payable, to_stripe
 from billing.payment.document import credit_note_for, customer_for, invoice_for
 from billing.payment.outbox import Task, finish, hold, put_off
@@ -41,8 +42,10 @@ async def send(pool: asyncpg.Pool, provider: PaymentProvider, task: Task, clock:
     """Work on a task that was taken: done, held for a named reason, or put off. Raises nothing of the provider's."""
     reason, again, new_key, provider_id = "", False, False, ""
     try:
-        work = _send_invoice if task.kind == "invoice" else _send_credit_note
-        provider_id = await work(pool, provider, task)
+        if task.kind == "invoice":
+            provider_id = await _send_invoice(pool, provider, task, from_ns(clock.now_ns()))
+        else:
+            provider_id = await _send_credit_note(pool, provider, task)
     except ProviderAway as away:
         reason, again, new_key = away.reason, True, away.replayed
     except ProviderRefused as refused:
@@ -65,8 +68,8 @@ async def send(pool: asyncpg.Pool, provider: PaymentProvider, task: Task, clock:
         log.log(level, "a document is not in the provider's book", extra=told)
 
 
-async def _send_invoice(pool: asyncpg.Pool, provider: PaymentProvider, task: Task) -> str:
-    ours = await _ours(pool, provider, task)
+async def _send_invoice(pool: asyncpg.Pool, provider: PaymentProvider, task: Task, now: datetime) -> str:
+    ours = await _ours(pool, provider, task, now)
     check_payable(ours.total, ours.currency)
     for line in ours.lines:
         to_stripe(line.amount, ours.currency)
@@ -86,15 +89,15 @@ async def _send_invoice(pool: asyncpg.Pool, provider: PaymentProvider, task: Tas
     return theirs.id
 
 
-async def _ours(pool: asyncpg.Pool, provider: PaymentProvider, task: Task) -> NewInvoice:
+async def _ours(pool: asyncpg.Pool, provider: PaymentProvider, task: Task, now: datetime) -> NewInvoice:
     """Our invoice, with the payer's id at the provider, who is made known there if need be."""
     async with all_accounts(pool) as connection:
-        terms = await terms_of(connection, task.account_id)
+        known_as = await customer_of(connection, task.account_id)
         customer = await customer_for(connection, task.document_id)
-    customer_id = terms.customer_id or await provider.create_customer(customer, task.key("customer"))
+    customer_id = known_as or await provider.create_customer(customer, task.key("customer"))
     async with all_accounts(pool) as connection:
         customer_id = await keep_customer(connection, task.account_id, customer_id)
-        return await invoice_for(connection, task.document_id, terms, customer_id)
+        return await invoice_for(connection, task.document_id, customer_id, now)
 
 
 async def _complete(provider: PaymentProvider, task: Task, ours: NewInvoice, draft: ProviderInvoice) -> None:

@@ -1,17 +1,18 @@
 """What became of an invoice's money: facts that are written once, and the state that follows from them.
 
-A fact is named by the provider's own id, so the order in which facts are heard of and how often does not matter, and no
-state is stored that could move backwards.
+A fact is named by the provider's own id, or by the reference under which the bank's statement has it, so the order in which
+facts are heard of and how often does not matter, and no state is stored that could move backwards.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 
 import msgspec
 
 from billing.ledger.post import Entry, Kind, post
+from billing.payment.owed import CONTESTED, PREPAID
 from billing.transaction import Connection
 
 FactKind = Literal[
@@ -24,8 +25,26 @@ FactKind = Literal[
     "dispute_won",
     "dispute_lost",
     "voided",
+    "bank_payment",
+    "bank_refund",
 ]
 SettlementState = Literal["open", "paid", "disputed", "lost", "void"]
+_NOTHING = Decimal(0)
+
+
+_CREDITED = f"""
+    SELECT coalesce((SELECT sum(note.total) FROM billing.credit_note AS note
+                     WHERE invoice_id = invoice.id AND reason <> 'dispute_lost'), 0) AS credited,
+           {PREPAID} AS prepaid, {CONTESTED} AS contested FROM billing.invoice WHERE id = $1
+"""  # noqa: S608 - constants of this product
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What no provider tells: a person's word that money moved by bank on a day, and under which reference."""
+
+    reference: str
+    moved_on: date
+    recorded_by: str
 
 
 class Collected(msgspec.Struct, frozen=True):
@@ -39,13 +58,16 @@ class Collected(msgspec.Struct, frozen=True):
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """Where an invoice stands. `owed` is what the payer still owes of it; amounts are in its currency."""
+    """Where an invoice stands. `owed` is what the payer still owes of it, less than nothing where it is owed to the payer;
+    `prepaid` was paid from credit, and `contested` of what is owed waits for a ruling. Amounts are in its currency."""
 
     state: SettlementState
     paid: Decimal
     refunded: Decimal
     credited: Decimal
     owed: Decimal
+    prepaid: Decimal = Decimal(0)
+    contested: Decimal = Decimal(0)
 
 
 async def collected(connection: Connection, invoice_id: str) -> Collected | None:
@@ -56,6 +78,17 @@ async def collected(connection: Connection, invoice_id: str) -> Collected | None
         invoice_id,
     )
     return None if row is None else Collected(*row)
+
+
+async def payable(connection: Connection, invoice_id: str) -> Collected:
+    """The same of any issued live invoice, whoever collects it."""
+    row = await connection.fetchrow(
+        "SELECT id, account_id, number, currency, total FROM billing.invoice "
+        "WHERE id = $1 AND state = 'issued' AND environment = 'live' FOR UPDATE",
+        invoice_id,
+    )
+    assert row is not None, "only what is issued is paid"
+    return Collected(*row)
 
 
 async def known_facts(connection: Connection, invoice_id: str) -> set[tuple[str, str]]:
@@ -75,6 +108,7 @@ async def write(
     now: datetime,
     *,
     currency: str = "",
+    told: Told | None = None,
     debit: tuple[str, str] | None = None,
     credit: tuple[str, str] | None = None,
 ) -> bool:
@@ -101,7 +135,7 @@ async def write(
         )
     await connection.execute(
         "INSERT INTO billing.settlement_entry (kind, source, invoice_id, account_id, currency, amount, transaction_id, "
-        "recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "recorded_at, reference, moved_on, recorded_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         kind,
         source,
         invoice.invoice_id,
@@ -110,6 +144,7 @@ async def write(
         amount,
         transaction_id,
         now,
+        *((None, None, None) if told is None else msgspec.structs.astuple(told)),
     )
     return True
 
@@ -120,22 +155,34 @@ async def settlement(connection: Connection, invoice: Collected) -> Settlement:
         "SELECT kind, amount FROM billing.settlement_entry WHERE invoice_id = $1", invoice.invoice_id
     )
     # A lost dispute's credit note records what the bank took; it pays for nothing.
-    credited: Decimal = await connection.fetchval(
-        "SELECT coalesce(sum(total), 0) FROM billing.credit_note WHERE invoice_id = $1 AND reason <> 'dispute_lost'",
-        invoice.invoice_id,
+    beside = await connection.fetchrow(_CREDITED, invoice.invoice_id)
+    assert beside is not None, "what is settled is there"
+    return settle(
+        invoice.total,
+        beside["credited"],
+        [(row["kind"], row["amount"]) for row in facts],
+        prepaid=beside["prepaid"],
+        contested=beside["contested"],
     )
-    return settle(invoice.total, credited, [(row["kind"], row["amount"]) for row in facts])
 
 
-def settle(total: Decimal, credited: Decimal, facts: Iterable[tuple[FactKind, Decimal]]) -> Settlement:
+def settle(
+    total: Decimal,
+    credited: Decimal,
+    facts: Iterable[tuple[FactKind, Decimal]],
+    *,
+    prepaid: Decimal = _NOTHING,
+    contested: Decimal = _NOTHING,
+) -> Settlement:
     """The settlement that follows from facts in any order."""
     sums: dict[FactKind, Decimal] = {}
     counts: dict[FactKind, int] = {}
     for kind, amount in facts:
         sums[kind] = sums.get(kind, Decimal(0)) + amount
         counts[kind] = counts.get(kind, 0) + 1
-    paid = sums.get("payment", Decimal(0))
-    refunded = sums.get("refund", Decimal(0)) - sums.get("refund_failed", Decimal(0))
+    by_bank, back_by_bank = sums.get("bank_payment", _NOTHING), sums.get("bank_refund", _NOTHING)
+    by_provider = sums.get("payment", _NOTHING)
+    refunded = sums.get("refund", _NOTHING) - sums.get("refund_failed", _NOTHING) + back_by_bank
     decided = counts.get("dispute_won", 0) + counts.get("dispute_lost", 0)
     state: SettlementState = "open"
     if "voided" in counts:
@@ -144,6 +191,9 @@ def settle(total: Decimal, credited: Decimal, facts: Iterable[tuple[FactKind, De
         state = "disputed"
     elif "dispute_lost" in counts:
         state = "lost"
-    elif paid + credited >= total:
+    # What a provider sends back it sends for a reason that it tells; what is sent back by bank may never have been owed.
+    elif by_provider + by_bank - back_by_bank + credited + prepaid >= total:
         state = "paid"
-    return Settlement(state, paid, refunded, credited, total - credited - paid + refunded)
+    paid = by_provider + by_bank
+    owed = total - credited - prepaid - paid + refunded
+    return Settlement(state, paid, refunded, credited, owed, prepaid, contested)

@@ -82,7 +82,7 @@ class StripeProvider:
             "auto_advance": False,
             "automatic_tax": {"enabled": False},
             "collection_method": "send_invoice",
-            "days_until_due": invoice.terms_days,
+            **_due(invoice),
             "pending_invoice_items_behavior": "exclude",
             "metadata": {
                 wire.DOCUMENT: invoice.document_id,
@@ -247,6 +247,12 @@ class StripeProvider:
         sentence = (error.user_message or "").replace(self._key, "***")[:200]
         parts = (error.code or "invalid-request", error.param, error.request_id, sentence)
         return ": ".join(part for part in parts if part)
+
+
+def _due(invoice: NewInvoice) -> Mapping[str, int]:
+    if invoice.due_at is None:
+        return {"days_until_due": 0}
+    return {"due_date": int(invoice.due_at.timestamp())}
 
 
 def _listed(entries: object) -> Iterator[Any]:

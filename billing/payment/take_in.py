@@ -16,9 +16,13 @@ from catalog.vocabulary.clock import Clock, from_ns
 log = logging.getLogger(__name__)
 
 _BATCH = 100
+_FORGOTTEN_MAX = 1000
 _LEASE = timedelta(minutes=15)
 # Card networks take disputes for 120 days from the payment, and an invoice has its terms before that.
 _DISPUTED_WITHIN = timedelta(days=180)
+# Stripe sends an event again for three days by itself, and for thirty when a person asks it to. One that comes after its
+# name was forgotten is taken in once more, and leads to the same books.
+_EVENTS_KEPT = timedelta(days=35)
 
 _TAKE = """
     UPDATE billing.webhook_event SET attempts = attempts + 1, due_at = $2 WHERE id IN (
@@ -33,6 +37,11 @@ _LOOKED_AFTER = """
         SELECT sum(amount) FROM billing.settlement_entry AS entry
         WHERE entry.invoice_id = invoice.id AND kind = 'payment'), 0))
     ORDER BY task.id
+"""
+
+_FORGET = """
+    DELETE FROM billing.webhook_event WHERE id IN (
+        SELECT id FROM billing.webhook_event WHERE state = 'done' AND received_at < $1 LIMIT $2)
 """
 
 
@@ -84,6 +93,13 @@ async def look_after(pool: asyncpg.Pool, provider: PaymentProvider, clock: Clock
             )
             unread += 1
     return unread
+
+
+async def forget_events(pool: asyncpg.Pool, clock: Clock) -> bool:
+    """Delete one batch of events that were taken in 35 days ago; whether there may be more. Held ones wait for a person."""
+    async with all_accounts(pool) as connection:
+        tag = await connection.execute(_FORGET, from_ns(clock.now_ns()) - _EVENTS_KEPT, _FORGOTTEN_MAX)
+    return int(tag.split()[-1]) == _FORGOTTEN_MAX
 
 
 async def _done(pool: asyncpg.Pool, events: Sequence[_Event], faults: str) -> None:

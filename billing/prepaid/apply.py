@@ -11,7 +11,7 @@ from decimal import ROUND_DOWN, Decimal
 
 from billing.ledger.accounts import PREPAID, RECEIVABLE
 from billing.ledger.post import Entry, post
-from billing.prepaid.grants import Grant, grants_of
+from billing.prepaid.grants import Grant, grants_of, lock_grants
 from billing.transaction import Connection
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.money import EXACT, exponent, round_money
@@ -19,7 +19,6 @@ from catalog.vocabulary.period import Period
 
 # The last moment of a month.
 _MOMENT = timedelta(microseconds=1)
-_LOCK = "SELECT FROM billing.allowance WHERE account_id = $1 AND environment = $2 AND kind = 'credit' ORDER BY id FOR UPDATE"
 _CAPTURED = """
     SELECT subject, sum(lease.used) AS captured FROM billing.lease JOIN billing.allowance ON allowance.id = allowance_id
     WHERE allowance.account_id = $1 AND environment = $2 AND kind = 'credit' AND period = $3 AND state = 'closed' GROUP BY 1
@@ -57,10 +56,8 @@ async def apply_credit(
     Raises `CreditHeld` while a worker holds credit for calls of the month. `ends_at` is the end of the month: grants that are
     valid then pay what calls have not taken already.
     """
-    grants = await grants_of(connection, account_id, environment)
-    if not grants:
+    if not await lock_grants(connection, account_id, environment):
         return Decimal(0)
-    await connection.execute(_LOCK, account_id, environment)
     if await connection.fetchval(_HELD, account_id, environment, period.first_day):
         raise CreditHeld(account_id)
     grants = await grants_of(connection, account_id, environment)

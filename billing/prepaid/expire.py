@@ -7,15 +7,15 @@ import asyncpg
 
 from billing.ledger.accounts import BREAKAGE, HOUSE, PREPAID, PROMOTIONS
 from billing.ledger.post import Entry, post
+from billing.prepaid.grants import APPLIED
 from billing.transaction import Connection, all_accounts
 from catalog.outbox import announce
 from catalog.vocabulary.clock import Clock, from_ns
 from catalog.vocabulary.money import plain
 
 # Due only when nothing can claim a part of it any more: no lease is open, and what calls took of it has paid documents.
-_DUE = """
-    SELECT credit_grant.id, credit_grant.account_id, credit_grant.environment, amount, currency, category,
-           coalesce((SELECT sum(applied) FROM billing.credit_application WHERE grant_id = credit_grant.id), 0) AS applied
+_DUE = f"""
+    SELECT credit_grant.id, credit_grant.account_id, credit_grant.environment, amount, currency, category, {APPLIED} AS applied
     FROM billing.credit_grant
     JOIN billing.allowance ON kind = 'credit' AND subject = credit_grant.id AND allowance.account_id = credit_grant.account_id
     WHERE valid_until <= $1 AND leased = 0
@@ -24,7 +24,7 @@ _DUE = """
           SELECT FROM billing.lease WHERE allowance_id = allowance.id AND lease.used > 0 AND NOT EXISTS (
               SELECT FROM billing.credit_application AS paid WHERE grant_id = credit_grant.id AND paid.period = lease.period))
     ORDER BY credit_grant.id FOR UPDATE OF allowance
-"""
+"""  # noqa: S608 - constants of this product
 
 
 async def expire_credit(pool: asyncpg.Pool, clock: Clock) -> int:

@@ -19,23 +19,31 @@ from catalog.vocabulary.problem import FieldError, Problem
 Category = Literal["paid", "promotional"]
 PRIORITY_DEFAULT = 100
 _PRIORITY_MAX = 1000
+_REFERENCE_MAX = 100
 _AMOUNT_MAX = Decimal(10**12)
 
+# What of a grant has paid documents, less what came back to it: SQL, beside a row of `billing.credit_grant`.
+APPLIED = """(
+    coalesce((SELECT sum(applied) FROM billing.credit_application WHERE grant_id = credit_grant.id), 0)
+    - coalesce((SELECT sum(amount) FROM billing.credit_restoration
+                WHERE grant_id = credit_grant.id AND restored_to = grant_id), 0))
+"""
 # Consumed by priority, then what expires soonest, then the oldest: as `billing.lease.take` takes them.
-_GRANTS = """
+_GRANTS = f"""
     SELECT credit_grant.id, amount, currency, category, priority, valid_from, valid_until, granted_at, used, leased,
-           coalesce((SELECT sum(applied) FROM billing.credit_application WHERE grant_id = credit_grant.id), 0) AS applied,
+           {APPLIED} AS applied,
            (SELECT amount FROM billing.credit_expiry WHERE grant_id = credit_grant.id) AS expired
     FROM billing.credit_grant
     JOIN billing.allowance ON kind = 'credit' AND subject = credit_grant.id AND allowance.account_id = credit_grant.account_id
     WHERE credit_grant.account_id = $1 AND credit_grant.environment = $2
     ORDER BY priority, valid_until NULLS LAST, granted_at, credit_grant.id
-"""
+"""  # noqa: S608 - constants of this file
+_LOCK = "SELECT FROM billing.allowance WHERE account_id = $1 AND environment = $2 AND kind = 'credit' ORDER BY id FOR UPDATE"
 
 
 class Grant(msgspec.Struct, frozen=True):
     """A grant. `used` is what calls have taken at list price and documents in the end, `reserved` what workers hold;
-    `applied` has paid issued documents; `expired` is what lapsed, None while it is valid."""
+    `applied` has paid issued documents, less what came back when they were lowered; `expired` is what lapsed, None while it is valid."""
 
     id: str
     amount: Decimal
@@ -52,7 +60,11 @@ class Grant(msgspec.Struct, frozen=True):
 
     def is_valid(self, moment: datetime) -> bool:
         """Whether calls of a moment may take of it."""
-        return self.valid_from <= moment and (self.valid_until is None or moment < self.valid_until)
+        return self.valid_from <= moment and not self.is_over(moment)
+
+    def is_over(self, moment: datetime) -> bool:
+        """Whether its time has ended by a moment."""
+        return self.valid_until is not None and self.valid_until <= moment
 
 
 async def grant_credit(
@@ -66,46 +78,52 @@ async def grant_credit(
     valid_until: datetime | None,
     actor: str,
     now: datetime,
+    reference: str | None = None,
+    pay_in_advance: bool = True,
 ) -> Grant:
     """Give an account credit from now on, posted as held for it and audited; the caller commits.
 
-    `Problem` invalid-input for an amount that is no positive number of minor units, a priority outside 0 to 1000 or an
-    expiry that is past; conflict where a provider collects for the account: it pays afterwards or in advance, not both.
+    With its first paid grant an account pays in advance from then on, which has to be meant (`pay_in_advance`). The same
+    `reference` again, with the same terms, answers the grant that it made. `Problem` invalid-input for an amount that is no
+    positive number of minor units, a priority outside 0 to 1000, an expiry that is past or a reference that is empty or long;
+    conflict for a reference that asked for something else, for a first paid grant that was not meant as one, and where a
+    provider collects for the account: it pays afterwards or in advance, not both.
     """
-    _check(account, amount, priority, valid_until, now)
-    if await connection.fetchval(
-        "SELECT EXISTS (SELECT FROM billing.payment_account WHERE account_id = $1 AND enabled)", account.id
-    ):
+    _check(account, amount, priority, valid_until, reference, now)
+    # Two who grant at once see each other.
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"billing.grant/{environment}/{account.id}"
+    )
+    if reference is not None:
+        asked = amount, category, priority, valid_until
+        if (made := await _made_before(connection, account, environment, reference, asked)) is not None:
+            return made
+    if category == "paid" and not pay_in_advance:
+        await _check_pays_in_advance(connection, account, environment)
+    if await is_collected(connection, account.id):
         raise Problem(
             "conflict", f"A provider collects from {account.name}; it cannot pay in advance as well."
         )
-    grant_id = new_id("grant")
-    await connection.execute(
-        "INSERT INTO billing.credit_grant (id, account_id, environment, amount, currency, category, priority, valid_from, "
-        "valid_until, granted_at, granted_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $8, $10)",
-        grant_id,
-        account.id,
-        environment,
+    zero = Decimal(0)
+    grant = Grant(
+        new_id("grant"),
         amount,
         account.currency,
         category,
         priority,
         now,
         valid_until,
-        actor,
+        now,
+        used=zero,
+        reserved=zero,
+        applied=zero,
+        expired=None,
     )
-    await connection.execute(
-        "INSERT INTO billing.allowance (account_id, environment, kind, subject, starts_on, used) "
-        "VALUES ($1, $2, 'credit', $3, $4, 0)",
-        account.id,
-        environment,
-        grant_id,
-        now.date(),
-    )
+    await open_grant(connection, account.id, environment, grant, actor, reference)
     await post(
         connection,
         "grant",
-        f"credit_grant:{grant_id}",
+        f"credit_grant:{grant.id}",
         environment,
         now,
         [
@@ -120,9 +138,96 @@ async def grant_credit(
         "environment": environment,
     }
     await audit.append(
-        connection, actor, "credit.grant", f"grant/{grant_id}", {**detail, "account": account.id}, now
+        connection, actor, "credit.grant", f"grant/{grant.id}", {**detail, "account": account.id}, now
     )
-    return next(one for one in await grants_of(connection, account.id, environment) if one.id == grant_id)
+    return next(one for one in await grants_of(connection, account.id, environment) if one.id == grant.id)
+
+
+async def _made_before(
+    connection: Connection,
+    account: Account,
+    environment: Environment,
+    reference: str,
+    asked: tuple[Decimal, Category, int, datetime | None],
+) -> Grant | None:
+    made = await connection.fetchval(
+        "SELECT id FROM billing.credit_grant WHERE account_id = $1 AND environment = $2 AND reference = $3",
+        account.id,
+        environment,
+        reference,
+    )
+    if made is None:
+        return None
+    grant = next(one for one in await grants_of(connection, account.id, environment) if one.id == made)
+    if (grant.amount, grant.category, grant.priority, grant.valid_until) != asked:
+        raise Problem(
+            "conflict",
+            f"{reference} has made {grant.id} of {plain(grant.amount)} {grant.currency} on other terms: write another reference.",
+        )
+    return grant
+
+
+async def _check_pays_in_advance(connection: Connection, account: Account, environment: Environment) -> None:
+    if await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM billing.credit_grant "
+        "WHERE account_id = $1 AND environment = $2 AND category = 'paid')",
+        account.id,
+        environment,
+    ):
+        return
+    detail = (
+        f"{account.name} pays afterwards; with its first paid grant every {environment} call of it beyond its credit is refused "
+        "from then on, for good: confirm that this is meant, or give promotional credit, which stops nobody"
+    )
+    raise Problem("conflict", f"{detail}.", errors=(FieldError("/pay_in_advance", "confirmation", detail),))
+
+
+async def open_grant(
+    connection: Connection,
+    account_id: str,
+    environment: Environment,
+    grant: Grant,
+    granted_by: str,
+    reference: str | None = None,
+) -> None:
+    """Write a new grant down, with nothing used of it; whoever calls posts its other side and commits."""
+    await connection.execute(
+        "INSERT INTO billing.credit_grant (id, account_id, environment, amount, currency, category, priority, valid_from, "
+        "valid_until, granted_at, granted_by, reference) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        grant.id,
+        account_id,
+        environment,
+        grant.amount,
+        grant.currency,
+        grant.category,
+        grant.priority,
+        grant.valid_from,
+        grant.valid_until,
+        grant.granted_at,
+        granted_by,
+        reference,
+    )
+    await connection.execute(
+        "INSERT INTO billing.allowance (account_id, environment, kind, subject, starts_on, used) "
+        "VALUES ($1, $2, 'credit', $3, $4, 0)",
+        account_id,
+        environment,
+        grant.id,
+        grant.granted_at.date(),
+    )
+
+
+async def is_collected(connection: Connection, account_id: str) -> bool:
+    """Whether a payment provider collects from an account now."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM billing.payment_account WHERE account_id = $1 AND enabled)", account_id
+    )
+    return found
+
+
+async def lock_grants(connection: Connection, account_id: str, environment: Environment) -> bool:
+    """Whether an account has grants; until the transaction ends nobody else takes of them or gives back."""
+    return bool(await connection.fetch(_LOCK, account_id, environment))
 
 
 async def grants_of(connection: Connection, account_id: str, environment: Environment) -> Sequence[Grant]:
@@ -132,9 +237,16 @@ async def grants_of(connection: Connection, account_id: str, environment: Enviro
 
 
 def _check(
-    account: Account, amount: Decimal, priority: int, valid_until: datetime | None, now: datetime
+    account: Account,
+    amount: Decimal,
+    priority: int,
+    valid_until: datetime | None,
+    reference: str | None,
+    now: datetime,
 ) -> None:
     errors: list[FieldError] = []
+    if reference is not None and not 1 <= len(reference.strip()) <= _REFERENCE_MAX:
+        errors.append(FieldError("/reference", "length", f"write 1 to {_REFERENCE_MAX} characters"))
     if not 0 < amount <= _AMOUNT_MAX or round_money(amount, account.currency) != amount:
         places = exponent(account.currency)
         errors.append(

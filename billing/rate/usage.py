@@ -7,7 +7,8 @@ import msgspec
 
 
 class CallCounts(msgspec.Struct, frozen=True):
-    """How a period's calls ended. Calls that failed by the caller's own fault do not count for the success rate."""
+    """How a period's calls ended. Calls that were rightly declined are successes, whether they are billed or not; those that
+    failed by the caller's own fault do not count for the success rate."""
 
     calls: Decimal
     successes: Decimal
@@ -49,6 +50,10 @@ class Cell(msgspec.Struct, frozen=True):
 
     dimensions: dict[str, str]
     quantity: Decimal
+
+    def __hash__(self) -> int:
+        """Equal cells have equal hashes, in whatever order they name their dimensions."""
+        return hash((frozenset(self.dimensions.items()), self.quantity))
 
 
 class Cells(msgspec.Struct, frozen=True):

@@ -36,7 +36,7 @@ _ADD_UP = f"""
         INSERT INTO billing.usage_hour AS hour ({KEY_LIST}, {SUM_LIST})
         {GROUPED_USAGE}
         ON CONFLICT ({KEY_LIST}) DO UPDATE
-        SET {", ".join(f"{name} = hour.{name} + excluded.{name}" for name in SUMS)}, changed_xid = pg_current_xact_id()
+        SET {", ".join(f"{name} = hour.{name} + excluded.{name}" for name in SUMS)}
         RETURNING account_id, environment, period, operation
     )
     INSERT INTO billing.unrated (account_id, environment, period)

@@ -7,6 +7,7 @@ from fractions import Fraction
 import msgspec
 
 from billing.invoice.transfer import Deliveries, Earned, unit_parts
+from billing.sla.judge import JUDGED_LINE
 from billing.sla.store import terms_at
 from billing.transaction import Connection
 from catalog.vocabulary.exact import round_to
@@ -80,19 +81,17 @@ class _Sum(msgspec.Struct, frozen=True):
 
 
 # A month's charges on whichever documents they stand, open ones too.
-_CHARGED = """
+_CHARGED = f"""
     SELECT operation, currency, sum(calls)::bigint AS calls, sum(revenue) AS revenue, sum(credits) AS credits
     FROM (SELECT operation, currency, calls_after - calls_before AS calls, amount AS revenue, 0 AS credits
           FROM billing.rated_line WHERE environment = $1 AND period = $2
           UNION ALL
-          SELECT coalesce(judged.operation, coalesce(nullif(charge.service, ''), 'account') || '/*'), currency, 0,
+          SELECT coalesce(judgement.operation, coalesce(nullif(line.service, ''), 'account') || '/*'), currency, 0,
                  CASE kind WHEN 'credit' THEN 0 ELSE amount END, CASE kind WHEN 'credit' THEN -amount ELSE 0 END
-          FROM billing.charge_line AS charge LEFT JOIN billing.sla_judgement AS judged
-            ON (judged.service, judged.objective, judged.period, judged.timezone)
-             = (charge.service, charge.name, charge.period, charge.timezone)
-          WHERE charge.environment = $1 AND charge.period = $2 AND kind NOT IN ('tax', 'net_credit')) AS line
+          FROM billing.charge_line AS line LEFT JOIN {JUDGED_LINE} ON true
+          WHERE line.environment = $1 AND line.period = $2 AND kind NOT IN ('tax', 'net_credit')) AS charged
     GROUP BY 1, 2 ORDER BY 1, 2
-"""
+"""  # noqa: S608 - a constant
 
 
 async def margin(connection: Connection, period: Period, environment: Environment) -> Margin:

@@ -161,9 +161,7 @@ async def _recent(
         if objective.measure == "availability":
             shares[length] = (await measure_availability(connection, scope, window)).share
         else:
-            shares[length] = errors(
-                await store.counts(connection, scope.operations, None, window=window)
-            ).share
+            shares[length] = errors(await store.counts(connection, scope, window=window)).share
     return shares
 
 

@@ -1,7 +1,7 @@
 """An objective over a month: the share that was good, and the figures that prove it."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 
@@ -12,13 +12,17 @@ from billing.sla import store
 from billing.sla.attainment import NOTHING, Share, shown_pct
 from billing.sla.availability import Window, availability
 from billing.sla.latency import quantile_us, within
+from billing.sla.store import Scope
 from billing.transaction import Connection
 from catalog.passport import Passport
 from catalog.sla import Objective
 from catalog.vocabulary.clock import rfc3339
+from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.period import Period
 
 _TRAILING_MONTHS = 12
+_PROBED = "each interval counts by the worse of its requests and its probe minutes; without either it is good"
+_NOT_PROBED = "each interval counts by its requests, the sandbox is not probed; one without requests is good"
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -29,22 +33,18 @@ class Measured(msgspec.Struct, frozen=True):
     evidence: Mapping[str, Any]
 
 
-class Scope(msgspec.Struct, frozen=True):
-    """Which calls: the operations that an objective is about (`customs/check`), of one account or of all (None)."""
-
-    service: str
-    operations: tuple[str, ...]
-    operation: str | None
-    account_id: str | None = None
-
-
-def scope_of(passport: Passport, objective: Objective, account_id: str | None = None) -> Scope:
+def scope_of(
+    passport: Passport,
+    objective: Objective,
+    account_id: str | None = None,
+    environment: Environment = "live",
+) -> Scope:
     """The calls that an objective of a passport is about."""
     every = tuple(f"{passport.service}/{entry.id}" for entry in passport.operations)
     if objective.operation is None:
-        return Scope(passport.service, every, None, account_id)
+        return Scope(passport.service, every, None, account_id, environment)
     one = f"{passport.service}/{objective.operation}"
-    return Scope(passport.service, (one,), one, account_id)
+    return Scope(passport.service, (one,), one, account_id, environment)
 
 
 async def measure_month(
@@ -55,12 +55,9 @@ async def measure_month(
     if objective.measure == "availability":
         return await measure_availability(connection, scope, Window(*period.bounds(timezone)))
     if objective.measure == "latency_ms":
-        counts = await store.latencies(connection, scope.operations, scope.account_id, month=period)
-        return _latency(objective, counts)
+        return _latency(objective, await store.latencies(connection, scope, month=period))
     if objective.measure == "error_rate":
-        return errors(
-            await store.counts(connection, scope.operations, scope.account_id, months=(period, period))
-        )
+        return errors(await store.counts(connection, scope, months=(period, period)))
     return await _outcomes(connection, scope, objective, period)
 
 
@@ -71,42 +68,35 @@ async def measure_day(
     if objective.measure == "availability":
         return await measure_availability(connection, scope, window)
     if objective.measure == "latency_ms":
-        return _latency(
-            objective, await store.latencies(connection, scope.operations, scope.account_id, day=day)
-        )
+        return _latency(objective, await store.latencies(connection, scope, day=day))
     if objective.measure == "error_rate":
-        return errors(await store.counts(connection, scope.operations, scope.account_id, window=window))
+        return errors(await store.counts(connection, scope, window=window))
     return None
 
 
 async def measure_availability(connection: Connection, scope: Scope, window: Window) -> Measured:
-    """The intervals between two instants; the probe's misses are everybody's, requests those in scope.
+    """The intervals between two instants; the probe's misses are everybody's in the live environment, requests those in scope.
 
     Nothing at all for a window that ended before anything was observed.
     """
-    first = await store.first_observed(connection, scope.operations)
+    first = await store.first_observed(connection, scope)
     if first is None or window.ends_at <= first:
         # Nobody looked yet: that says nothing, rather than that all was well.
         return Measured(
             NOTHING, _percent(NOTHING), {"rule": "nothing was called or probed before the end of the window"}
         )
-    ended = await store.failed_intervals(connection, scope.operations, window, scope.account_id)
-    missed = await store.missed_minutes(connection, scope.operations, window)
-    excluded = await store.announced(connection, scope.service, scope.operation, window)
+    ended = await store.failed_intervals(connection, scope, window)
+    missed = await store.missed_minutes(connection, scope, window)
+    excluded = await store.announced(connection, scope, window)
     share = availability(window, ended, missed, [one.window for one in excluded])
     evidence = {
         "window": {"starts_at": rfc3339(window.starts_at), "ends_at": rfc3339(window.ends_at)},
-        "rule": "each interval counts by the worse of its requests and its probe minutes; without either it is good",
+        "rule": _PROBED if scope.is_probed else _NOT_PROBED,
         "interval_minutes": INTERVAL_MINUTES,
         "intervals": share.total,
         "intervals_lost": str(share.total - share.good),
         "failed_requests": sum(one.failures for one in ended.values()),
-        "probe": {
-            "minutes_probed": await store.probed_minutes(connection, window),
-            "minutes_missed": len(missed),
-            "first_missed": rfc3339(min(missed)) if missed else None,
-            "last_missed": rfc3339(max(missed)) if missed else None,
-        },
+        **({"probe": await _probe(connection, window, missed)} if scope.is_probed else {}),
         "maintenance": [
             {
                 "id": one.id,
@@ -118,6 +108,17 @@ async def measure_availability(connection: Connection, scope: Scope, window: Win
         ],
     }
     return Measured(share, _percent(share), evidence)
+
+
+async def _probe(
+    connection: Connection, window: Window, missed: Mapping[datetime, Fraction]
+) -> Mapping[str, Any]:
+    return {
+        "minutes_probed": await store.probed_minutes(connection, window),
+        "minutes_missed": len(missed),
+        "first_missed": rfc3339(min(missed)) if missed else None,
+        "last_missed": rfc3339(max(missed)) if missed else None,
+    }
 
 
 def errors(ended: store.Counts) -> Measured:
@@ -154,9 +155,7 @@ async def _outcomes(connection: Connection, scope: Scope, objective: Objective, 
         for _ in range(_TRAILING_MONTHS - 1):
             first = first.previous()
         answered = await _answered(connection, scope, (first, period))
-    found = await store.verdicts(
-        connection, scope.operations, objective.outcome, scope.account_id, (first, period)
-    )
+    found = await store.verdicts(connection, scope, objective.outcome, (first, period))
     share = Share(Fraction(max(answered - found.counted, 0)), answered)
     evidence = {
         "window": {"first_month": str(first), "last_month": str(period), "widened": widened},
@@ -172,7 +171,7 @@ async def _outcomes(connection: Connection, scope: Scope, objective: Objective, 
 
 
 async def _answered(connection: Connection, scope: Scope, months: tuple[Period, Period]) -> int:
-    ended = await store.counts(connection, scope.operations, scope.account_id, months=months)
+    ended = await store.counts(connection, scope, months=months)
     return ended.judged - ended.failures
 
 

@@ -1,7 +1,8 @@
 """Verdicts on answered calls: the payer reports one weeks later, the provider may contest it, somebody decides.
 
 `reported` counts, `contested` does not, `upheld` counts in the month of that decision, `dismissed` never does. A month that
-was judged stays judged: its verdicts cannot be contested any more, so no credit is ever taken back.
+was judged stays judged: its verdicts cannot be contested any more, so no credit is ever taken back. Verdicts on test calls
+are given and decided in the sandbox's own time: they count for the month in which it stands.
 """
 
 from collections.abc import Collection
@@ -14,6 +15,7 @@ import msgspec
 
 from billing.sla.judge import hold_verdicts
 from billing.transaction import Connection
+from catalog.accounts.test_clock import sandbox_time
 from catalog.outbox import announce
 from catalog.registry import audit
 from catalog.usage_event import CallClass
@@ -30,7 +32,7 @@ _ANSWERED: tuple[CallClass, ...] = ("ok", "declined")
 
 
 class PaidCall(msgspec.Struct, frozen=True, rename={"class_": "class"}):
-    """A call that its account pays for."""
+    """A call that its account pays for; it is not `served_here` where it was reported from elsewhere."""
 
     id: UUID
     account_id: str
@@ -38,6 +40,7 @@ class PaidCall(msgspec.Struct, frozen=True, rename={"class_": "class"}):
     operation: str
     class_: CallClass
     occurred_at: datetime
+    served_here: bool
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -59,8 +62,8 @@ async def paid_call(
 ) -> PaidCall:
     """A stored call; `Problem` not-found for any that the account does not pay for in this environment."""
     row = await connection.fetchrow(
-        "SELECT id, payer, environment, operation, class, occurred_at FROM billing.usage_event "
-        "WHERE id = $1 AND payer = $2 AND environment = $3",
+        "SELECT id, payer, environment, operation, class, occurred_at, recorded_by <> 'import' "
+        "FROM billing.usage_event WHERE id = $1 AND payer = $2 AND environment = $3",
         call_id,
         account_id,
         environment,
@@ -84,8 +87,8 @@ async def report_outcome(
 ) -> Verdict:
     """Keep the payer's verdict; `promised` are the outcomes that an objective of the call's operation is about.
 
-    `Problem` invalid-input for any other outcome, conflict for a call that was not answered or is too old, and
-    outcome-reported for a second verdict.
+    `Problem` invalid-input for any other outcome, conflict for a call that was not served here, not answered or is too
+    old, and outcome-reported for a second verdict.
     """
     if outcome not in promised:
         known = ", ".join(sorted(promised)) or "the service promises none"
@@ -93,12 +96,18 @@ async def report_outcome(
         raise Problem(
             "invalid-input", f"/outcome: {detail}.", errors=(FieldError("/outcome", "reference", detail),)
         )
+    if not call.served_here:
+        raise Problem(
+            "conflict",
+            "The usage was reported from elsewhere; the service level is about calls that we served.",
+        )
     if call.class_ not in _ANSWERED:
         raise Problem(
             "conflict",
             "The call was not answered, so there is nothing to judge; it counts as an error already.",
         )
-    if now - call.occurred_at > _REPORTABLE_FOR:
+    reported_at = await _time_in(transaction, call.account_id, call.environment, now)
+    if reported_at - call.occurred_at > _REPORTABLE_FOR:
         raise Problem("conflict", "Outcomes are reported within a year of the call.")
     try:
         async with transaction.transaction():
@@ -112,7 +121,7 @@ async def report_outcome(
                 outcome,
                 reason,
                 call.occurred_at,
-                now,
+                reported_at,
                 actor,
             )
     except asyncpg.UniqueViolationError:
@@ -151,11 +160,14 @@ async def contest(transaction: Connection, call_id: UUID, reason: str, actor: st
         raise Problem("conflict", f"The verdict is {_state(row)}; it was contested before.")
     month = Period.of(row["reported_at"], row["timezone"])
     judged = await transaction.fetchval(
-        "SELECT EXISTS (SELECT FROM billing.sla_judgement WHERE service = $1 AND period >= $2 "
-        "AND evidence ->> 'outcome' = $3)",
+        "SELECT EXISTS (SELECT FROM billing.sla_judgement WHERE $4 = 'live' AND service = $1 AND period >= $2 "
+        "AND evidence ->> 'outcome' = $3) OR EXISTS (SELECT FROM billing.sandbox_judgement WHERE $4 = 'test' "
+        "AND service = $1 AND period >= $2 AND evidence ->> 'outcome' = $3 AND account_id = $5)",
         service,
         month.first_day,
         row["outcome"],
+        row["environment"],
+        row["account_id"],
     )
     if judged:
         raise Problem(
@@ -207,7 +219,7 @@ async def _rule(
         row["account_id"],
         step,
         reason,
-        now,
+        await _time_in(transaction, row["account_id"], row["environment"], now),
         actor,
     )
     call = call_id_text(row["call_id"])
@@ -215,6 +227,18 @@ async def _rule(
     told = {"call_id": call, "outcome": row["outcome"], "state": step, "reason": reason}
     await announce(transaction, row["account_id"], row["environment"], f"outcome.{step}", told, now)
     return await verdict(transaction, row["call_id"])
+
+
+async def _time_in(
+    connection: Connection, account_id: str, environment: Environment, now: datetime
+) -> datetime:
+    """What time it is where a call was made: that of day, or of the account's sandbox."""
+    if environment == "live":
+        return now
+    stands_at: datetime | None = await connection.fetchval(
+        "SELECT test_clock FROM catalog.account WHERE id = $1", account_id
+    )
+    return now if stands_at is None else sandbox_time(stands_at, now)
 
 
 def _state(row: asyncpg.Record) -> VerdictState:

@@ -8,11 +8,13 @@ from typing import Any, Literal
 import msgspec
 
 from billing.sla.attainment import State, budget_left_pct, shown_pct, state_of
+from billing.sla.judge import JUDGED_LINE, judgements
 from billing.sla.measure import measure_month, scope_of
 from billing.transaction import Connection
 from catalog.passport import Passport
 from catalog.sla import Measure
 from catalog.vocabulary.clock import rfc3339
+from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.money import Money, money, plain
 from catalog.vocabulary.period import Period
 
@@ -82,9 +84,13 @@ class CreditGiven(msgspec.Struct, frozen=True):
 
 
 class ServiceLevel(msgspec.Struct, frozen=True):
-    """A service's month: objectives, the latest alarms and the account's credits."""
+    """A service's month: objectives, the latest alarms and the account's credits.
+
+    `environment` says whose calls are meant. In `test` there is only what one account's own test calls attained and what its
+    sandbox documents give back: no figure of all accounts, no outside probe, no alarm."""
 
     service: str
+    environment: Environment
     period: str
     objectives: tuple[ObjectiveLevel, ...]
     alarms: tuple[Alarm, ...]
@@ -92,15 +98,27 @@ class ServiceLevel(msgspec.Struct, frozen=True):
 
 
 async def service_level(
-    connection: Connection, passport: Passport, period: Period, account_id: str | None, timezone: str
+    connection: Connection,
+    passport: Passport,
+    period: Period,
+    account_id: str | None,
+    timezone: str,
+    environment: Environment = "live",
 ) -> ServiceLevel:
-    """The level of a service in a month, live calls only. `account_id` in scope adds its own figures and credits, its
-    availability on the calendar of `timezone`; None is for everybody to read."""
-    points = await _points(connection, passport.service)
-    judged = await _judged(connection, passport.service, period, timezone)
+    """The level of a service in a month. `account_id` in scope adds its own figures and credits, its availability on the
+    calendar of `timezone`; None is for everybody to read, and only of live calls."""
+    assert account_id is not None or environment == "live", "a sandbox is an account's"
+    is_live = environment == "live"
+    points = await _points(connection, passport.service) if is_live else []
+    judged = {
+        one.objective: plain(one.credit_pct)
+        for one in await judgements(
+            connection, passport.service, period, timezone, None if is_live else account_id
+        )
+    }
     objectives = []
     for objective in passport.sla.objectives:
-        scope = scope_of(passport, objective, account_id)
+        scope = scope_of(passport, objective, account_id, environment)
         own = None
         if account_id is not None:
             measured = await measure_month(connection, scope, objective, period, timezone)
@@ -125,9 +143,9 @@ async def service_level(
                 tuple(_point(row) for row in months),
             )
         )
-    alarms = await _alarms(connection, passport.service)
-    credits_ = () if account_id is None else await _credits(connection, account_id, passport.service, period)
-    return ServiceLevel(passport.service, str(period), tuple(objectives), alarms, credits_)
+    alarms = await _alarms(connection, passport.service) if is_live else ()
+    credits_ = await _credits(connection, account_id, environment, passport.service, period)
+    return ServiceLevel(passport.service, environment, str(period), tuple(objectives), alarms, credits_)
 
 
 async def _points(connection: Connection, service: str) -> list[Any]:
@@ -140,16 +158,6 @@ async def _points(connection: Connection, service: str) -> list[Any]:
         service,
     )
     return rows
-
-
-async def _judged(connection: Connection, service: str, period: Period, timezone: str) -> Mapping[str, str]:
-    rows = await connection.fetch(
-        "SELECT objective, credit_pct FROM billing.sla_judgement WHERE service = $1 AND period = $2 AND timezone = $3",
-        service,
-        period.first_day,
-        timezone,
-    )
-    return {row["objective"]: plain(row["credit_pct"]) for row in rows}
 
 
 async def _alarms(connection: Connection, service: str) -> tuple[Alarm, ...]:
@@ -172,17 +180,19 @@ async def _alarms(connection: Connection, service: str) -> tuple[Alarm, ...]:
 
 
 async def _credits(
-    connection: Connection, account_id: str, service: str, period: Period
+    connection: Connection, account_id: str | None, environment: Environment, service: str, period: Period
 ) -> tuple[CreditGiven, ...]:
+    if account_id is None:
+        return ()
     rows = await connection.fetch(
-        "SELECT name AS objective, judgement.operation, credit_pct, -amount AS amount, currency, invoice_id, evidence - 'delivered_by' AS evidence "
-        "FROM billing.charge_line AS line JOIN billing.sla_judgement AS judgement "
-        "ON (judgement.service, judgement.objective, judgement.period, judgement.timezone) "
-        "= (line.service, line.name, line.period, line.timezone) "
-        "WHERE account_id = $1 AND kind = 'credit' AND line.service = $2 AND line.period = $3 ORDER BY id",
+        "SELECT name AS objective, judgement.operation, credit_pct, -amount AS amount, currency, invoice_id, "  # noqa: S608
+        f"evidence - 'delivered_by' AS evidence FROM billing.charge_line AS line, {JUDGED_LINE} "
+        "WHERE account_id = $1 AND kind = 'credit' AND line.service = $2 AND line.period = $3 "
+        "AND line.environment = $4 ORDER BY id",
         account_id,
         service,
         period.first_day,
+        environment,
     )
     return tuple(
         CreditGiven(

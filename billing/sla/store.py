@@ -1,10 +1,10 @@
-"""What the tables hold of a service level: sums, probe, maintenance, verdicts, terms. Reading only, live books only.
+"""What the tables hold of a service level: sums, probe, maintenance, verdicts, terms. Reading only.
 
-The sandbox is never payable and nothing is promised for it, so every figure is about live calls. `account_id` None means
-all accounts in the scope of the caller's transaction.
+Live and test calls are never added up together. The outside probe looks at the live service: its misses are no figure of a
+sandbox.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime
 from fractions import Fraction
 
@@ -13,6 +13,7 @@ import msgspec
 from billing.sla.availability import Ended, Window
 from billing.transaction import Connection
 from catalog.passport import Passport, stored_passport
+from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.period import Period
 
 
@@ -21,6 +22,22 @@ class Terms(msgspec.Struct, frozen=True):
 
     revision: int
     passport: Passport
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """Which calls: the operations that an objective is about (`customs/check`), of one account or of all that are in the
+    scope of the caller's transaction (None), in one environment."""
+
+    service: str
+    operations: tuple[str, ...]
+    operation: str | None
+    account_id: str | None = None
+    environment: Environment = "live"
+
+    @property
+    def is_probed(self) -> bool:
+        """Whether what the outside probe sees is about these calls."""
+        return self.environment == "live"
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -81,16 +98,14 @@ _IN_MAINTENANCE = """
 """
 
 
-async def announced(
-    connection: Connection, service: str, operation: str | None, window: Window
-) -> tuple[Announced, ...]:
+async def announced(connection: Connection, scope: Scope, window: Window) -> tuple[Announced, ...]:
     """The maintenance that covers the whole service or the whole of this operation and touches a window."""
     rows = await connection.fetch(
         "SELECT id, operation, starts_at, ends_at, announced_at, announced_by FROM billing.maintenance "
         "WHERE service = $1 AND (operation IS NULL OR operation = $2) AND announced_at < starts_at "
         "AND ends_at > $3 AND starts_at < $4 ORDER BY starts_at, id",
-        service,
-        operation,
+        scope.service,
+        scope.operation,
         window.starts_at,
         window.ends_at,
     )
@@ -106,30 +121,29 @@ async def announced(
     )
 
 
-async def failed_intervals(
-    connection: Connection, operations: Sequence[str], window: Window, account_id: str | None
-) -> Mapping[datetime, Ended]:
+async def failed_intervals(connection: Connection, scope: Scope, window: Window) -> Mapping[datetime, Ended]:
     """The intervals of a window in which calls ended in an error of ours, outside maintenance."""
     rows = await connection.fetch(
         f"""
         SELECT starts_at, sum(calls - caller_faults)::bigint AS judged, sum(failures)::bigint AS failures
         FROM billing.service_interval AS calls
-        WHERE environment = 'live' AND operation = ANY($1) AND starts_at >= $2 AND starts_at < $3
+        WHERE environment = $5 AND operation = ANY($1) AND starts_at >= $2 AND starts_at < $3
           AND ($4::text IS NULL OR account_id = $4) AND NOT {_IN_MAINTENANCE}
         GROUP BY 1 HAVING sum(failures) > 0
         """,  # noqa: S608 - a constant
-        list(operations),
+        list(scope.operations),
         window.starts_at,
         window.ends_at,
-        account_id,
+        scope.account_id,
+        scope.environment,
     )
     return {row["starts_at"]: Ended(row["judged"], row["failures"]) for row in rows}
 
 
-async def missed_minutes(
-    connection: Connection, operations: Sequence[str], window: Window
-) -> Mapping[datetime, Fraction]:
+async def missed_minutes(connection: Connection, scope: Scope, window: Window) -> Mapping[datetime, Fraction]:
     """The minutes in which the outside probe missed, with the share of these operations that did not answer."""
+    if not scope.is_probed:
+        return {}
     rows = await connection.fetch(
         f"""
         SELECT starts_at, count(*) AS missed
@@ -137,23 +151,27 @@ async def missed_minutes(
               WHERE minute >= $2 AND minute < $3 AND missed <> '{{}}') AS calls
         WHERE operation = ANY($1) AND NOT {_IN_MAINTENANCE} GROUP BY 1
         """,  # noqa: S608 - a constant
-        list(operations),
+        list(scope.operations),
         window.starts_at,
         window.ends_at,
     )
-    return {row["starts_at"]: Fraction(row["missed"], len(operations)) for row in rows}
+    return {row["starts_at"]: Fraction(row["missed"], len(scope.operations)) for row in rows}
 
 
-async def first_observed(connection: Connection, operations: Sequence[str]) -> datetime | None:
-    """When the first of these operations was called, or the outside probe first looked; None before either."""
+async def first_observed(connection: Connection, scope: Scope) -> datetime | None:
+    """When the first of these calls was made, or the outside probe first looked; None before either."""
     moment: datetime | None = await connection.fetchval(
         """
         SELECT least(
             (SELECT starts_at FROM billing.service_interval
-             WHERE environment = 'live' AND operation = ANY($1) ORDER BY starts_at LIMIT 1),
-            (SELECT min(minute) FROM billing.probe_minute))
+             WHERE environment = $2 AND operation = ANY($1) AND ($3::text IS NULL OR account_id = $3)
+             ORDER BY starts_at LIMIT 1),
+            (SELECT min(minute) FROM billing.probe_minute WHERE $4))
         """,
-        list(operations),
+        list(scope.operations),
+        scope.environment,
+        scope.account_id,
+        scope.is_probed,
     )
     return moment
 
@@ -170,8 +188,7 @@ async def probed_minutes(connection: Connection, window: Window) -> int:
 
 async def counts(
     connection: Connection,
-    operations: Sequence[str],
-    account_id: str | None,
+    scope: Scope,
     *,
     months: tuple[Period, Period] | None = None,
     window: Window | None = None,
@@ -185,14 +202,15 @@ async def counts(
                coalesce(sum(failures) FILTER (WHERE NOT excluded), 0)::bigint AS failures
         FROM (SELECT calls.calls, caller_faults, failures, {_IN_MAINTENANCE} AS excluded
               FROM billing.service_interval AS calls
-              WHERE environment = 'live' AND operation = ANY($1) AND ($2::text IS NULL OR account_id = $2)
+              WHERE environment = $7 AND operation = ANY($1) AND ($2::text IS NULL OR account_id = $2)
                 AND ($3::date IS NULL OR period BETWEEN $3 AND $4)
                 AND ($5::timestamptz IS NULL OR (starts_at >= $5 AND starts_at < $6))) AS counted
         """,  # noqa: S608 - a constant
-        list(operations),
-        account_id,
+        list(scope.operations),
+        scope.account_id,
         *(months[0].first_day, months[1].first_day) if months else (None, None),
         *(window.starts_at, window.ends_at) if window else (None, None),
+        scope.environment,
     )
     assert row is not None, "an aggregate has one row"
     return Counts(row["calls"], row["caller_faults"], row["in_maintenance"], row["failures"])
@@ -200,8 +218,7 @@ async def counts(
 
 async def latencies(
     connection: Connection,
-    operations: Sequence[str],
-    account_id: str | None,
+    scope: Scope,
     *,
     month: Period | None = None,
     day: date | None = None,
@@ -209,21 +226,21 @@ async def latencies(
     """Answered calls by the bound of their latency in microseconds, in the payers' own month or day."""
     rows = await connection.fetch(
         "SELECT latency_us_max, sum(calls)::bigint AS calls FROM billing.latency_day "
-        "WHERE environment = 'live' AND operation = ANY($1) AND ($2::text IS NULL OR account_id = $2) "
+        "WHERE environment = $5 AND operation = ANY($1) AND ($2::text IS NULL OR account_id = $2) "
         "AND ($3::date IS NULL OR period = $3) AND ($4::date IS NULL OR day = $4) GROUP BY 1",
-        list(operations),
-        account_id,
+        list(scope.operations),
+        scope.account_id,
         month.first_day if month else None,
         day,
+        scope.environment,
     )
     return {row["latency_us_max"]: row["calls"] for row in rows}
 
 
 async def verdicts(
     connection: Connection,
-    operations: Sequence[str],
+    scope: Scope,
     outcome: str,
-    account_id: str | None,
     months: tuple[Period, Period],
 ) -> Verdicts:
     """The verdicts of the payers' own months: one counts in the month of its report, once it is contested in the month in
@@ -242,15 +259,16 @@ async def verdicts(
                      ON contest.call_id = report.call_id AND contest.step = 'contested'
               LEFT JOIN billing.outcome_ruling AS resolved
                      ON resolved.call_id = report.call_id AND resolved.step <> 'contested'
-              WHERE environment = 'live' AND operation = ANY($1) AND outcome = $2
+              WHERE environment = $6 AND operation = ANY($1) AND outcome = $2
                 AND ($3::text IS NULL OR report.account_id = $3)) AS verdict
         WHERE month BETWEEN $4 AND $5
         """,
-        list(operations),
+        list(scope.operations),
         outcome,
-        account_id,
+        scope.account_id,
         months[0].first_day,
         months[1].first_day,
+        scope.environment,
     )
     assert row is not None, "an aggregate has one row"
     return Verdicts(row["counted"], row["contested"], row["dismissed"])

@@ -5,6 +5,7 @@ with other content a conflict. Neither changes anything, and both are told.
 """
 
 from collections.abc import Iterable, Sequence, Set
+from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from billing.store.insert import insert_rows
 from billing.store.partitions import ensure_days
 from billing.store.usage_row import partition_day
 from billing.transaction import Connection
+from catalog.limit import Quota
 from catalog.usage_event import UsageEvent
 from catalog.vocabulary.ids import Environment
 
@@ -22,12 +24,14 @@ Reception = Literal["accepted", "duplicate", "conflict"]
 
 class Report(msgspec.Struct, frozen=True):
     """A usage event under the name that its sender gave it: `id` is unique within `source`; `content_hash` (SHA-256)
-    is of everything that it says."""
+    is of everything that it says. What it takes of limits: `charge` at list price, and a unit of each of `quotas`."""
 
     source: str
     id: str
     content_hash: bytes
     event: UsageEvent
+    charge: Decimal
+    quotas: tuple[Quota, ...]
 
     @property
     def name(self) -> tuple[str, str]:
@@ -47,7 +51,7 @@ class _Seen(msgspec.Struct, frozen=True):
     event_id: UUID
 
 
-async def accept(
+async def store_reports(
     connection: Connection, account_id: str, environment: Environment, reports: Sequence[Report]
 ) -> list[Received]:
     """Store what is new, in the caller's transaction and the scope of the account; answers in the order of `reports`.

@@ -9,7 +9,7 @@ from catalog.usage_event import UsageEvent
 from catalog.vocabulary.clock import from_ns
 
 RecordedBy = Literal["journal", "transaction", "import"]
-Value = UUID | datetime | str | bool | Decimal | int | list[int] | list[Decimal] | None
+Value = UUID | datetime | str | bool | Decimal | int | list[int] | list[Decimal] | list[str] | None
 
 # `stored_at` and `stored_xid` are the storing transaction's own: the database fills them in.
 COLUMNS = (
@@ -36,6 +36,8 @@ COLUMNS = (
     "recorded_by",
     "lease_ids",
     "lease_amounts",
+    "dimension_names",
+    "dimension_values",
 )
 
 _EPOCH = date(1970, 1, 1)
@@ -68,6 +70,8 @@ def usage_row(event: UsageEvent, recorded_by: RecordedBy) -> tuple[Value, ...]:
         recorded_by,
         [lease_id for lease_id, _ in event.taken] or None,
         [Decimal(amount) for _, amount in event.taken] or None,
+        [name for name, _ in event.dimensions] or None,
+        [value for _, value in event.dimensions] or None,
     )
 
 

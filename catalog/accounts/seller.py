@@ -18,7 +18,8 @@ _REQUIRED = ("legal_name", "address", "tax_id")
 class SellerProfile(msgspec.Struct, frozen=True, omit_defaults=True):
     """The house's billing profile: the company's legal name, its postal address (lines allowed) and its tax id.
 
-    `payment_days` after its issue an invoice is due, on the payer's calendar; `payment_terms` says more about it in words,
+    `payment_days` after its issue an invoice is due, on the payer's calendar, unless other days were agreed with the payer:
+    then a document of that payer shows those; `payment_terms` says more about it in words,
     `bank` where to pay. `country` is two letters of ISO 3166.
     """
 

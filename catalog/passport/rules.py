@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 
 from catalog import limit, meter, sla
-from catalog.passport.passport import Passport
+from catalog.passport.passport import OperationEntry, Passport
 from catalog.plan import parse_plan
 from catalog.terms_error import TermsError
 from catalog.vocabulary.money import decimal_of, is_currency
@@ -102,11 +102,23 @@ def _operations_broken(passport: Passport) -> list[FieldError]:
                 )
         if broken := meter.rule_broken(entry.meter):
             found.append(FieldError(f"{at}/meter", "meter", broken))
+        found.extend(_dimensions_broken(entry, f"{at}/meter/dimensions"))
         if not entry.success_when.strip():
             found.append(
                 FieldError(f"{at}/success_when", "required", "write an expression such as status == 200")
             )
     return found
+
+
+def _dimensions_broken(entry: OperationEntry, at: str) -> list[FieldError]:
+    if broken := meter.dimension_rule_broken(entry.meter):
+        return [FieldError(f"{at}/{broken[0]}" if broken[0] else at, "dimension", broken[1])]
+    detail = "what is kept with a call for ever holds no personal data; name another field"
+    return [
+        FieldError(f"{at}/{name}", "personal-data", detail)
+        for name, pointer in entry.meter.dimension_pointers.items()
+        if pointer.split("/")[1] in entry.personal_data
+    ]
 
 
 def _plans_broken(passport: Passport) -> list[FieldError]:

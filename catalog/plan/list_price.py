@@ -40,7 +40,7 @@ def list_amount(price: Price, units: Decimal) -> Decimal:
     """The list amount of one call of `units` units, at most 12 decimal places (half-up).
 
     Fees for a period (`flat`, `capacity`, a tier's flat fee) are no part of a call's price. A package, block or
-    converted unit is taken pro rata, a matrix at its default.
+    converted unit is taken pro rata, a matrix at its dearest combination.
     """
     return _tidy(_amount(price, units))
 
@@ -115,7 +115,10 @@ def _amount(price: Price, units: Decimal) -> Decimal:
         case Dynamic():
             return EXACT.multiply(units, Decimal(price.multiplier))
         case Matrix():
-            return EXACT.multiply(units, Decimal(price.default))
+            unit_prices = [Decimal(cell.unit_price) for cell in price.cells]
+            if price.default is not None:
+                unit_prices.append(Decimal(price.default))
+            return EXACT.multiply(units, max(unit_prices))
         case SuccessTiered():
             return EXACT.multiply(units, Decimal(price.tiers[0].unit_price))
         case Bucketed():

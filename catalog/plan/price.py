@@ -6,6 +6,7 @@ They apply in a fixed order: free units, conversion, price, success factor, perc
 minimum, maximum.
 """
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -184,13 +185,23 @@ class MatrixCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dimensions: dict[str, str]
     unit_price: Amount
 
+    def __hash__(self) -> int:
+        """Equal cells have equal hashes, in whatever order they name their dimensions."""
+        return hash((frozenset(self.dimensions.items()), self.unit_price))
+
 
 class Matrix(Modifiers, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """`matrix`: a unit price per combination; `default` prices every combination that is not listed."""
+    """`matrix`: a unit price per combination; `default` prices every combination that is not listed. Without it one that is
+    not listed has no price and cannot be sold."""
 
     dimensions: tuple[str, ...]
     cells: tuple[MatrixCell, ...]
-    default: Amount
+    default: Amount | None = None
+
+    def unit_price(self, values: Mapping[str, str]) -> str | None:
+        """The unit price of a combination that gives a value for each dimension, None where it has none."""
+        wanted = {name: values[name] for name in self.dimensions}
+        return next((cell.unit_price for cell in self.cells if cell.dimensions == wanted), self.default)
 
 
 class SuccessTier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -124,6 +124,8 @@ def _capacity_tiers(tiers: Sequence[CapacityTier]) -> Iterator[FieldError]:
 
 def _matrix(price: Matrix) -> Iterator[FieldError]:
     yield from _not_empty(price.dimensions, "/dimensions")
+    if price.default is None:
+        yield from _not_empty(price.cells, "/cells")
     if len(set(price.dimensions)) != len(price.dimensions):
         yield FieldError("/dimensions", "unique", "name each dimension once")
     seen: set[tuple[tuple[str, str], ...]] = set()

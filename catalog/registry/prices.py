@@ -6,7 +6,8 @@ from datetime import date, datetime, time, timedelta, timezone
 import msgspec
 
 from catalog.load import PriceVersion, price_version, standing
-from catalog.passport import Passport
+from catalog.meter import Meter
+from catalog.passport import OperationEntry, Passport
 from catalog.plan import Audience, BillableOn, Plan, PriceEntry, price_fields
 from catalog.plan.price import Capacity, Matrix, Outcome, Price
 from catalog.transaction import Transaction
@@ -15,7 +16,7 @@ from catalog.vocabulary.problem import FieldError
 _Key = tuple[str, str, str]
 
 # One call carries one quantity; these price several quantities or a result that is proven later.
-_NOT_METERED = (Capacity, Matrix, Outcome)
+_NOT_METERED = (Capacity, Outcome)
 # Versions of one price that begin when they are published begin one after the other.
 _TICK = timedelta(microseconds=1)
 # No calendar on earth is further ahead: a day has begun nowhere before it begins there.
@@ -46,18 +47,35 @@ class _Published(msgspec.Struct, frozen=True):
     coming: tuple[NewPrice, ...]
 
 
-def unmetered(plans: Iterable[Plan]) -> list[FieldError]:
-    """Prices that could be read but never be charged, because calls do not carry what they measure."""
+def unmetered(plans: Iterable[Plan], operations: Iterable[OperationEntry]) -> list[FieldError]:
+    """Prices that could be read but never be charged, because calls of these operations do not carry what they measure."""
+    meters = {operation.id: operation.meter for operation in operations}
     return [
-        FieldError(
-            f"/plans/{index}/prices/{place}/model",
-            "not-metered",
-            f"a call carries one quantity, {entry.model} needs more; use a model that prices one quantity",
-        )
+        error
         for index, plan in enumerate(plans)
         for place, entry in enumerate(plan.prices)
-        if isinstance(entry.price, _NOT_METERED)
+        if (metered := meters.get(entry.operation)) is not None
+        for error in _unmetered(entry, metered, f"/plans/{index}/prices/{place}")
     ]
+
+
+def _unmetered(entry: PriceEntry, metered: Meter, at: str) -> Iterator[FieldError]:
+    if isinstance(entry.price, _NOT_METERED):
+        detail = (
+            f"a call carries one quantity, {entry.model} needs more; use a model that prices one quantity"
+        )
+        yield FieldError(f"{at}/model", "not-metered", detail)
+    if not isinstance(entry.price, Matrix):
+        return
+    known = metered.dimension_pointers
+    for place, name in enumerate(entry.price.dimensions):
+        if name not in known:
+            kept = ", ".join(known) or "none"
+            detail = f"the meter of {entry.operation} keeps no {name!r} of a call; it keeps {kept}"
+            yield FieldError(f"{at}/price/dimensions/{place}", "not-metered", detail)
+        elif entry.price.default is None and metered.in_reply(name):
+            detail = f"{name!r} is known once a call is answered, too late to refuse it: price the other combinations"
+            yield FieldError(f"{at}/price/default", "required", detail)
 
 
 async def write_prices(transaction: Transaction, new: Iterable[NewPrice], now: datetime) -> None:

@@ -59,7 +59,9 @@ async def examine(
         raise PassportRefused((FieldError("/service", "reference", detail),))
     await _lock(transaction)
     active = (await current(transaction)).get(passport.service)
-    errors = interface_changes(built_in, passport) + prices.unmetered(passport.parsed_plans)
+    errors = interface_changes(built_in, passport) + prices.unmetered(
+        passport.parsed_plans, passport.operations
+    )
     if broken := lifecycle.rule_broken(
         active.passport if active else None, passport, now.astimezone(UTC).date()
     ):
@@ -90,7 +92,7 @@ async def publish_built_in(
             offered = check_passport(document_of(with_terms(passport, active.passport)))
         else:
             continue
-        if errors := prices.unmetered(offered.parsed_plans):
+        if errors := prices.unmetered(offered.parsed_plans, offered.operations):
             raise PassportRefused(tuple(errors))
         done.append(await _store(transaction, offered, active, actor, now))
     return tuple(done)

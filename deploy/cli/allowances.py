@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -16,8 +15,10 @@ from billing.view import Budget, Category, Grant, budgets_of, grants_of, spent_b
 from catalog.accounts.account import Account, find_account
 from catalog.transaction import Transaction
 from catalog.vocabulary.ids import ENVIRONMENTS, Environment
-from catalog.vocabulary.money import decimal_of, plain, round_money
+from catalog.vocabulary.money import plain, round_money
 from catalog.vocabulary.period import Period
+from deploy.cli.day import EXACT_DAY
+from deploy.cli.decimals import DECIMAL
 from deploy.cli.output import json_option, on_clock_of, print_json, print_table
 from deploy.cli.session import By, session
 from deploy.operator import local_operator
@@ -31,30 +32,6 @@ _environment = click.option(
 _NEGATIVE = {"ignore_unknown_options": True}
 
 
-class _Amount(click.ParamType[Decimal]):
-    """A decimal amount in the account's currency."""
-
-    name = "AMOUNT"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
-        try:
-            return decimal_of(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class _Day(click.ParamType[date]):
-    """`YYYY-MM-DD`."""
-
-    name = "YYYY-MM-DD"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        try:
-            return date.fromisoformat(str(value))
-        except ValueError:
-            self.fail("write a day such as 2026-12-31", param, ctx)
-
-
 class BudgetState(msgspec.Struct, frozen=True):
     """A budget, and what its month has come to as it was rated last."""
 
@@ -65,14 +42,20 @@ class BudgetState(msgspec.Struct, frozen=True):
 
 @click.command(context_settings=_NEGATIVE)
 @click.argument("account")
-@click.argument("amount", type=_Amount())
+@click.argument("amount", type=DECIMAL)
 @click.option(
     "--priority", type=int, default=PRIORITY_DEFAULT, show_default=True, help="The lowest is consumed first."
 )
 @click.option(
-    "--expires", type=_Day(), help="The last day on which it can be used, on the account's calendar."
+    "--expires", type=EXACT_DAY, help="The last day on which it can be used, on the account's calendar."
 )
 @click.option("--category", type=click.Choice(["paid", "promotional"]), default="paid", show_default=True)
+@click.option("--reference", help="Your own name for this grant; the same again gives nothing more.")
+@click.option(
+    "--pay-in-advance",
+    is_flag=True,
+    help="Confirm that this is ACCOUNT's first paid grant: calls beyond its credit are refused from then on.",
+)
 @_environment
 @json_option
 def grant(
@@ -81,11 +64,14 @@ def grant(
     priority: int,
     expires: date | None,
     category: Category,
+    reference: str | None,
+    pay_in_advance: bool,
     environment: Environment,
     as_json: bool,
 ) -> None:
-    """Give ACCOUNT prepaid credit. With its first paid grant an account pays in advance: calls beyond it are refused."""
+    """Give ACCOUNT prepaid credit. With its first paid grant an account pays in advance for good: calls beyond it are refused."""
     current = session()
+    now = current.now
 
     async def work(pool: asyncpg.Pool) -> Grant:
         async with all_accounts(pool) as connection:
@@ -99,7 +85,9 @@ def grant(
                 priority=priority,
                 valid_until=None if expires is None else _end_of(expires, found.timezone),
                 actor=local_operator(),
-                now=current.now,
+                now=now,
+                reference=reference,
+                pay_in_advance=pay_in_advance,
             )
 
     made = current.keep_books(work)
@@ -107,7 +95,10 @@ def grant(
         print_json(made)
         return
     until = f" until the end of {expires}" if expires else ""
-    click.echo(f"{account} has {plain(made.amount)} {made.currency} more{until}: {made.id}.")
+    more = f"has {plain(made.amount)} {made.currency} more{until}"
+    if made.granted_at != now:
+        more = f"was given {plain(made.amount)} {made.currency} under this reference before, and nothing more"
+    click.echo(f"{account} {more}: {made.id}.")
 
 
 @click.command()
@@ -155,7 +146,7 @@ def budget() -> None:
 
 @budget.command(name="set", context_settings=_NEGATIVE)
 @click.argument("account")
-@click.argument("amount", type=_Amount())
+@click.argument("amount", type=DECIMAL)
 @click.option("--application", help="For one application: its id or name.")
 @click.option("--cost-centre", help="For one cost centre: its id or name.")
 @click.option("--hard", is_flag=True, help="Refuse the calls that it does not cover.")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from rich.filesize import decimal
 
 from deploy.backup import BackupRefused, restore_backup, take_backup
 from deploy.cli.output import working
@@ -18,13 +19,19 @@ def backup(directory: Path) -> None:
     """Write all that is needed to stand up again. Database, journals and secrets, into DIR; calls go on meanwhile."""
     current = session()
     settings = current.settings
+    begin_ns = current.clock.monotonic_ns()
     try:
-        with working("backing up"), open_database(settings.home, settings.database_url) as database:
-            manifest = take_backup(settings.home, database, directory, current.now)
+        with (
+            working("backing up") as progress,
+            open_database(settings.home, settings.database_url) as database,
+        ):
+            backup = take_backup(settings.home, database, directory, current.now, progress)
     except BackupRefused as refused:
         raise click.ClickException(str(refused)) from refused
+    seconds = (current.clock.monotonic_ns() - begin_ns) / 1_000_000_000
     click.echo(
-        f"{directory} holds {len(manifest.files)} files as of {manifest.taken_at}. Keep it safe: it holds secrets."
+        f"{directory} holds {len(backup.manifest.files)} files as of {backup.manifest.taken_at}: "
+        f"{decimal(backup.size_bytes)}, written in {seconds:.1f} s. Keep it safe: it holds secrets."
     )
 
 

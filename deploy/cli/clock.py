@@ -20,20 +20,20 @@ def clock() -> None:
 
 @clock.command()
 @click.argument("account")
-@click.option("--to", "day", type=DAY, required=True, help="A day; it begins on the account's own calendar.")
-def advance(account: str, day: date) -> None:
+@click.option("--to", type=DAY, required=True, help="A day; it begins on the account's own calendar.")
+def advance(account: str, to: date) -> None:
     """Put an account's test clock forward: its test calls occur then, and its test months before then can be closed.
 
-    The clock then stands still until it is advanced again. It never goes back.
+    The clock then stands still until it is advanced again. It never goes back, and is at most 731 days ahead of the time of day.
     """
 
     async def work(transaction: Transaction, by: By) -> str:
         found = await find_account(transaction, account)
-        to = from_ns(day_starts_ns(day, found.timezone))
-        await advance_test_clock(transaction, found, to, actor=by.actor, now=by.now)
-        return rfc3339(to)
+        moment = from_ns(day_starts_ns(to, found.timezone))
+        await advance_test_clock(transaction, found, moment, actor=by.actor, now=by.now)
+        return rfc3339(moment)
 
-    to = session().act(work)
+    stands_at = session().act(work)
     click.echo(
-        f"{account}: in the test environment it is {to} now. Close its month with `ordergate close YYYY-MM`."
+        f"{account}: in the test environment it is {stands_at} now. Close its month with `ordergate close YYYY-MM`."
     )

@@ -2,13 +2,18 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from decimal import Decimal
+from functools import partial
 
 import asyncpg
 import click
 
-from billing.invoice.dispute import Dispute, accept_dispute, disputes, reject_dispute
+from billing.invoice.dispute import accept_dispute, reject_dispute
+from billing.invoice.disputed import Dispute, disputes
 from billing.transaction import Connection, all_accounts
 from catalog.transaction import Transaction
+from deploy.cli.decimals import DECIMAL
+from deploy.cli.decimals import DECIMAL
 from deploy.cli.output import json_option, print_json, print_table
 from deploy.cli.session import session
 from deploy.operator import local_operator
@@ -37,10 +42,13 @@ def list_(decided_too: bool, as_json: bool) -> None:
 @dispute.command()
 @click.argument("dispute_id")
 @click.option("--reason", required=True, help="Why; the payer reads it.")
+@click.option(
+    "--amount", type=DECIMAL, help="So much of the line and no more; by default all that is disputed."
+)
 @json_option
-def accept(dispute_id: str, reason: str, as_json: bool) -> None:
-    """Agree: what is held is credited with a credit note."""
-    _show((_rule(accept_dispute, dispute_id, reason),), as_json)
+def accept(dispute_id: str, reason: str, amount: Decimal | None, as_json: bool) -> None:
+    """Agree: what the bill is less by, its discounts, minimum and taxes with it, is credited with a credit note."""
+    _show((_rule(partial(accept_dispute, amount=amount), dispute_id, reason),), as_json)
 
 
 @dispute.command()
@@ -67,7 +75,19 @@ def _show(found: tuple[Dispute, ...], as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    columns = ("dispute", "account", "month", "line", "amount", "state", "reason", "ruling", "credit note")
+    columns = (
+        "dispute",
+        "account",
+        "month",
+        "line",
+        "amount",
+        "held",
+        "state",
+        "reason",
+        "ruling",
+        "credited",
+        "credit note",
+    )
     print_table(
         columns,
         [
@@ -77,12 +97,17 @@ def _show(found: tuple[Dispute, ...], as_json: bool) -> None:
                 one.period,
                 one.line,
                 f"{one.amount.amount} {one.amount.currency}",
+                one.held and one.held.amount,
                 one.state,
                 one.reason,
                 one.ruling,
+                one.credited and one.credited.amount,
                 one.credit_note,
             )
             for one in found
         ],
-        right=("amount",),
+        right=("amount", "held", "credited"),
     )
+    for one in found:
+        if one.notice:
+            click.echo(f"{one.id}: {one.notice}")

@@ -6,11 +6,12 @@ from billing.cut import LagStays
 from billing.journal import JournalDamaged
 from catalog.passport import PassportRefused
 from catalog.vocabulary.problem import Problem
+from catalog.vocabulary.settings import InvalidSetting
 from deploy.embedded_postgres import EmbeddedPostgresError
 from deploy.home import AlreadyRunning
 from deploy.installation import NotInstalled
 from deploy.peppers import PeppersMissing
-from deploy.settings import InvalidSetting, from_environment
+from deploy.settings import from_environment
 
 _NO_SCHEMA = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedColumnError)
 

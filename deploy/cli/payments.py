@@ -1,23 +1,24 @@
-"""`ordergate payments …`: from whom a provider collects, and what waits for a person."""
+"""`ordergate payments …`: from whom a provider collects, on which terms accounts pay, and what waits for a person."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, Literal
 
 import asyncpg
 import click
 import msgspec
 
 from billing.desk import collect_from, release, stop_collecting
+from billing.invoice.due import payment_terms
+from billing.payment.account import REMINDER_DAYS, Terms, agree, terms_of
 from billing.transaction import Connection, all_accounts
 from catalog.accounts.account import Account, find_account
 from catalog.registry import audit
 from catalog.transaction import Transaction
 from deploy.cli.output import json_option, print_json, print_table
-from deploy.cli.session import Session, session
+from deploy.cli.payments_received import owed, record, refund, show
+from deploy.cli.session import session
 from deploy.operator import local_operator
-
-T = TypeVar("T")
 
 
 class PaymentTask(msgspec.Struct, frozen=True):
@@ -32,22 +33,128 @@ class PaymentTask(msgspec.Struct, frozen=True):
     due_at: datetime
 
 
+class _Days(click.ParamType["int | Literal['seller']"]):
+    """A number of days, or `seller` for those that the seller says of all."""
+
+    name = "DAYS|seller"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | Literal["seller"]:
+        if value == "seller":
+            return "seller"
+        return click.INT.convert(value, param, ctx)
+
+
+class _Reminders(click.ParamType[tuple[int, ...]]):
+    """Numbers of days, such as `1,14,28`, or `none`."""
+
+    name = "DAYS,...|none"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if value == "none":
+            return ()
+        try:
+            return tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail("write numbers of days such as 1,14,28, or none", param, ctx)
+
+
+class PaymentTerms(msgspec.Struct, frozen=True):
+    """How an account pays: within how many days its next invoices are due (None where neither it nor a seller says so),
+    whether those were agreed with it, on which days overdue it is reminded, and whether a provider collects."""
+
+    account: str
+    terms_days: int | None
+    agreed: bool
+    reminder_days: tuple[int, ...]
+    collected: bool
+
+    def __str__(self) -> str:
+        """One sentence."""
+        due = "without a due day" if self.terms_days is None else f"due after {self.terms_days} days"
+        days = ", ".join(str(day) for day in self.reminder_days)
+        reminded = f"reminded {days} days after that" if days else "never reminded of"
+        how = "handed over when they are issued" if self.collected else "paid by transfer"
+        return f"{self.account}: invoices are {how}, {due}, and {reminded}"
+
+
 @click.group()
 def payments() -> None:
-    """Collect external invoices through the payment provider."""
+    """What invoices are paid: through the payment provider or by transfer."""
+
+
+for _command in (record, refund, show, owed):
+    payments.add_command(_command)
 
 
 @payments.command()
 @click.argument("account")
-@click.option("--days", default=30, show_default=True, help="Days from issue until an invoice is due.")
-def collect(account: str, days: int) -> None:
+@click.option(
+    "--days",
+    "terms_days",
+    type=int,
+    help="Days from issue until an invoice is due; otherwise as agreed, or as the seller says.",
+)
+def collect(account: str, terms_days: int | None) -> None:
     """Hand over every live invoice of an external ACCOUNT when it is issued, from now on."""
 
-    async def work(connection: Connection, payer: Account, now: datetime) -> None:
-        await collect_from(connection, payer.id, now, terms_days=days)
+    async def work(connection: Connection, payer: Account, now: datetime) -> Terms:
+        return await collect_from(connection, payer.id, now, terms_days=terms_days)
 
-    payer = _change(session(), account, "payments.collect", {"terms_days": days}, work)
-    click.echo(f"{payer.name}: invoices are handed over when they are issued, and due after {days} days")
+    click.echo(_change(account, "payments.collect", work))
+
+
+@payments.command()
+@click.argument("account")
+@click.option(
+    "--days",
+    "terms_days",
+    type=_Days(),
+    help="Days from issue until its next invoices are due; `seller`: as the seller says of all.",
+)
+@click.option(
+    "--reminders",
+    "reminder_days",
+    type=_Reminders(),
+    help="Days after the due day on which each reminder falls due; without any said yet, 1,14,28.",
+)
+@json_option
+def terms(
+    account: str,
+    terms_days: int | Literal["seller"] | None,
+    reminder_days: tuple[int, ...] | None,
+    as_json: bool,
+) -> None:
+    """Agree with an external ACCOUNT when its invoices are due and when it is reminded. Without options: show it.
+
+    Issued invoices keep their due day. An account of which nothing was said pays within the seller's days and is never reminded.
+    """
+
+    async def look(transaction: Transaction) -> PaymentTerms:
+        payer = await find_account(transaction, account)
+        return await _shown(transaction, payer, await terms_of(transaction, payer.id))
+
+    async def work(connection: Connection, payer: Account, now: datetime) -> Terms:
+        before = await terms_of(connection, payer.id)
+        days = before.terms_days if terms_days is None and before is not None else terms_days
+        reminders = REMINDER_DAYS if before is None else before.reminder_days
+        return await agree(
+            connection,
+            payer.id,
+            now,
+            terms_days=None if days == "seller" else days,
+            reminder_days=reminders if reminder_days is None else reminder_days,
+        )
+
+    looking = terms_days is None and reminder_days is None
+    found = session().read(look) if looking else _change(account, "payments.terms", work)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(found)
 
 
 @payments.command()
@@ -55,11 +162,12 @@ def collect(account: str, days: int) -> None:
 def stop(account: str) -> None:
     """Hand nothing more of ACCOUNT over; what was handed over already is still collected."""
 
-    async def work(connection: Connection, payer: Account, now: datetime) -> None:
+    async def work(connection: Connection, payer: Account, now: datetime) -> Terms | None:
         await stop_collecting(connection, payer.id, now)
+        return await terms_of(connection, payer.id)
 
-    payer = _change(session(), account, "payments.stop", {}, work)
-    click.echo(f"{payer.name}: nothing more is handed over")
+    _change(account, "payments.stop", work)
+    click.echo(f"{account}: nothing more is handed over")
 
 
 @payments.command("list")
@@ -111,19 +219,30 @@ def release_(document: str) -> None:
 
 
 def _change(
-    current: Session,
     account: str,
     action: str,
-    detail: dict[str, object],
-    change: Callable[[Connection, Account, datetime], Awaitable[None]],
-) -> Account:
-    async def work(pool: asyncpg.Pool) -> Account:
+    change: Callable[[Connection, Account, datetime], Awaitable[Terms | None]],
+) -> PaymentTerms:
+    current = session()
+
+    async def work(pool: asyncpg.Pool) -> PaymentTerms:
         async with all_accounts(pool) as connection:
             payer = await find_account(connection, account)
-            await change(connection, payer, current.now)
+            agreed = await change(connection, payer, current.now)
+            detail = {} if agreed is None else msgspec.to_builtins(agreed)
             await audit.append(
                 connection, local_operator(), action, f"account/{payer.id}", detail, current.now
             )
-        return payer
+            return await _shown(connection, payer, agreed)
 
     return current.keep_books(work)
+
+
+async def _shown(connection: Connection, payer: Account, agreed: Terms | None) -> PaymentTerms:
+    return PaymentTerms(
+        payer.name,
+        (await payment_terms(connection, payer.id)).days,
+        agreed is not None and agreed.terms_days is not None,
+        () if agreed is None else agreed.reminder_days,
+        agreed is not None and agreed.collected,
+    )

@@ -23,7 +23,7 @@ def seller() -> None:
     type=click.IntRange(0, 365),
     default=30,
     show_default=True,
-    help="Days after its issue on which an invoice is due, on the payer's calendar.",
+    help="Days after its issue on which an invoice is due, on the payer's calendar, unless others were agreed with the payer.",
 )
 @click.option("--payment-terms", default="", help="What else to say about paying, in words.")
 @click.option("--bank", default="", help="Where to pay: bank and account.")

@@ -45,7 +45,7 @@ def simulate_price(draft: Path, period: Period | None, environment: Environment,
 def _read(path: Path) -> Passport:
     try:
         passport = read_passport_file(path)
-        if errors := unmetered(passport.parsed_plans):
+        if errors := unmetered(passport.parsed_plans, passport.operations):
             raise PassportRefused(tuple(errors))
         return passport
     except PassportRefused as refused:

@@ -6,7 +6,9 @@ from uuid import UUID
 import click
 
 from billing.desk import Decision, Maintenance, announce_maintenance, contest, resolve
+from billing.invoice.month import payer_of
 from billing.view import ObjectiveLevel, ServiceLevel, Verdict, service_level, verdicts
+from catalog.accounts.account import find_account
 from catalog.registry.published import current
 from catalog.transaction import Transaction
 from catalog.vocabulary.ids import parse_call_id
@@ -52,9 +54,12 @@ CALL_ID = _CallId()
 @click.command()
 @click.argument("service")
 @click.option("--period", type=PERIOD, help="A month such as 2026-11; the running one, UTC, by default.")
+@click.option(
+    "--sandbox", metavar="ACCOUNT", help="What the test calls of this account attained, in its own time."
+)
 @json_option
-def sla(service: str, period: Period | None, as_json: bool) -> None:
-    """What SERVICE promised in a month, what all accounts were given, and what is burning."""
+def sla(service: str, period: Period | None, sandbox: str | None, as_json: bool) -> None:
+    """What SERVICE promised in a month, what all accounts were given in the live environment, and what is burning."""
     session_ = session()
 
     async def work(transaction: Transaction) -> ServiceLevel:
@@ -63,15 +68,19 @@ def sla(service: str, period: Period | None, as_json: bool) -> None:
             raise click.ClickException(
                 f"No service {service!r} is published; `ordergate services` lists those that are."
             )
-        month = period or Period.of(session_.now, "UTC")
-        return await service_level(transaction, published.passport, month, None, "UTC")
+        if sandbox is None:
+            month = period or Period.of(session_.now, "UTC")
+            return await service_level(transaction, published.passport, month, None, "UTC")
+        payer = await payer_of(transaction, (await find_account(transaction, sandbox)).id)
+        month = period or Period.of(payer.now_in("test", session_.now), payer.timezone)
+        return await service_level(transaction, published.passport, month, payer.id, payer.timezone, "test")
 
     level = session_.read(work)
     if as_json:
         print_json(level)
         return
     columns = (
-        f"{level.service} {level.period}",
+        f"{level.service} {level.period} {level.environment}",
         "promised %",
         "attained %",
         "measured",
@@ -88,7 +97,7 @@ def sla(service: str, period: Period | None, as_json: bool) -> None:
 
 def _row(one: ObjectiveLevel) -> tuple[object, ...]:
     name = one.objective if one.operation is None else f"{one.objective} ({one.operation})"
-    if (found := one.attained) is None:
+    if (found := one.attained or one.own) is None:
         return (name, one.target_pct, None, None, None, "not seen yet")
     return (name, one.target_pct, found.attained_pct, found.measured, found.budget_left_pct, found.state)
 

@@ -16,7 +16,8 @@ _HELD_RETRY_S = 1
 def exhausted(
     terms: LimitTerms, standing: Standing, need: Decimal, resets_at: datetime, now: datetime
 ) -> Problem:
-    """The refusal of a call that needs more than nobody has taken or holds.
+    """The refusal of a call that needs more than nobody has taken or holds. `overdrawn` is told where more was used than the
+    limit: through usage that was reported, or because the limit was lowered.
 
     `Retry-After` is a second where other calls hold a part of it, which they may give back; else what is left of a quota's
     period. A budget or credit that is spent names none: only a person changes it.
@@ -28,9 +29,13 @@ def exhausted(
         "remaining": _figure(max(standing.remaining, Decimal(0)), terms),
         "needs": _figure(need, terms),
     }
+    overdrawn = ""
+    if standing.overdrawn:
+        figures["overdrawn"] = _figure(standing.overdrawn, terms)
+        overdrawn = f", overdrawn by {figures['overdrawn']}"
     detail = (
         f"The {_what(terms)} is {figures['limit']} {terms.unit}: {figures['used']} used, {figures['reserved']} reserved, "
-        f"{figures['remaining']} remaining; this call needs {figures['needs']}."
+        f"{figures['remaining']} remaining{overdrawn}; this call needs {figures['needs']}."
     )
     extra = {"kind": terms.kind, "subject": terms.counts or terms.subject, "unit": terms.unit, **figures}
     if terms.kind != "credit":

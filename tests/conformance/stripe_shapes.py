@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def checks(provider: StripeProvider) -> Mapping[str, Callable[[], Awaitable[obje
         customer_id="cus_x",
         currency="EUR",
         total=Decimal("10.00"),
-        terms_days=30,
+        due_at=datetime.now(UTC) + timedelta(days=30),
         lines=_LINES,
     )
     note = NewCreditNote("cn_x", "CN-2026-000001", "in_x", "EUR", Decimal("2.50"), False, _LINES[:1])

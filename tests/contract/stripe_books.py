@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
@@ -58,7 +58,7 @@ class StripeBook:
             customer_id=customer_id,
             currency=currency,
             total=sum((line.amount for line in lines), Decimal(0)),
-            terms_days=30,
+            due_at=max(datetime.now(UTC), NOW) + timedelta(days=30),
             lines=lines,
         )
 

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from billing.settings import from_environment as billing_settings
+from catalog.vocabulary.settings import DEFAULT_HOME, InvalidSetting
 from deploy.configuration import ROOT, TARGET, render, variables
 from deploy.settings import from_environment as deploy_settings
-from gateway.settings import InvalidSetting
 from gateway.settings import from_environment as gateway_settings
 
 
@@ -30,7 +30,7 @@ def test_the_defaults_are_the_codes_own() -> None:
     gateway = gateway_settings({})
     assert (gateway.auth_stale_max_s, gateway.database_connections) == (300, 8)
     assert gateway.trusted_proxies == "127.0.0.1"
-    assert gateway.home.name == deploy_settings({}).home_path.name == ".ordergate"
+    assert gateway.home.name == deploy_settings({}).home_path.name == DEFAULT_HOME == ".ordergate"
     assert billing_settings({"ORDERGATE_SOCKET_DIR": "/x"}).home.name == ".ordergate"
 
 

@@ -15,7 +15,8 @@ from deploy.roles import BILLING, GATEWAY, READER
 from gateway.control.api import ENDPOINTS
 from gateway.control.books import Books
 from gateway.control.endpoint import LIMIT
-from gateway.stores.unit_of_work import DatabaseAway, UnitsOfWork, open_pool
+from gateway.stores.unit_of_work import PostgresUnitsOfWork, open_pool
+from gateway.unit_of_work import DatabaseAway, UnitsOfWork
 from tests.contract.two_accounts import Installation, Owner, two_accounts
 from tests.databases import DatabaseServer
 
@@ -41,6 +42,7 @@ BOOKS_OF_B = {
     "billing.latency_day",
     "billing.charge_line",
     "billing.credit_application",
+    "billing.credit_restoration",
     "billing.approval",
     "billing.credit_note",
     "billing.credit_note_line",
@@ -277,7 +279,7 @@ async def test_nothing_of_a_failed_call_is_left_on_its_connection(installed: Ins
     a, b = installed.a, installed.b
     # One connection, so that whoever comes next gets what the one before has left.
     pool = await open_pool(installed.database.as_role(GATEWAY), 1)
-    units = UnitsOfWork(pool)
+    units = PostgresUnitsOfWork(pool)
     for failure in ("exception", "statement", "timeout", "cancelled", "committed"):
         running = asyncio.create_task(_fail(units, a.id, failure))
         if failure == "cancelled":

@@ -109,8 +109,13 @@ async def _contested(admin: asyncpg.Connection, billing: asyncpg.Pool, owner: Ow
     """What became of the issued document: a dispute, its credit note, an approval."""
     await admin.execute("SET ordergate.account = '*'")
     await admin.execute(
-        "INSERT INTO billing.dispute SELECT 'dsp_' || $1, $1, 'live', id, 'line', 'address', 'address/validate', NULL, 'CNY', "
-        "0.01, 'no', now(), 'key/x' FROM billing.invoice WHERE account_id = $1 AND state = 'issued'",
+        "INSERT INTO billing.dispute SELECT 'dsp_' || $1, $1, 'live', invoice_id, concat_ws(' ', 'usage', operation, "
+        "to_char(usage_period, 'YYYY-MM'), price_version), split_part(operation, '/', 1), operation, NULL, 'CNY', "
+        "0.01, 'no', now(), 'key/x' FROM billing.invoice_line WHERE account_id = $1 AND amount > 0 LIMIT 1",
+        owner.id,
+    )
+    await admin.execute(
+        "INSERT INTO billing.dispute_hold SELECT id, $1, amount, opened_at FROM billing.dispute WHERE account_id = $1",
         owner.id,
     )
     async with all_accounts(billing) as connection:
@@ -151,7 +156,7 @@ async def _rows_of_background_work(admin: asyncpg.Connection, owner: Owner) -> N
         *own,
     )
     await admin.execute("INSERT INTO billing.unrated VALUES ($1, 'live', '2026-09-01')", *own)
-    for statement in (*_LIMITS_IN_MONEY, *_COLLECTED, _TERMS, _REPORTED):
+    for statement in (*_LIMITS_IN_MONEY, *_COLLECTED, _TERMS, _REPORTED, _SANDBOX):
         await admin.execute(statement, *own)
 
 
@@ -165,6 +170,7 @@ _COLLECTED = (
     "INSERT INTO billing.reminder SELECT id, 1, $1, now() FROM billing.invoice WHERE account_id = $1",
 )
 _TERMS = "INSERT INTO catalog.account_terms VALUES ('terms_' || $1, $1, '', '2026-12-01', 1, 2, 5, 40, 0, 0, now(), 'test')"
+_SANDBOX = "INSERT INTO billing.sandbox_judgement VALUES ($1, 'address', 'errors', '2026-10-01', NULL, 'met', 0, 100, '{}', now())"
 _REPORTED = "INSERT INTO billing.seen VALUES ($1, 'live', '/box', '1', decode(repeat('00', 32), 'hex'), gen_random_uuid())"
 
 # A grant with what may become of it, a lease of it, and a budget with an alarm.
@@ -177,6 +183,8 @@ _LIMITS_IN_MONEY = (
     "SELECT id, account_id, gen_random_uuid(), gen_random_uuid(), '2026-11-01', 0, now(), now() FROM allowance",
     "INSERT INTO billing.credit_application SELECT 'grant_' || $1, id, $1, period, 0, 0, now() FROM billing.invoice "
     "WHERE account_id = $1",
+    "INSERT INTO billing.credit_restoration (grant_id, invoice_id, account_id, amount, became, restored_at) "
+    "SELECT grant_id, invoice_id, $1, 1, 'owed', now() FROM billing.credit_application WHERE account_id = $1",
     "INSERT INTO billing.credit_expiry VALUES ('grant_' || $1, $1, 1, now())",
     "INSERT INTO billing.budget (id, account_id, environment, scope, scope_id, amount, hard, thresholds_pct, changed_at, "
     "changed_by) VALUES ('budget_' || $1, $1, 'live', 'account', $1, 1, false, '{80}', now(), 'test')",

@@ -64,6 +64,7 @@ class Product:
     def __init__(self, folder: Path, workers: int = 2, variables: Mapping[str, str] | None = None) -> None:
         """`variables` are added to the environment of every process."""
         self.home = Home(folder / "home")
+        self.host = (variables or {}).get("ORDERGATE_HOST", "127.0.0.1")
         self.port = free_port()
         self.log = folder / "up.log"
         self._workers = workers
@@ -82,7 +83,7 @@ class Product:
     @property
     def url(self) -> str:
         """Where the gateway answers."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def supervisor(self) -> "subprocess.Popen[bytes]":
@@ -164,7 +165,7 @@ class Product:
     def is_listening(self) -> bool:
         """Whether anybody takes connections on the port."""
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((self.host, self.port)) == 0
 
     def call(
         self, key: str, operation: str, body: Any, idempotency_key: str | None = None

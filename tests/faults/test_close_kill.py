@@ -114,6 +114,9 @@ async def _outcome(admin: asyncpg.Connection, period: Period) -> list[tuple[Any,
                (SELECT array_agg((note.reason, note.total)::text ORDER BY note.number) FROM billing.credit_note AS note
                 WHERE note.source LIKE 'net_credit:' || invoice.id || ':%') AS credited,
                (SELECT sum(applied) FROM billing.credit_application WHERE invoice_id = invoice.id) AS paid,
+               (SELECT array_agg((became, back.amount)::text ORDER BY back.id) FROM billing.credit_restoration AS back
+                JOIN billing.credit_note AS note ON note.invoice_id = back.invoice_id
+                WHERE note.source LIKE 'net_credit:' || invoice.id || ':%') AS restored,
                (SELECT array_agg((service, unit, revenue, credits)::text ORDER BY service, unit) FROM billing.transfer
                 WHERE document_id = invoice.id) AS transferred,
                (SELECT array_agg((kind, ledger_account, posting.amount)::text ORDER BY kind, position)
@@ -196,9 +199,12 @@ async def test_a_close_with_credit_notes_commitments_grants_and_disputes_ends_th
     await publish(admin, _passport())
     await _commit_to(database, "acct_c", Decimal("200.00"), months=2)
     async with all_accounts(billing_pool) as connection:
-        account = await find_account(connection, "acct_p")
         terms: Mapping[str, Any] = {"category": "paid", "priority": 1, "valid_until": None, "actor": "test"}
-        await grant_credit(connection, account, "live", Decimal(10**6), now=_FIRST.bounds("UTC")[0], **terms)
+        for name in ("acct_p", "acct_x"):
+            account = await find_account(connection, name)
+            await grant_credit(
+                connection, account, "live", Decimal(10**6), now=_FIRST.bounds("UTC")[0], **terms
+            )
     # An odd month is closed; the even one behind it takes back more of it than it charges, and ends the commitment.
     first, expected = _FIRST, None
     for after_commit in (True, False):
@@ -225,7 +231,7 @@ async def test_a_close_with_credit_notes_commitments_grants_and_disputes_ends_th
                 break
         assert statement > (1 if after_commit else 60)
     told = str(expected)
-    for part in ("true_up", "net_credit", "dispute_held", "prepaid"):
+    for part in ("true_up", "net_credit", "dispute_held", "prepaid", "(credit,"):
         assert part in told, f"no document had a {part}"
     assert await verify(billing_pool, ()) == []
 
@@ -248,10 +254,11 @@ async def _contest(admin: asyncpg.Connection, period: Period) -> None:
     await admin.execute("SET ordergate.account = '*'")
     await admin.execute(
         "INSERT INTO billing.dispute (id, account_id, environment, invoice_id, line, service, operation, currency, amount, "
-        "reason, opened_at, opened_by) VALUES ('dsp_' || $1, 'acct_c', 'live', $1, 'usage', 'address', 'address/validate', "
+        "reason, opened_at, opened_by) VALUES ('dsp_' || $1, 'acct_c', 'live', $1, $3, 'address', 'address/validate', "
         "'CNY', 1.00, 'too much', $2, 'key/x')",
         invoice_id,
         _after(period),
+        f"usage address/validate {period} price",
     )
 
 

@@ -1,4 +1,4 @@
-"""Calls per CPU second of our gateway beside Envoy and nginx with Lua:  python -m tests.performance.bench_gateway
+"""Calls per CPU second of our gateway beside Envoy and nginx with Lua, each with a hop and without:  python -m tests.performance.bench_gateway
 
 Each server has core 0 for itself while it is measured, wrk has core 1. Rounds alternate between the servers in an
 order drawn from the seed; figures are medians over the rounds, ratios are medians of the ratios within each round,
@@ -68,9 +68,7 @@ def _measure(
             peers, upstream, pids = stack.enter_context(contenders.nginx(installation.key, folder))
             measured += peers
             if contenders.ENVOY not in missing:
-                measured.append(
-                    stack.enter_context(contenders.envoy(installation.key, folder, upstream, pids))
-                )
+                measured += stack.enter_context(contenders.envoy(installation.key, folder, upstream, pids))
         answered = 0
         draw = random.Random(arguments.seed)
         progress = stack.enter_context(

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from tests.performance.installation import Installation, worker
-from tests.performance.load import INSTALL, call_once
+from tests.performance.load import INSTALL, call_once, call_once_with
 from tests.performance.servers import cpu_ns, family, free_port, running
 from tests.performance.templates import write_filled
 
@@ -19,6 +19,7 @@ _ENVOY = Path(__file__).parents[2] / ".tools" / "bench" / "bin" / "envoy"
 OURS = "ordergate bench/echo"
 OURS_ADDRESS = "ordergate address/validate"
 ENVOY = "envoy, proxied hop"
+ENVOY_DIRECT = "envoy, no hop"
 NGINX = "nginx+Lua, proxied hop"
 NGINX_DIRECT = "nginx+Lua, no hop"
 
@@ -61,12 +62,13 @@ def ours(installation: Installation, folder: Path) -> Iterator[list[Contender]]:
 
 def missing_peers() -> dict[str, str]:
     """The peers that cannot be measured on this machine, and what to do about it."""
-    missing = {}
+    missing: dict[str, str] = {}
     if shutil.which("nginx", path="/usr/sbin:/usr/bin") is None or not _LUA_MODULE.exists():
-        for name in (NGINX, NGINX_DIRECT, ENVOY):
-            missing[name] = INSTALL
+        missing |= dict.fromkeys((NGINX, NGINX_DIRECT, ENVOY, ENVOY_DIRECT), INSTALL)
     if not _ENVOY.exists():
-        missing[ENVOY] = "run `make bench`, which installs it into .tools/bench"
+        missing |= dict.fromkeys(
+            (ENVOY, ENVOY_DIRECT), "run `make bench`, which installs it into .tools/bench"
+        )
     return missing
 
 
@@ -93,18 +95,37 @@ def nginx(key: str, folder: Path) -> Iterator[tuple[list[Contender], int, tuple[
 
 
 @contextmanager
-def envoy(key: str, folder: Path, upstream: int, upstream_pids: tuple[int, ...]) -> Iterator[Contender]:
-    """Envoy in front of nginx's upstream, whose CPU counts with it."""
-    port = free_port()
-    values = {"DIR": folder, "KEY": key, "PORT": port, "UPSTREAM_PORT": upstream}
+def envoy(key: str, folder: Path, upstream: int, upstream_pids: tuple[int, ...]) -> Iterator[list[Contender]]:
+    """Envoy in front of nginx's upstream, whose CPU counts with it, and Envoy answering by itself."""
+    port, direct_port = free_port(), free_port()
+    values = {
+        "DIR": folder,
+        "KEY": key,
+        "PORT": port,
+        "DIRECT_PORT": direct_port,
+        "UPSTREAM_PORT": upstream,
+    }
     configuration = write_filled("envoy.yaml", folder, values)
-    command = [str(_ENVOY), "-c", str(configuration), "--concurrency", "1", "--log-level", "error"]
+    command = [
+        str(_ENVOY),
+        "-c",
+        str(configuration),
+        "--concurrency",
+        "1",
+        "--log-level",
+        "error",
+        "--use-dynamic-base-id",
+    ]
     with running(command, port=port, log=folder / "envoy.log") as pid:
-        yield Contender(ENVOY, port, "/", key, (*family(pid), *upstream_pids))
+        pids = family(pid)
+        yield [
+            Contender(ENVOY, port, "/", key, (*pids, *upstream_pids)),
+            Contender(ENVOY_DIRECT, direct_port, "/", key, pids),
+        ]
 
 
 def check_equal(contender: Contender) -> None:
-    """The right answer with the key and none without it, or `NotEqual`."""
+    """The right answer with the key, none without it and none to what is no JSON, or `NotEqual`."""
     status, body = call_once(contender.port, contender.path, contender.key)
     field, value = contender.answer
     if status != 200 or json.loads(body)[field] != value:
@@ -112,3 +133,6 @@ def check_equal(contender: Contender) -> None:
     status, _ = call_once(contender.port, contender.path, contender.key[::-1])
     if status != 401:
         raise NotEqual(f"{contender.name} answered {status} to a wrong key")
+    status, _ = call_once_with(contender.port, contender.path, contender.key, b'{"postal_code":')
+    if status < 400:
+        raise NotEqual(f"{contender.name} answered {status} to half a document")

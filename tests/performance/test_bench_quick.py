@@ -2,11 +2,23 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
+from tests.performance.bench_gateway import BARS
 from tests.performance.comparison import Bar, Comparison, Sample, met
-from tests.performance.load import Load, LoadFailed, read_summary
+from tests.performance.contenders import (
+    ENVOY,
+    ENVOY_DIRECT,
+    NGINX,
+    NGINX_DIRECT,
+    check_equal,
+    envoy,
+    missing_peers,
+    nginx,
+)
+from tests.performance.load import Load, LoadFailed, hindrance, read_summary
 from tests.performance.provenance import provenance
 from tests.performance.servers import cpu_ns
 from tests.performance.templates import PEERS, fill
@@ -20,10 +32,29 @@ def sample(calls: int, cpu_us_per_call: int) -> Sample:
 @pytest.mark.parametrize("name", ["nginx.conf", "envoy.yaml"])
 def test_every_place_of_a_peers_configuration_is_filled(name: str) -> None:
     values = {"DIR": "/scratch", "KEY": "og_live_x", "PORT": 1001, "UPSTREAM_PORT": 1002}
-    if name == "nginx.conf":
-        values["MODULES"] = "/modules"
+    values |= {"MODULES": "/modules"} if name == "nginx.conf" else {"DIRECT_PORT": 1003}
     filled = fill((PEERS / name).read_text("utf-8"), values)
     assert "@DIR@" not in filled and "og_live_x" in filled and "1001" in filled and "1002" in filled
+
+
+@pytest.mark.skipif(
+    bool(missing_peers() or hindrance()),
+    reason="needs two cores, wrk, nginx with Lua, and Envoy in .tools/bench",
+)
+def test_every_peer_gives_the_same_answer_and_refuses_the_same_with_a_hop_and_without(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with (
+        nginx("og_live_x", tmp_path) as (peers, upstream, pids),
+        envoy("og_live_x", tmp_path, upstream, pids) as others,
+    ):
+        measured = [*peers, *others]
+        assert [one.name for one in measured] == [NGINX, NGINX_DIRECT, ENVOY, ENVOY_DIRECT]
+        for contender in measured:
+            check_equal(contender)
+            assert (set(pids) <= set(contender.pids)) == (contender.name != ENVOY_DIRECT), (
+                "the hop is counted"
+            )
+    assert {bar.peer for bar in BARS} == {ENVOY, NGINX}, "what has no hop is shown and has no bar"
 
 
 @pytest.mark.parametrize("values", [{}, {"A": 1}, {"A": 1, "B": 2, "C": 3}])

@@ -1,7 +1,8 @@
 """Leases against a slow oracle: whatever workers do, and whenever they die, a limit is kept and in the end used up.
 
 Three workers with journals of their own, real PostgreSQL, the product's own shipping and settling. The oracle is a list of
-the calls that are on record, which is all that a caller could ever be charged for.
+the calls that are on record, which is all that a caller could ever be charged for, and of what was reported: that is taken
+whatever is left, and calls stop for it.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, Literal, cast
 
 import asyncpg
+import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -32,7 +34,8 @@ from gateway.stores.leases import LeaseStore
 from tests.allowances import grant
 from tests.databases import DatabaseServer
 from tests.fakes.journal_disk import is_torture, memory_directory
-from tests.usage_books import add_account
+from tests.reported_usage import accepted, report
+from tests.usage_books import add_account, call
 from tests.usage_calls import usage_event
 
 START = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -93,6 +96,7 @@ class LeaseMachine(RuleBasedStateMachine):
             await grant(self.database, account, amount, START, priority=priority)
         self.root = self.folder / self.account_id
         self.recorded: list[Decimal] = []
+        self.reported = Decimal(0)
         self.workers = [await self._worker(self.root / f"worker-{number}") for number in range(WORKERS)]
         self.flow = Flow(self.billing, self.root, None, self.clock)
         caller = SimpleNamespace(
@@ -179,6 +183,17 @@ class LeaseMachine(RuleBasedStateMachine):
         while worker.hanging:
             self.run(self._record(worker, *worker.hanging.pop(), "ok"))
 
+    @rule(charge=CHARGE)
+    def usage_is_reported(self, charge: Decimal) -> None:
+        self.run(self._report(charge))
+
+    async def _report(self, charge: Decimal) -> None:
+        now = from_ns(self.clock.now_ns())
+        event = call(self.account_id, now)
+        one = msgspec.structs.replace(report(event), charge=charge)
+        await accepted(self.pool, [one], now, self.account_id)
+        self.reported += charge
+
     @rule(number=WORKER)
     def turn(self, number: int) -> None:
         self.run(self.workers[number].store.turn())
@@ -209,7 +224,7 @@ class LeaseMachine(RuleBasedStateMachine):
             return
         used, leased = self.run(self._standing())
         assert sum(self.recorded) <= LIMIT
-        assert sum(self.recorded) <= used + leased <= LIMIT
+        assert sum(self.recorded) + self.reported <= used + leased <= LIMIT + self.reported
 
     async def _standing(self) -> tuple[Any, Any]:
         row = await self.admin.fetchrow(
@@ -228,10 +243,11 @@ class LeaseMachine(RuleBasedStateMachine):
             await self._die(number)
         for _ in range(3):
             await self._flow()
-        assert await self._standing() == (sum(self.recorded), 0)
+        whole = sum(self.recorded) + self.reported
+        assert await self._standing() == (whole, 0)
         while await self._call(self.workers[0], Decimal("0.005"), "ok"):
             pass
-        assert sum(self.recorded) == LIMIT
+        assert sum(self.recorded) + self.reported == max(whole, LIMIT)
         self.flow.close()
         for worker in self.workers:
             await worker.store.stop()

@@ -2,13 +2,17 @@
 
 import asyncio
 import json
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import asyncpg
 import pytest
 from click.testing import CliRunner, Result
+from rich.filesize import decimal
 
 from billing.lease.settle import settle_leases
 from billing.store.connection import billing_pool
@@ -16,7 +20,7 @@ from catalog.vocabulary.clock import SystemClock, from_ns
 from deploy.cli import main
 from deploy.database import Database
 from deploy.embedded_postgres import EmbeddedPostgres
-from deploy.home import Home
+from deploy.home import FREE_BYTES_MIN, Home
 from deploy.migrate import migrate
 from deploy.roles import BILLING
 from tests.usage_calls import usage_event, write_journal
@@ -31,6 +35,14 @@ _TRANSACTION_IDS = """
 """
 # Those of usage and of its watermark are compared with each other, and are held by what is added up after a restore.
 _OF_USAGE = ("billing.usage_event", "billing.watermark")
+
+
+class Usage(NamedTuple):
+    """What a disk says of itself, in bytes."""
+
+    total: int
+    used: int
+    free: int
 
 
 @pytest.fixture
@@ -57,7 +69,7 @@ def use(home: Path) -> None:
     run(home, "publish", str(SERVICES))
     run(home, "account", "create", "bu-01", "--subscribe", "bench=bench")
     run(home, "key", "create", "bu-01")
-    run(home, "grant", "bu-01", "10.00")
+    run(home, "grant", "bu-01", "10.00", "--pay-in-advance")
     run(home, "budget", "set", "bu-01", "500", "--hard")
     shown = json.loads(run(home, "account", "show", "bu-01", "--json").output)
     subscription, application = shown["subscriptions"][0], shown["applications"][0]
@@ -121,6 +133,20 @@ async def ids_from_elsewhere(home: Path) -> list[str]:
             await admin.close()
 
 
+def refuses_without_room_and_leaves_nothing_half_done(home: Path, backup: Path) -> None:
+    with pytest.MonkeyPatch.context() as machine:
+        machine.setattr(shutil, "disk_usage", lambda _: Usage(total=1, used=0, free=FREE_BYTES_MIN + 1_000))
+        refused = run(home, "backup", str(backup), fails=1).stderr
+        assert re.search(r"takes up to [0-9.]+ kB, and .* has room for 1\.0 kB beside what", refused)
+        assert not backup.exists(), "refused before anything is written"
+    # What cannot be read is found out when the dump is written already.
+    (gone := home / "journals" / "worker-000" / "gone").symlink_to("nowhere")
+    refused = run(home, "backup", str(backup), fails=1).stderr
+    assert f"{gone} could not be copied" in refused
+    assert list(backup.iterdir()) == [], "half a backup is none"
+    gone.unlink()
+
+
 def test_a_backup_stands_up_again_with_every_key_and_every_call(folder: Path) -> None:
     first, second, backup = folder / "first", folder / "second", folder / "backup"
     Home(first).make()
@@ -129,7 +155,10 @@ def test_a_backup_stands_up_again_with_every_key_and_every_call(folder: Path) ->
     use(first)
     asyncio.run(count_further(first))
     keys = json.loads(run(first, "key", "list", "bu-01", "--json").output)
-    run(first, "backup", str(backup))
+    refuses_without_room_and_leaves_nothing_half_done(first, backup)
+    told = run(first, "backup", str(backup)).stdout
+    written = sum(path.stat().st_size for path in backup.rglob("*") if path.is_file())
+    assert f": {decimal(written)}, written in " in told
     assert "is not empty" in run(first, "backup", str(backup), fails=1).stderr
     assert "holds an installation" in run(first, "restore", str(backup), fails=1).stderr
 

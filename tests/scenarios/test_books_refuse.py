@@ -319,3 +319,21 @@ async def test_what_is_added_with_its_transaction_in_several_statements_is_one_b
             await connection.execute(pair, booked, 5, 6)
     finally:
         await connection.close()
+
+
+async def test_what_runs_with_the_owners_rights_is_for_those_who_need_it_and_no_way_around_the_books(
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool
+) -> None:
+    rows = await admin.fetch(
+        "SELECT oid::regproc::text AS name, role FROM pg_proc, unnest($1::text[]) AS role "
+        "WHERE prosecdef AND has_function_privilege(role, oid, 'EXECUTE') ORDER BY 1, 2",
+        [BILLING, GATEWAY, READER],
+    )
+    assert [tuple(row) for row in rows] == [("billing.ensure_day", BILLING), ("billing.ensure_day", GATEWAY)]
+    async with billing_pool.acquire() as connection, connection.transaction():
+        await connection.execute("CREATE TEMPORARY TABLE trap (LIKE billing.dispute) ON COMMIT DROP")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with connection.transaction():
+                await connection.execute(
+                    "CREATE TRIGGER spring AFTER INSERT ON trap FOR EACH ROW EXECUTE FUNCTION billing.hold_disputed()"
+                )

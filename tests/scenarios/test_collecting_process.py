@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from billing.payment.account import agree
 from billing.payment.collector import Collector
 from billing.payment.outbox import take_task
 from billing.payment.stripe_provider import StripeProvider
@@ -22,6 +23,7 @@ from deploy.database import Database
 from deploy.roles import BILLING
 from tests.collecting import Installation, collecting
 from tests.fakes.stripe_server import API_KEY, WEBHOOK_SECRET
+from tests.usage_books import PROFILE, add_account
 
 
 class _Settings(Settings, frozen=True):
@@ -86,6 +88,23 @@ async def test_a_process_without_secrets_leaves_the_outbox_alone(
     await _serve_until(house, database, tmp_path, None, lambda: asyncio.sleep(0.3))
     assert (await house.task(invoice_id))["attempts"] == 0
     assert house.stripe.requests == []
+
+
+async def test_a_process_without_secrets_reminds_of_what_is_paid_by_transfer(
+    house: Installation, database: Database, tmp_path: Path
+) -> None:
+    await add_account(house.admin, "acct_x", kind="external", profile=PROFILE, currency="EUR")
+    async with all_accounts(house.billing) as connection:
+        now = from_ns(house.clock.now_ns())
+        await agree(connection, "acct_x", now, terms_days=14, reminder_days=(1,))
+    await house.bill("acct_x")
+    house.clock.advance(15 * 86_400)
+
+    async def reminded() -> None:
+        while not await house.announced("invoice.overdue"):
+            await asyncio.sleep(0.02)
+
+    await _serve_until(house, database, tmp_path, None, reminded)
 
 
 async def test_a_document_whose_collector_died_is_taken_up_when_its_lease_ends(house: Installation) -> None:

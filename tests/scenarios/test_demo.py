@@ -19,13 +19,13 @@ import pytest
 from click.testing import CliRunner
 
 from billing.audit.journals import journaled_events
-from billing.desk import Contested, close, line_of, open_dispute
+from billing.desk import Contested, line_of, open_dispute
 from billing.invoice.dispute import accept_dispute
 from billing.rate import Usage, rate
 from billing.rebuild import verify
 from billing.reconcile import Report, reconcile
 from billing.transaction import all_accounts
-from billing.view import Month, document
+from billing.view import Month, credit_note_document, document
 from catalog.accounts.account import find_account
 from catalog.accounts.user import create_user
 from catalog.load import price_version
@@ -50,7 +50,7 @@ from deploy.up import greet
 from gateway.api_key import parse_key
 from tests.allowances import budget, grant
 from tests.demo_groups import SMALL_GROUP, first_start
-from tests.usage_books import add_account, add_price, call, roll_up_all, store
+from tests.usage_books import add_account, add_price, call, store
 from tests.usage_calls import write_journal
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
@@ -437,7 +437,9 @@ async def test_reported_usage_decided_disputes_and_members_are_shown_and_keep_th
         line = Contested(line_of(contested, 1), Decimal("1.00"), "twice")
         dispute = await open_dispute(connection, contested, line, "key/demo", later)
     async with all_accounts(installation.pool) as books:
-        await accept_dispute(books, dispute.id, "it was", "operator@test", later)
+        decided = await accept_dispute(books, dispute.id, "it was", "operator@test", later)
+        assert decided.credit_note == "DEMO-CN-2026-000001"
+        assert (await credit_note_document(books, decided.credit_note)).total == "1.00"
     shown = {
         line.split()[0]: line.split()[1:]
         for line in (await _remove_by_command(installation, fails=1)).splitlines()
@@ -491,20 +493,25 @@ async def test_a_removal_that_is_interrupted_is_finished_by_the_next_start(
     assert await installation.differences() == []
 
 
-async def test_beside_real_documents_no_number_of_the_demo_is_given_again(
+async def test_real_documents_begin_at_one_beside_those_of_the_demo_and_stay_when_it_leaves(
     installation: Installation,
 ) -> None:
     await installation.start()
     await own_usage(installation)
-    await roll_up_all(installation.pool)
     installation.clock.advance(10 * 86_400)
-    await close(installation.pool, NOVEMBER, installation.clock)
+    now = from_ns(installation.clock.now_ns())
+    await keep_books(installation.pool, installation.home, [(NOVEMBER, now)], installation.clock)
+    series = "SELECT series, last FROM billing.invoice_number ORDER BY 1"
+    assert [tuple(row) for row in await installation.admin.fetch(series)] == [
+        ("DEMO-INV-2026", 8),
+        ("DEMO-S-2026", 4),
+        ("S-2026", 1),
+    ]
+    assert await installation.differences() == []
     await installation.remove()
-    # Four statements of bu-01 and one of the real account; the invoices were all of the demo.
-    series = await installation.admin.fetch("SELECT series, last FROM billing.invoice_number")
-    assert [tuple(row) for row in series] == [("S-2026", 5)]
-    assert (
-        await installation.admin.fetchval("SELECT count(*) FROM billing.invoice WHERE number IS NOT NULL")
-        == 1
+    assert [tuple(row) for row in await installation.admin.fetch(series)] == [("S-2026", 1)]
+    documents = await installation.admin.fetch(
+        "SELECT account_id, number FROM billing.invoice WHERE number IS NOT NULL"
     )
-    assert [report.agrees for report in await installation.reports()] == [True, True]
+    assert [tuple(row) for row in documents] == [("acct_own", "S-2026-000001")]
+    assert await installation.differences() == []

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from billing.invoice.rate_pending import rate_pending
+from billing.journal import journal_identity
 from billing.record import record
 from billing.store.partitions import ensure_days
 from catalog.accounts.account import find_account
@@ -27,7 +28,7 @@ from deploy.home import Home
 from tests.allowances import budget, grant, publish_quota, standing
 from tests.gateways import BERLIN, RunningGateway
 from tests.usage_books import add_account, add_price, call, use
-from tests.usage_calls import usage_event
+from tests.usage_calls import usage_event, write_journal
 
 Run = Callable[..., Result]
 OCTOBER_5 = datetime(2026, 10, 5, tzinfo=UTC)
@@ -53,7 +54,8 @@ def run(database: Database, tmp_path: Path) -> Run:
 
 def test_credit_is_granted_shown_and_audited(run: Run) -> None:
     run("account", "create", "dealer", "--kind", "external")
-    made = json.loads(run("grant", "dealer", "40.00", "--expires", "2099-12-31", "--json").output)
+    first = ("--expires", "2099-12-31", "--pay-in-advance")
+    made = json.loads(run("grant", "dealer", "40.00", *first, "--json").output)
     assert (made["amount"], made["category"], made["priority"]) == ("40.00", "paid", 100)
     assert made["valid_until"].startswith("2099-12-31T16:00:00"), "the end of that day in Shanghai"
     run("grant", "dealer", "5", "--category", "promotional", "--priority", "1")
@@ -70,6 +72,30 @@ def test_credit_is_granted_shown_and_audited(run: Run) -> None:
     assert "--expires: write a day that is still to come, or leave it out" in past
     assert run("grant", "dealer", "5", "--expire", "2099-12-31", fails=2).stdout == ""
     assert "no account" in run("grant", "nobody", "1", fails=1).output
+
+
+def test_nobody_pays_in_advance_by_a_slip_and_a_repeated_grant_gives_once(run: Run) -> None:
+    run("account", "create", "bu-01")
+    refused = " ".join(run("grant", "bu-01", "5", fails=1).output.split())
+    assert "--pay-in-advance: bu-01 pays afterwards" in refused
+    assert "every live call of it beyond its credit is refused from then on" in refused
+    assert json.loads(run("credit", "bu-01", "--json").output) == []
+    run("grant", "bu-01", "5", "--category", "promotional")
+    assert "pays afterwards" in run("grant", "bu-01", "5", fails=1).output, (
+        "a gift makes nobody pay in advance"
+    )
+    named = ("--reference", "PO-7")
+    made = json.loads(run("grant", "bu-01", "5", "--pay-in-advance", *named, "--json").output)
+    again = run("grant", "bu-01", "5", "--pay-in-advance", *named).output
+    assert again == f"bu-01 was given 5 CNY under this reference before, and nothing more: {made['id']}.\n"
+    assert "PO-7 has made" in run("grant", "bu-01", "6", *named, fails=1).output
+    assert "--reference: write 1 to 100" in run("grant", "bu-01", "6", "--reference", " ", fails=1).output
+    run("grant", "bu-01", "6")
+    amounts = sorted(one["amount"] for one in json.loads(run("credit", "bu-01", "--json").output))
+    assert amounts == ["5", "5", "6"]
+    # The sandbox is another matter, and is asked about by itself.
+    assert "every test call" in run("grant", "bu-01", "5", "--env", "test", fails=1).output
+    run("grant", "bu-01", "5", "--env", "test", "--pay-in-advance", *named)
 
 
 def test_budgets_are_set_listed_and_ended(run: Run) -> None:
@@ -211,6 +237,30 @@ async def test_leases_are_listed_with_what_they_wait_for_and_settled_where_their
     assert await admin.fetchval("SELECT action FROM catalog.audit ORDER BY seq DESC LIMIT 1") == "leases.lost"
     async with admin.transaction():
         assert (await verify(admin)).is_sound
+
+
+async def test_a_month_is_closed_where_nothing_runs_whatever_its_dead_workers_held(
+    run: Run, admin: asyncpg.Connection, database: Database, tmp_path: Path
+) -> None:
+    await add_account(admin, "acct_a")
+    await add_price(admin, "price")
+    account, now = await find_account(admin, "acct_a"), from_ns(SystemClock().now_ns())
+    then = now.replace(day=1) - timedelta(days=10)
+    await grant(database, account, "1.00", then - timedelta(days=60))
+    lease_id = await admin.fetchval(
+        "INSERT INTO billing.lease (allowance_id, account_id, worker_id, journal_id, period, granted, granted_at, expires_at) "
+        "SELECT id, account_id, $1, $1, $2, 0.50, $3, $3 FROM billing.allowance RETURNING id",
+        uuid4(),
+        then.date().replace(day=1),
+        then,
+    )
+    await admin.execute("UPDATE billing.allowance SET leased = 0.50")
+    directory = tmp_path / "home" / "journals" / "worker-000"
+    await write_journal(directory, [call("acct_a", then, taken=((lease_id, "0.055"),))])
+    await admin.execute("UPDATE billing.lease SET journal_id = $1", journal_identity(directory))
+    closed = await asyncio.to_thread(run, "close", f"{then:%Y-%m}", "--json")
+    assert [one["total"] for one in json.loads(closed.output)["issued"]] == ["0.06"]
+    assert await standing(admin, "credit") == (Decimal("0.06"), 0)
 
 
 async def _stored_call(

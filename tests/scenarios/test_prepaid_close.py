@@ -1,74 +1,29 @@
 """What was paid in advance pays the month's document; what is not used expires; every book agrees."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from billing.audit.compare import compare
 from billing.desk import close
-from billing.ledger.balances import balances
 from billing.prepaid.expire import expire_credit
-from billing.prepaid.grants import Grant, grant_credit, grants_of
-from billing.rebuild import verify
-from billing.transaction import all_accounts, one_snapshot
-from catalog.accounts.account import find_account
 from catalog.vocabulary.clock import ManualClock
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem
+from tests.prepaid_books import (
+    NOVEMBER_2,
+    OCTOBER_5,
+    SEPTEMBER_1,
+    all_agree,
+    give,
+    grants,
+    ledger,
+    spend,
+)
 from tests.usage_books import PROFILE, add_account, add_price, call, use
 
-SEPTEMBER_1, OCTOBER_5 = datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 10, 5, tzinfo=UTC)
-NOVEMBER_2 = datetime(2026, 11, 2, tzinfo=UTC)
 OCTOBER = Period(2026, 10)
-
-
-async def give(pool: asyncpg.Pool, amount: str, **terms: object) -> Grant:
-    fields = {"category": "paid", "priority": 100, "valid_until": None, "actor": "test", "now": SEPTEMBER_1}
-    async with all_accounts(pool) as connection:
-        account = await find_account(connection, "acct_a")
-        return await grant_credit(connection, account, "live", Decimal(amount), **{**fields, **terms})  # type: ignore[arg-type]
-
-
-async def spend(admin: asyncpg.Connection, grant: Grant, amount: str, state: str = "closed") -> None:
-    """What calls of October took of a grant, as a worker reports it."""
-    await admin.execute(
-        "INSERT INTO billing.lease (allowance_id, account_id, worker_id, journal_id, period, granted, used, granted_at, "
-        "expires_at, state, closed_at) SELECT id, account_id, $2, $2, '2026-10-01', $3::numeric, CASE WHEN $4 = 'closed' THEN $3::numeric ELSE 0 END, "
-        "$5::timestamptz, $5::timestamptz, $4, CASE WHEN $4 = 'closed' THEN $5::timestamptz END FROM billing.allowance WHERE subject = $1",
-        grant.id,
-        uuid4(),
-        Decimal(amount),
-        state,
-        OCTOBER_5,
-    )
-    column = "used" if state == "closed" else "leased"
-    await admin.execute(
-        f"UPDATE billing.allowance SET {column} = {column} + $2 WHERE subject = $1",  # noqa: S608 - one of two
-        grant.id,
-        Decimal(amount),
-    )
-
-
-async def grants(pool: asyncpg.Pool) -> Sequence[Grant]:
-    async with all_accounts(pool) as connection:
-        return await grants_of(connection, "acct_a", "live")
-
-
-async def ledger(pool: asyncpg.Pool) -> dict[str, Decimal]:
-    async with all_accounts(pool) as connection:
-        return {one.ledger_account: one.amount for one in await balances(connection, "live") if one.amount}
-
-
-async def all_agree(pool: asyncpg.Pool) -> None:
-    async with one_snapshot(pool) as connection:
-        comparison = await compare(connection, "live")
-    assert (comparison.diff, comparison.money_diff) == (0, Decimal(0))
-    assert comparison.differences == ()
-    assert await verify(pool, ()) == []
 
 
 @pytest.fixture

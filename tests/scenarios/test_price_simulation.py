@@ -10,11 +10,11 @@ import pytest
 
 from billing.invoice.rate_pending import rate_pending
 from billing.invoice.simulate import Simulation, simulate
-from billing.rate import UsageError
 from billing.transaction import all_accounts
 from catalog.plan import Plan, parse_plan
 from catalog.vocabulary.clock import ManualClock
 from catalog.vocabulary.period import Period
+from catalog.vocabulary.problem import Problem
 from tests.usage_books import GRADUATED, add_account, add_price, call, use
 
 OCTOBER_5 = datetime(2026, 10, 5, tzinfo=UTC)
@@ -152,15 +152,19 @@ async def test_prices_of_single_events_and_of_hours_are_simulated_on_what_was_ca
     assert amounts(await simulated(billing_pool, [hourly]))["acct_a"][1] == "3.60"
 
 
+@pytest.mark.parametrize("answered", [7, 6])
 async def test_a_success_factor_lowers_the_bill_of_who_was_served_badly(
-    admin: asyncpg.Connection, billing_pool: asyncpg.Pool
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool, answered: int
 ) -> None:
-    """34.30 becomes 30.87: the factor of a first-pass rate below 99.97 % is 90 %."""
+    """34.30 becomes 30.87: the factor of a first-pass rate below 99.97 % is 90 %. Seven are billed, whether we failed an
+    eighth or one of them did not pass at first; what was rightly declined changes neither."""
     await add_account(admin, "acct_a", kind="external")
     await add_price(admin, "price", "customs/check", price={"unit_price": "4.90"})
     await subscribe(admin, "acct_a", "distributor", "customs")
-    calls = [call("acct_a", OCTOBER_5, operation="customs/check") for _ in range(7)]
-    calls.append(call("acct_a", OCTOBER_5, operation="customs/check", class_="provider_error"))
+    ended: dict[str, Any] = {"class_": "provider_error"} if answered == 7 else {"outcome": "failure"}
+    calls = [call("acct_a", OCTOBER_5, operation="customs/check") for _ in range(answered)]
+    calls.append(call("acct_a", OCTOBER_5, operation="customs/check", **ended))
+    calls.append(call("acct_a", OCTOBER_5, operation="customs/check", class_="declined"))
     await use(billing_pool, calls)
     factor = [
         {"min_success_rate": "99.97", "factor_pct": "100"},
@@ -199,7 +203,7 @@ async def test_a_draft_that_calls_cannot_be_measured_for_is_refused(
     await subscribe(admin, "acct_a", "internal")
     await use(billing_pool, [call("acct_a", OCTOBER_5)])
     capacity = {"tiers": [{"max": None, "price": "5"}]}
-    with pytest.raises(UsageError):
+    with pytest.raises(Problem, match="capacity is stated per unit"):
         await simulated(billing_pool, [draft("internal", capacity, model="capacity")])
 
 

@@ -23,9 +23,10 @@ from catalog.registry.publish import Publication, publish
 from catalog.registry.published import current
 from catalog.registry.review import Submission, approve, find_submission, reject, submissions, submit
 from catalog.vocabulary.problem import Problem
+from catalog.vocabulary.settings import InvalidSetting
 from deploy.cli import main
 from deploy.database import Database
-from deploy.settings import InvalidSetting, from_environment
+from deploy.settings import from_environment
 from tests.passports import echo_passport, plan
 
 NOW = datetime(2026, 6, 15, 10, 30, tzinfo=UTC)

@@ -226,6 +226,28 @@ async def test_what_was_paid_elsewhere_is_for_a_person(house: Installation) -> N
     assert reason == "paid-without-payment: INV-2026-000001 lacks 10.50 EUR"
 
 
+async def test_what_the_provider_lists_as_paid_elsewhere_never_came_to_it_and_is_no_cash(
+    house: Installation,
+) -> None:
+    await house.invoiced()
+    await house.collect()
+    (theirs,) = house.stripe.store.all("invoice")
+    elsewhere = {"type": "payment_record", "payment_record": "pr_1"}
+    fields = {
+        "invoice": theirs["id"],
+        "status": "paid",
+        "currency": "eur",
+        "amount_paid": 1050,
+        "payment": elsewhere,
+    }
+    house.stripe.store.add("invoice_payment", "inpay", fields)
+    house.stripe.payments.pay(theirs["id"], {"paid_out_of_band": "true"})
+    await _tell(house)
+    assert await house.ledger() == EARNED | {"acct_x receivable": Decimal("10.50")}
+    reason = await house.admin.fetchval("SELECT max(reason) FROM billing.webhook_event WHERE state = 'held'")
+    assert reason == "paid-without-payment: INV-2026-000001 lacks 10.50 EUR"
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_news_in_any_order_and_any_number_leads_to_the_same_books(
     house: Installation, seed: int

@@ -53,9 +53,13 @@ async def _october(admin: asyncpg.Connection, pool: asyncpg.Pool) -> None:
     await close_october(pool, [*checks("bu-06", 118), *certificates("bu-06", 1), *checks("d-27", 7)])
     await admin.execute("SET ordergate.account = '*'")
     await admin.execute(
-        "INSERT INTO billing.dispute SELECT 'dsp_a', 'bu-06', 'live', id, 'usage customs/certificate', 'customs', "
+        "INSERT INTO billing.dispute SELECT 'dsp_a', 'bu-06', 'live', id, "
+        "'usage customs/certificate 2026-10 certificate', 'customs', "
         "'customs/certificate', NULL, 'CNY', 14.00, 'issued twice', issued_at, 'key/x' "
         "FROM billing.invoice WHERE account_id = 'bu-06'"
+    )
+    await admin.execute(
+        "INSERT INTO billing.dispute_hold SELECT id, account_id, amount, opened_at FROM billing.dispute"
     )
 
 

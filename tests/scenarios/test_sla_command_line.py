@@ -49,10 +49,19 @@ def _arrange(database: Database) -> str:
         await publish(admin, customs_passport())
         now = from_ns(SystemClock().now_ns())
         event = call("acct_a", now, operation="customs/check", price_version="")
+        failed = call(
+            "acct_a",
+            now,
+            operation="customs/check",
+            price_version="",
+            class_="provider_error",
+            environment="test",
+        )
+        tested = call("acct_a", now, operation="customs/check", price_version="", environment="test")
         async with asyncpg.create_pool(
             **database.as_role(BILLING, {"ordergate.account": "*"}), min_size=1, max_size=2
         ) as pool:
-            await use(pool, [event])
+            await use(pool, [event, failed, tested])
             await report(admin, event, now)
             await refresh(pool, "house", SystemClock())
         await admin.close()
@@ -71,6 +80,15 @@ def test_the_level_of_a_service_is_printed_for_people_and_programs(database: Dat
     assert level["objectives"][3]["attained"]["light"] == "good"
     assert "not seen yet" in run("sla", "customs", "--period", "2020-01").output
     assert "No service 'tea' is published" in run("sla", "tea", fails=1).stderr
+    assert level["environment"] == "live"
+    sandbox = json.loads(run("sla", "customs", "--sandbox", "acct_a", "--json").output)
+    assert sandbox["environment"] == "test"
+    assert [one["own"]["measured"] for one in sandbox["objectives"]][-1] == "1 / 2"
+    assert [one["attained"] for one in sandbox["objectives"]] == [None] * 4
+    table = run("sla", "customs", "--sandbox", "acct_a").output
+    assert " test " in table.partition("\n")[0]
+    assert "missed" in table
+    assert "acct_none" in run("sla", "customs", "--sandbox", "acct_none", fails=1).stderr
 
 
 def test_a_verdict_is_listed_contested_and_decided(database: Database, run: Run) -> None:

@@ -230,14 +230,3 @@ async def test_a_charge_that_comes_late_is_credited_at_the_same_rate(
     draft = await _document(billing_pool, "acct_a", NOVEMBER)
     assert [one.amount for one in draft.lines] == ["3.00", "-0.15"]
     await _assert_books_agree(billing_pool)
-
-
-async def test_the_sandbox_has_no_service_level(
-    admin: asyncpg.Connection, billing_pool: asyncpg.Pool
-) -> None:
-    await _one_account(admin, billing_pool)
-    await use(billing_pool, [_screened(datetime(2026, 9, 5, tzinfo=UTC), environment="test")])
-    await miss(admin, "customs/screen", datetime(2026, 9, 17, 2, tzinfo=UTC), 25)
-    await close(billing_pool, SEPTEMBER, _clock(2026, 10, 2))
-    rows = await admin.fetch("SELECT DISTINCT invoice_id FROM billing.charge_line")
-    assert [row["invoice_id"] for row in rows] == ["inv_live_acct_a_2026-09"]

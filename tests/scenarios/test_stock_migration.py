@@ -1,22 +1,16 @@
 """A database from before stock was shared, with reservations in it, is brought to this version and goes on working."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import asyncpg
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
-import deploy.migrations
 from catalog.vocabulary.clock import ManualClock
 from deploy.database import Database
 from deploy.migrate import migrate
-from deploy.roles import GATEWAY, OWNER, prepare_roles
+from deploy.roles import GATEWAY
 from tests.databases import DatabaseServer
+from tests.older_databases import older_database
 from tests.stock_calls import START, StockCalls, create_account, unexplained
 
 _BEFORE = "0007"
@@ -41,40 +35,12 @@ _ROWS = """
 @pytest.fixture
 async def old(database_server: DatabaseServer) -> AsyncIterator[Database]:
     """A database with the schema of the version before, and stock in it."""
-    database = Database(socket_dir=database_server.database("x").socket_dir, name="old_stock")
-    server = await asyncpg.connect(**database_server.database("postgres").admin())
-    await server.execute("CREATE DATABASE old_stock")
-    try:
-        await _prepare(database)
+    async with older_database(database_server, "old_stock", _BEFORE) as database:
+        admin = await asyncpg.connect(**database.admin())
+        await create_account(admin, "acct_a")
+        await admin.execute(_ROWS)
+        await admin.close()
         yield database
-    finally:
-        await server.execute("DROP DATABASE old_stock WITH (FORCE)")
-        await server.close()
-
-
-async def _prepare(database: Database) -> None:
-    admin = await asyncpg.connect(**database.admin())
-    await prepare_roles(admin)
-    await admin.execute(f"GRANT CREATE ON SCHEMA public TO {OWNER}")
-
-    async def connect() -> asyncpg.Connection:
-        return await asyncpg.connect(**database.as_role(OWNER, {"ordergate.account": "*"}))
-
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
-    async with engine.connect() as connection:
-        await connection.run_sync(_migrate_to_before)
-    await engine.dispose()
-    await create_account(admin, "acct_a")
-    await admin.execute(_ROWS)
-    await admin.close()
-
-
-def _migrate_to_before(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(deploy.migrations.__file__).parent))
-    config.attributes["connection"] = connection
-    command.upgrade(config, _BEFORE)
-    connection.commit()
 
 
 async def test_reservations_of_the_version_before_are_found_confirmed_and_explained(old: Database) -> None:

@@ -10,9 +10,10 @@ import pytest
 import stripe
 
 from billing.inbox import StripeInbox, open_inbox
-from billing.settings import InvalidSetting, StripeSecrets, stripe_secrets
+from billing.settings import StripeSecrets, stripe_secrets
 from catalog.vocabulary.clock import ManualClock
 from catalog.vocabulary.problem import Problem
+from catalog.vocabulary.settings import InvalidSetting
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 SECRET = "whsec_0123456789"

@@ -23,7 +23,8 @@ from tests.gateways import BERLIN, RunningGateway
 CLOCK = SystemClock()
 
 
-async def _advance(database: Database, account_id: str, to: datetime) -> None:
+async def advance(database: Database, account_id: str, to: datetime) -> None:
+    """Put an account's test clock forward as an operator does."""
     operator = await asyncpg.connect(**database.as_role(GATEWAY, {"ordergate.account": "*"}))
     try:
         async with operator.transaction():
@@ -44,11 +45,11 @@ async def test_a_sandbox_month_is_closed_without_waiting_and_the_live_one_runs_o
     later = month.next()
     for key in (test, live):
         assert (await gateway.call(key, "address/validate", BERLIN)).status_code == 200
-    await _advance(database, account.id, later.bounds(account.timezone)[0])
+    await advance(database, account.id, later.bounds(account.timezone)[0])
     await gateway.settle()
     for key in (test, live):
         assert (await gateway.call(key, "address/validate", BERLIN)).status_code == 200
-    await _advance(database, account.id, later.next().bounds(account.timezone)[0])
+    await advance(database, account.id, later.next().bounds(account.timezone)[0])
 
     flow = Flow(billing_pool, gateway.home.journals, None, CLOCK)
     try:
@@ -80,13 +81,57 @@ async def test_a_clock_is_only_put_forward_and_every_advance_is_audited(
     account = (await gateway.open_account()).account
     now = from_ns(CLOCK.now_ns())
     with pytest.raises(Problem, match="never goes back"):
-        await _advance(database, account.id, now - timedelta(days=1))
+        await advance(database, account.id, now - timedelta(days=1))
     ahead = datetime(now.year + 1, 3, 1, tzinfo=UTC)
-    await _advance(database, account.id, ahead)
+    await advance(database, account.id, ahead)
     for earlier in (ahead, ahead - timedelta(seconds=1)):
         with pytest.raises(Problem, match="never goes back"):
-            await _advance(database, account.id, earlier)
+            await advance(database, account.id, earlier)
     with pytest.raises(asyncpg.RestrictViolationError):
         await admin.execute("UPDATE catalog.account SET test_clock = now() WHERE id = $1", account.id)
     rows = await admin.fetch("SELECT actor, object FROM catalog.audit WHERE action = 'clock.advance'")
     assert [tuple(row) for row in rows] == [("operator@test", f"account/{account.id}")]
+
+
+async def test_a_clock_is_at_most_two_years_ahead_and_nothing_of_a_refused_advance_stays(
+    gateway: RunningGateway, database: Database, admin: asyncpg.Connection
+) -> None:
+    account = (await gateway.open_account()).account
+    now = from_ns(CLOCK.now_ns())
+    with pytest.raises(Problem, match=r"at most 731 days ahead of the time of day, .* month by month") as refused:
+        await advance(database, account.id, now + timedelta(days=732))
+    (error,) = refused.value.errors
+    assert (error.pointer, error.rule) == ("/to", "ahead")
+    stored = await admin.fetchrow("SELECT test_clock FROM catalog.account WHERE id = $1", account.id)
+    assert stored["test_clock"] is None
+    await advance(database, account.id, now + timedelta(days=730))
+
+
+async def test_a_clock_that_was_put_out_of_bounds_before_there_were_any_stands_at_the_bound(
+    gateway: RunningGateway, database: Database, admin: asyncpg.Connection, billing_pool: asyncpg.Pool
+) -> None:
+    opened = await gateway.open_account()
+    key, account = await gateway.create_key(opened, environment="test"), opened.account
+    await admin.execute(
+        "UPDATE catalog.account SET test_clock = $2 WHERE id = $1",
+        account.id,
+        datetime(2999, 1, 1, tzinfo=UTC),
+    )
+    await gateway.settle()
+    bound = from_ns(CLOCK.now_ns()) + timedelta(days=731)
+    assert (await gateway.call(key, "address/validate", BERLIN)).status_code == 200
+    with pytest.raises(Problem, match=f"the clock stands at {bound.year}"):
+        await advance(database, account.id, bound - timedelta(days=1))
+
+    flow = Flow(billing_pool, gateway.home.journals, None, CLOCK)
+    try:
+        while (await flow.ship()).more or (await flow.roll_up()).more:
+            pass
+    finally:
+        flow.close()
+    occurred_at = await admin.fetchval("SELECT occurred_at FROM billing.usage_event")
+    assert bound <= occurred_at < bound + timedelta(minutes=1)
+    month = Period.of(bound, account.timezone)
+    assert (await close(billing_pool, month.previous(), CLOCK)).issued == ()
+    report = await close(billing_pool, month, CLOCK)
+    assert account.id in {one.account_id for one in report.not_ended}

@@ -43,6 +43,45 @@ def test_a_chinese_division_is_found_by_every_usual_way_to_type_it(
     assert "".join(first.text[h.start : h.start + h.length] for h in first.highlights) == highlighted
 
 
+@pytest.mark.parametrize(
+    ("text", "code", "highlighted"),
+    [
+        ("广洲", "440100", "广州"),
+        ("廣洲", "440100", "广州"),
+        ("杭洲西湖", "330106", "西湖"),
+        ("乌鲁木其", "650100", "乌鲁木齐"),
+        ("呼和浩持", "150100", "呼和浩特"),
+        ("石家装", "130100", "石家庄"),
+        ("乌木齐", "650100", "乌鲁木齐"),
+    ],
+)
+def test_a_chinese_name_with_a_wrong_character_is_found_by_its_sound_or_by_the_others(
+    text: str, code: str, highlighted: str
+) -> None:
+    first = suggested(text)[0]
+    assert (first.code, first.match) == (code, "similar")
+    assert "".join(first.text[h.start : h.start + h.length] for h in first.highlights) == highlighted
+
+
+@pytest.mark.parametrize(
+    ("text", "country", "expected"),
+    [
+        ("香港", "HK", {"香港島", "九龍", "新界"}),
+        ("港", "HK", {"香港島", "九龍", "新界"}),
+        ("香港", None, {"香港島", "九龍", "新界"}),
+        ("Hong Kong Kow", "HK", {"九龍"}),
+        ("香港旺角", "HK", {"旺角"}),
+        ("台湾台北", None, {"台北市"}),
+        ("中国浙江", "CN", {"浙江省"}),
+    ],
+)
+def test_behind_the_name_of_a_country_its_places_are_found(
+    text: str, country: str | None, expected: set[str]
+) -> None:
+    more = {} if country is None else {"country": country}
+    assert set(names(text, limit=20, **more)) >= expected
+
+
 def test_a_suggestion_fills_the_fields_of_an_address() -> None:
     place = suggested("hzxh")[0]
     assert (place.text, place.level) == ("西湖区", "dependent_locality")

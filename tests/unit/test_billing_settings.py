@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.settings import InvalidSetting, from_environment
+from billing.settings import from_environment
+from catalog.vocabulary.settings import InvalidSetting
 
 
 def test_the_embedded_server_is_reached_by_its_socket_as_billings_own_role() -> None:

@@ -137,13 +137,17 @@ def test_quantities_lose_their_needless_zeros_and_nothing_else() -> None:
     assert [quantity(Decimal(text)) for text in units] == ["100", "2.5", "0", "1000", "12.034", "-0.5"]
 
 
-def test_internal_and_external_live_and_test_documents_are_numbered_in_series_of_their_own() -> None:
+def test_internal_and_external_live_and_test_real_and_demo_documents_are_numbered_in_series_of_their_own() -> (
+    None
+):
     series = {
-        series_of(kind, environment, 2026)
+        series_of(kind, environment, 2026, demo=demo)
         for kind in ("statement", "invoice")
         for environment in ("live", "test")
+        for demo in (False, True)
     }
-    assert series == {"S-2026", "INV-2026", "TS-2026", "TINV-2026"}
+    real = {"S-2026", "INV-2026", "TS-2026", "TINV-2026"}
+    assert series == real | {f"DEMO-{one}" for one in real}
 
 
 def _tiers(units: str, *tiers: TierTrace, kind: LineKind = "usage") -> DocumentLine:

@@ -146,7 +146,7 @@ def rates(*bounds: str) -> list[dict[str, Any]]:
         ("capacity", {"tiers": [CAPACITY[0], {"max": {"a": "9"}, "price": "1"}, CAPACITY[1]]}, "/tiers/1/max", "same-units"),
         ("matrix", {"dimensions": [], "cells": [], "default": "1"}, "/dimensions", "not-empty"),
         ("matrix", {"dimensions": ["a", "a"], "cells": [], "default": "1"}, "/dimensions", "unique"),
-        ("matrix", {"dimensions": ["zone"], "cells": CELLS}, "/default", "required"),
+        ("matrix", {"dimensions": ["zone"], "cells": []}, "/cells", "not-empty"),
         ("matrix", {"dimensions": ["zone"], "cells": CELLS * 2, "default": "1"}, "/cells/1/dimensions", "unique"),
         ("matrix", {"dimensions": ["zone", "size"], "cells": CELLS, "default": "1"}, "/cells/0/dimensions", "same-dimensions"),
         ("success_tiered", {"tiers": []}, "/tiers", "not-empty"),

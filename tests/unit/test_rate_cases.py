@@ -122,6 +122,7 @@ COUNTS = {"calls": "10", "successes": "9"}
         ("matrix", {"dimensions": ["z"], "cells": [], "default": "1"}, "5", "/usage", "usage-form"),
         ("matrix", {"dimensions": ["z"], "cells": [], "default": "1"}, {"cells": [{"dimensions": {}, "quantity": "1"}]}, "/usage", "usage-form"),
         ("matrix", {"dimensions": ["z"], "cells": [], "default": "1"}, {"cells": [{"dimensions": {"z": 1}, "quantity": "1"}]}, "/usage/cells/0/dimensions/z", "type"),
+        ("matrix", {"dimensions": ["z"], "cells": [{"dimensions": {"z": "1"}, "unit_price": "2"}]}, {"cells": [{"dimensions": {"z": "9"}, "quantity": "1"}]}, "/usage", "usage-form"),
         ("outcome", {"rate_pct": "1"}, {"baseline": "1", "measured": "1"}, "/usage/volume", "required"),
         ("outcome", {"rate_pct": "1"}, {"baseline": "1", "measured": "1", "volume": "-1"}, "/usage", "usage-form"),
         ("percentage", {"rate_pct": "1"}, {"events": ["1", 2]}, "/usage/events/1", "decimal-string"),
@@ -142,6 +143,17 @@ def test_a_case_that_cannot_be_rated_says_where_and_why(
     assert answered["error"]["field"] == field
     assert answered["error"]["rule"] == rule
     assert len(answered["error"]["remedy"]) > 15
+
+
+def test_a_combination_without_a_price_is_named() -> None:
+    lanes = {"dimensions": ["from", "to"], "cells": [{"dimensions": {"from": "CN", "to": "DE"}, "unit_price": "2"}]}
+
+    def cell(to: str) -> dict[str, object]:
+        return {"cells": [{"dimensions": {"from": "CN", "to": to}, "quantity": "3"}]}
+
+    priced, refused = ask(case_of("matrix", lanes, cell("DE")), case_of("matrix", lanes, cell("FR")))
+    assert priced["amount"] == "6.00"
+    assert "no cell for from 'CN', to 'FR', and no default" in refused["error"]["remedy"]
 
 
 def test_a_case_without_a_currency_is_refused() -> None:

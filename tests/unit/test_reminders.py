@@ -1,10 +1,12 @@
 """Which reminder is due, and when an invoice is overdue on its payer's calendar."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
-from billing.payment.reminder import days_overdue, due_stage
+from billing.invoice.due import PaymentTerms
+from billing.payment.owed import days_overdue
+from billing.payment.reminder import due_stage
 
 
 @pytest.mark.parametrize(
@@ -29,9 +31,18 @@ def test_without_stages_nobody_is_reminded() -> None:
 
 
 def test_the_payers_own_day_decides() -> None:
-    issued = datetime(2026, 11, 1, 20, tzinfo=UTC)  # 2 November in Shanghai
+    due_on = date(2026, 12, 1)
     now = datetime(2026, 12, 2, 17, tzinfo=UTC)  # 3 December in Shanghai
-    assert days_overdue(issued, 30, "Asia/Shanghai", now) == 1
-    assert days_overdue(issued, 30, "UTC", now) == 1
-    assert days_overdue(issued, 30, "Pacific/Honolulu", now) == 1
-    assert days_overdue(issued, 30, "UTC", datetime(2026, 12, 1, 23, 59, tzinfo=UTC)) == 0
+    assert days_overdue(due_on, "Asia/Shanghai", now) == 2
+    assert days_overdue(due_on, "UTC", now) == 1
+    assert days_overdue(due_on, "Pacific/Honolulu", now) == 1
+    assert days_overdue(due_on, "UTC", datetime(2026, 12, 1, 23, 59, tzinfo=UTC)) == 0
+    assert days_overdue(due_on, "UTC", datetime(2026, 11, 30, 12, tzinfo=UTC)) == -1
+
+
+def test_the_due_day_is_counted_on_the_payers_own_calendar() -> None:
+    issued = datetime(2026, 11, 1, 20, tzinfo=UTC)  # 2 November in Shanghai
+    terms = PaymentTerms(None, 30)
+    assert terms.due_on(issued, "Asia/Shanghai") == date(2026, 12, 2)
+    assert terms.due_on(issued, "UTC") == terms.due_on(issued, "Pacific/Honolulu") == date(2026, 12, 1)
+    assert PaymentTerms(None, None).due_on(issued, "UTC") is None

@@ -71,6 +71,16 @@ def test_an_unknown_service_has_no_passport() -> None:
         (bench_operation(success_when="status =="), "/bench/operations/0/success_when", "expression"),
         (bench_operation(meter={"items": "/parcels"}), "/bench/operations/0/meter/items", "reference"),
         (bench_operation(meter={"value": "/reply/cost"}), "/bench/operations/0/meter/value", "reference"),
+        (
+            bench_operation(meter={"unit": "call", "dimensions": {"zone": "/zone"}}),
+            "/bench/operations/0/meter/dimensions/zone",
+            "reference",
+        ),
+        (
+            bench_operation(meter={"unit": "call", "dimensions": {"valid": "/reply/ok"}}),
+            "/bench/operations/0/meter/dimensions/valid",
+            "reference",
+        ),
         (bench_operation(personal_data=["phone"]), "/bench/operations/0/personal_data/0", "reference"),
         (bench(service="tea"), "/tea", "no-code"),
     ],

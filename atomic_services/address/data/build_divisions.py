@@ -142,7 +142,7 @@ def parent_of(unit: Unit, now: dict[str, Unit]) -> str:
 
 
 def apply_changes(now: dict[str, Unit], retired: dict[tuple[str, str], list[str]]) -> None:
-    """The hand-kept rows: new units, retirements, and successors that the table does not link."""
+    """The hand-kept rows: new units, retirements, names older than the table, and successors that it does not link."""
     for line in (HERE / "changes.tsv").read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             continue
@@ -158,6 +158,14 @@ def apply_changes(now: dict[str, Unit], retired: dict[tuple[str, str], list[str]
                 old.short,
                 rest[1],
                 *filter(None, rest[0].split(",")),
+            ]
+        elif kind == "former":
+            name, short, successors, year, _ = rest
+            retired[(code, name)] = [
+                parent_of(now[successors.split(",")[0]], now),
+                short,
+                year,
+                *successors.split(","),
             ]
         else:
             assert kind == "succeed", line

@@ -31,20 +31,19 @@ def _has_room(tier: CapacityTier, peaks: Mapping[str, Decimal]) -> bool:
 
 
 def matrix(usage: Usage, price: Matrix) -> list[Step]:
-    """Each cell's quantity at its combination's price, or at the default where the combination has none."""
+    """Each cell's quantity at its combination's price, or at the default where the combination has none. UsageError for
+    one that has neither."""
     if not isinstance(usage.measured, Cells):
         raise UsageError("a matrix prices cells, each with its dimensions and a quantity")
-    prices = {_key(cell.dimensions): cell.unit_price for cell in price.cells}
     steps = []
     for cell in usage.measured.cells:
         if cell.dimensions.keys() != set(price.dimensions):
             raise UsageError(f"each cell gives a value for each dimension: {', '.join(price.dimensions)}")
         if cell.quantity < 0:
             raise UsageError("the quantity of a cell is never below zero")
-        unit_price = prices.get(_key(cell.dimensions), price.default)
+        unit_price = price.unit_price(cell.dimensions)
+        if unit_price is None:
+            named = ", ".join(f"{name} {cell.dimensions[name]!r}" for name in price.dimensions)
+            raise UsageError(f"the matrix has no cell for {named}, and no default")
         steps.append(priced(Fraction(cell.quantity), Fraction(unit_price)))
     return steps
-
-
-def _key(dimensions: dict[str, str]) -> frozenset[tuple[str, str]]:
-    return frozenset(dimensions.items())

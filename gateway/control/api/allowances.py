@@ -29,7 +29,8 @@ from gateway.proofs import Caller
 
 
 class QuotaView(msgspec.Struct, frozen=True):
-    """A quota in its running period, in calls. `reserved` is promised to workers and not used yet."""
+    """A quota in its running period, in calls. `reserved` is promised to workers and not used yet; `overdrawn` is by how much
+    more was used than the limit, which only usage that was reported, or a lower limit, brings about."""
 
     counts: str
     per: Literal["application", "account"]
@@ -39,12 +40,14 @@ class QuotaView(msgspec.Struct, frozen=True):
     used: str
     reserved: str
     remaining: str
+    overdrawn: str
     resets_at: str
 
 
 class BudgetView(msgspec.Struct, frozen=True):
     """A budget in the running month. `spent` is what its calls come to as rated; `counted` and `reserved` are what a
-    hard budget refuses by, at list prices, and null where no call has been held to it yet."""
+    hard budget refuses by, at list prices, and null where no call has been held to it yet; `overdrawn` is what is counted
+    beyond its amount."""
 
     id: str
     scope: Literal["account", "application", "cost_centre"]
@@ -54,6 +57,7 @@ class BudgetView(msgspec.Struct, frozen=True):
     spent: Money
     counted: Money | None
     reserved: Money | None
+    overdrawn: Money | None
     thresholds_pct: tuple[int, ...]
     period: str
     resets_at: str
@@ -61,7 +65,8 @@ class BudgetView(msgspec.Struct, frozen=True):
 
 class GrantView(msgspec.Struct, frozen=True):
     """A grant of credit; the first of the list is consumed first. `used` is what calls have taken, at list prices until
-    their month's document is issued. `expired` is what lapsed when its time was over."""
+    their month's document is issued; `overdrawn` is what usage that was reported has taken beyond the grant. `expired` is what
+    lapsed when its time was over."""
 
     id: str
     category: view.Category
@@ -70,16 +75,19 @@ class GrantView(msgspec.Struct, frozen=True):
     used: Money
     reserved: Money
     remaining: Money
+    overdrawn: Money
     valid_from: str
     valid_until: str | None
     expired: Money | None
 
 
 class CreditView(msgspec.Struct, frozen=True):
-    """The account's prepaid credit. With `required` a call that it does not cover is refused."""
+    """The account's prepaid credit. With `required` a call that it does not cover is refused; what it is `overdrawn` by has to
+    be granted first."""
 
     required: bool
     remaining: Money
+    overdrawn: Money
     reserved: Money
     grants: tuple[GrantView, ...]
 
@@ -120,18 +128,19 @@ async def read_allowances(
 def credit_view(grants: Sequence[view.Grant], currency: str, now: datetime, *, required: bool) -> CreditView:
     """Grants as people read them, and what is left of those that are valid."""
     valid = [one for one in grants if one.is_valid(now)]
-    remaining = sum((one.amount - one.used - one.reserved for one in valid), Decimal(0))
+    free = sum((one.amount - one.used for one in valid), Decimal(0))
     reserved = sum((one.reserved for one in valid), Decimal(0))
     return CreditView(
         required,
-        _exact(remaining, currency),
+        _above_nothing(free - reserved, currency),
+        _above_nothing(-free, currency),
         _exact(reserved, currency),
         tuple(_grant(one, now) for one in grants),
     )
 
 
 def _grant(grant: view.Grant, now: datetime) -> GrantView:
-    left = grant.amount - grant.used - grant.reserved if grant.is_valid(now) else Decimal(0)
+    free = grant.amount - grant.used if grant.is_valid(now) else Decimal(0)
     return GrantView(
         grant.id,
         grant.category,
@@ -139,7 +148,8 @@ def _grant(grant: view.Grant, now: datetime) -> GrantView:
         money(grant.amount, grant.currency),
         _exact(grant.used, grant.currency),
         _exact(grant.reserved, grant.currency),
-        _exact(left, grant.currency),
+        _above_nothing(free - grant.reserved, grant.currency),
+        _above_nothing(-free, grant.currency),
         rfc3339(grant.valid_from),
         None if grant.valid_until is None else rfc3339(grant.valid_until),
         None if grant.expired is None else money(grant.expired, grant.currency),
@@ -191,6 +201,7 @@ async def _quota(
         plain(standing.used),
         plain(standing.reserved),
         plain(max(standing.remaining, Decimal(0))),
+        plain(standing.overdrawn),
         rfc3339(ends_at),
     )
 
@@ -219,12 +230,17 @@ async def _budgets(
                 money(amount, account.currency),
                 None if standing is None else _exact(standing.used, account.currency),
                 None if standing is None else _exact(standing.reserved, account.currency),
+                None if standing is None else _exact(standing.overdrawn, account.currency),
                 budget.thresholds_pct,
                 str(period),
                 rfc3339(period.bounds(account.timezone)[1]),
             )
         )
     return views
+
+
+def _above_nothing(amount: Decimal, currency: str) -> Money:
+    return _exact(max(amount, Decimal(0)), currency)
 
 
 def _exact(amount: Decimal, currency: str) -> Money:

@@ -8,6 +8,7 @@ from billing import view
 from billing.view import ServiceLevel
 from catalog.accounts.account import find_account
 from catalog.accounts.offer import is_shown
+from catalog.accounts.test_clock import sandbox_time_ns
 from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem, Text
@@ -28,7 +29,10 @@ async def read_service_level(
     books: NamedDependency[Books],
     service: FromPath[str],
 ) -> Response[bytes]:
-    """A month of a service that the account can find in its catalogue, with the account's own figures and credits."""
+    """A month of a service that the account can find in its catalogue, with the account's own figures and credits.
+
+    With a test key they are those of the account's sandbox, whose own time says which month is running.
+    """
     query = read_query(request, "period")
     passport = context.directory.current().catalogue.passports.get(service)
     async with books.read(caller.account_id) as transaction:
@@ -39,11 +43,16 @@ async def read_service_level(
         if passport is None or not seen:
             raise Problem("not-found", "The account's catalogue has no service of this name.")
         if (text := query.get("period")) is None:
-            period = Period.of(from_ns(context.clock.now_ns()), account.timezone)
+            now_ns = context.clock.now_ns()
+            if caller.test_clock_ns is not None:
+                now_ns = sandbox_time_ns(caller.test_clock_ns, now_ns)
+            period = Period.of(from_ns(now_ns), account.timezone)
         else:
             period = read_period(text)
         return answer(
-            await view.service_level(transaction, passport, period, caller.account_id, account.timezone)
+            await view.service_level(
+                transaction, passport, period, caller.account_id, account.timezone, caller.environment
+            )
         )
 
 
@@ -54,8 +63,9 @@ ENDPOINTS = (
         "GET",
         "/api/services/{service}/sla",
         Text(
-            "What a service promised and attained in a month, for all and for your account, and what it gave back.",
-            "某服务当月的承诺与达成情况（全体与您的账户），以及已赔付金额。",
+            "What a service promised and attained in a month, for all and for your account, and what it gave back; "
+            "with a test key, what your own test calls attained in the sandbox.",
+            "某服务当月的承诺与达成情况（全体与您的账户），以及已赔付金额；使用测试密钥时为沙箱中您自己的测试调用的达成情况。",
         ),
         ServiceLevel,
         parameters=(

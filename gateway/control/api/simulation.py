@@ -1,5 +1,6 @@
 """/api/services/{service}/simulate-price: what a past month would have cost the account under other prices."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -9,6 +10,7 @@ from litestar.params import FromPath
 
 from billing import view
 from billing.view import Simulation
+from catalog.passport import OperationEntry
 from catalog.plan import Plan, parse_plan
 from catalog.registry.prices import unmetered
 from catalog.terms_error import TermsError
@@ -44,14 +46,15 @@ async def simulate_price(
     passport = context.directory.current().catalogue.passports.get(service)
     if passport is None or service not in caller.subscriptions:
         raise Problem("not-found", f"The account has no subscription of a service {service!r}.")
-    plans = _plans(terms, {entry.id for entry in passport.operations})
+    plans = _plans(terms, passport.operations)
     async with books.read(caller.account_id) as transaction:
         return answer(
             await view.simulate(transaction, service, plans, Period.parse(terms.period), caller.environment)
         )
 
 
-def _plans(terms: DraftTerms, operations: set[str]) -> tuple[Plan, ...]:
+def _plans(terms: DraftTerms, operations: Sequence[OperationEntry]) -> tuple[Plan, ...]:
+    names = sorted(entry.id for entry in operations)
     plans: list[Plan] = []
     errors: list[FieldError] = []
     for index, document in enumerate(terms.plans):
@@ -64,12 +67,12 @@ def _plans(terms: DraftTerms, operations: set[str]) -> tuple[Plan, ...]:
             FieldError(
                 f"/plans/{index}/prices/{place}/operation",
                 "reference",
-                f"the service has no operation {entry.operation!r}; it has {', '.join(sorted(operations))}",
+                f"the service has no operation {entry.operation!r}; it has {', '.join(names)}",
             )
             for place, entry in enumerate(plans[-1].prices)
-            if entry.operation not in operations
+            if entry.operation not in names
         ]
-    errors += unmetered(plans)
+    errors += unmetered(plans, operations)
     if errors:
         raise Problem("invalid-input", f"{errors[0].pointer}: {errors[0].detail}.", errors=tuple(errors))
     return tuple(plans)

@@ -36,6 +36,7 @@ _BODY_BYTES_MAX = 1024 * 1024
 _SINGLE = "application/cloudevents+json"
 _BATCH = "application/cloudevents-batch+json"
 _UNITS_MAX = decimal_of("1000000000")
+_NOTHING = decimal_of("0")
 
 
 class ReportedUsage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,7 +100,10 @@ async def report_usage(
     caller: NamedDependency[Caller],
     books: NamedDependency[Books],
 ) -> Response[bytes]:
-    """Everything that is accepted is stored before this answers; what was sent before is told from what is new."""
+    """Everything that is accepted is stored before this answers; what was sent before is told from what is new.
+
+    It happened, so no quota, budget or credit refuses it; but it counts against them, and metered calls stop for it.
+    """
     read_query(request)
     if "*" not in caller.scopes and SCOPE not in caller.scopes:
         raise Problem("forbidden", f"The scopes of this key do not include {SCOPE}.")
@@ -115,7 +119,14 @@ async def report_usage(
         except _Refused as why:
             refused[index] = why.errors
     async with books.write(caller.account_id) as transaction:
-        received = await accept(transaction, caller.account_id, caller.environment, list(reports.values()))
+        received = await accept(
+            transaction,
+            caller.account_id,
+            caller.environment,
+            caller.timezone,
+            list(reports.values()),
+            from_ns(now_ns),
+        )
     results = {
         index: ReportResult(index, "refused", *_name(items[index]), errors=why)
         for index, why in refused.items()
@@ -186,6 +197,10 @@ def _report(item: Any, caller: Caller, operations: dict[str, PublishedOperation]
     if not subscription or not price:
         detail = f"the account had no subscription with a price for {operation.id} at that time"
         raise _Refused([FieldError("/time", "not-subscribed", detail)])
+    # What happened elsewhere has no request to take dimensions from: a matrix has its default for it, or no price.
+    if (price := price.of(())) is None:
+        detail = f"{operation.id} has no price for what was done without a call"
+        raise _Refused([FieldError("/subject", "not-priced", detail)])
     billable = is_billable(price.billable_on, event.data.class_)
     said = (event.subject, occurred_at_ns, plain(units.normalize()), event.data.class_)
     return Report(
@@ -213,6 +228,8 @@ def _report(item: Any, caller: Caller, operations: dict[str, PublishedOperation]
             status=200,
             latency_us=0,
         ),
+        price.amount(units) if billable else _NOTHING,
+        operation.quotas,
     )
 
 

@@ -21,6 +21,11 @@ ARITHMETIC_SCHEMAS: Mapping[str, dict[str, Any]] = MappingProxyType(
                 "used": _AMOUNT,
                 "reserved": {**_AMOUNT, "description": "Promised to other calls, which may give it back."},
                 "remaining": _AMOUNT,
+                "overdrawn": {
+                    **_AMOUNT,
+                    "description": "By how much more was used than the limit, through usage that was reported or because "
+                    "the limit was lowered; absent where it was not.",
+                },
                 "needs": {**_AMOUNT, "description": "What this call would take at most."},
                 "resets_at": {
                     "type": "string",

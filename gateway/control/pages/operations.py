@@ -219,8 +219,12 @@ def _facts(terms: Mapping[str, Any], phrases: Phrases) -> Iterator[str]:
     yield phrases(f"effect_{terms['effect']}")
     if terms["idempotency"] != "not_needed":
         yield phrases(f"idempotency_{terms['idempotency']}")
-    ((kind, pointer),) = terms["meter"].items()
+    meter = dict(terms["meter"])
+    dimensions = meter.pop("dimensions", {})
+    ((kind, pointer),) = meter.items()
     yield phrases("meter_call") if kind == "unit" else phrases(f"meter_{kind}", pointer=pointer)
+    if dimensions:
+        yield phrases("meter_dimensions", names=", ".join(dimensions))
     yield phrases("deadline", ms=f"{terms['deadline_ms']:,}")
     yield phrases("body_max", bytes=f"{terms['max_body_bytes']:,}")
     if terms["personal_data"]:

@@ -123,6 +123,7 @@ PHRASES: Mapping[str, Text] = {
     "body_max": Text("Body up to {bytes} bytes.", "请求体最大 {bytes} 字节。"),
     "personal_data": Text("Personal data: {fields}.", "个人数据：{fields}。"),
     "meter_call": Text("One call is one unit.", "每次调用计一个单位。"),
+    "meter_dimensions": Text("Kept with each call, to price it by: {names}.", "随每次调用保存、可据以计价：{names}。"),
     "meter_items": Text("Each entry of {pointer} is one unit.", "{pointer} 中每一项计一个单位。"),
     "meter_value": Text("The units are the reply's {pointer}.", "单位数取自回复的 {pointer}。"),
     # Prices.
@@ -156,6 +157,9 @@ PHRASES: Mapping[str, Text] = {
     "success_rate": Text("success rate from {percent} %", "成功率 {percent}% 起"),
     "percent_of_value": Text("of the value", "按金额比例"),
     "times_value": Text("times the value", "乘以金额"),
+    "any": Text("any combination", "任意组合"),
+    "any_other": Text("any other combination", "其他组合"),
+    "by_dimensions": Text("A unit's price by {dimensions}.", "单价取决于 {dimensions}。"),
     "list_from": Text("list price, a unit", "每单位标价"),
     "see_contract": Text("Priced by the model “{model}”; the terms are in the contract.", "按“{model}”模型计价，条款见接口契约。"),
     "free_units": Text("The first {units} units of a month are free.", "每月前 {units} 个单位免费。"),

@@ -12,6 +12,7 @@ from catalog.plan.price import (
     Dynamic,
     Flat,
     Graduated,
+    Matrix,
     Package,
     Percentage,
     PerUnit,
@@ -157,6 +158,16 @@ def price_text(price: Price, model: str, unit: str, phrases: Phrases) -> PriceTe
                 _line(tier.unit_price, phrases("success_rate", percent=tier.min_success_rate), phrases)
                 for tier in price.tiers
             ]
+        case Matrix():
+            lines = [
+                _line(
+                    cell.unit_price, " · ".join(cell.dimensions[name] for name in price.dimensions), phrases
+                )
+                for cell in price.cells
+            ]
+            if price.default is not None:
+                lines.append(_line(price.default, phrases("any_other" if lines else "any"), phrases))
+            notes.append(phrases("by_dimensions", dimensions=", ".join(price.dimensions)))
         case Percentage():
             lines = [PriceLine(f"{price.rate_pct} %", phrases("percent_of_value"))]
         case Dynamic():

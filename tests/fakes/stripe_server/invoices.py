@@ -50,15 +50,18 @@ class Invoices:
             "automatic_tax",
             "collection_method",
             "days_until_due",
+            "due_date",
             "pending_invoice_items_behavior",
             "description",
             "metadata",
         )
         customer = self._store.get("customer", text(params, "customer"), "customer")
         method = params.get("collection_method", "charge_automatically")
-        days = integer(params, "days_until_due", 0)
-        if (method == "send_invoice") != bool(days):
-            raise invalid("days_until_due belongs to send_invoice.", "days_until_due")
+        given = {name: integer(params, name) for name in ("days_until_due", "due_date") if name in params}
+        if len(given) != (method == "send_invoice"):
+            raise invalid("send_invoice, and no other, takes days_until_due or due_date.", "days_until_due")
+        if given.get("due_date", self._store.now + 1) <= self._store.now:
+            raise invalid("The due date has passed.", "due_date")
         number = params.get("number")
         if number is not None and any(one["number"] == number for one in self._store.all("invoice")):
             raise invalid(f"The number {number} is in use.", "number", "invoice_number_in_use")
@@ -72,8 +75,8 @@ class Invoices:
                 "status": "draft",
                 "auto_advance": flag(params, "auto_advance", False),
                 "collection_method": method,
-                "days_until_due": days or None,
-                "due_date": None,
+                "days_until_due": given.get("days_until_due"),
+                "due_date": given.get("due_date"),
                 "metadata": metadata(params),
                 "amount_paid": 0,
                 "pre_payment_credit_notes_amount": 0,

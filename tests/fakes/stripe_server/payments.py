@@ -78,7 +78,7 @@ class Payments:
             params,
             lambda one: (
                 all(one[name] == params.get(name, one[name]) for name in ("invoice", "status"))
-                and wanted in (None, one["payment"]["payment_intent"])
+                and wanted in (None, one["payment"].get("payment_intent"))
             ),
             "/v1/invoice_payments",
         )
