@@ -38,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True):
     rate_every_s: float = 15.0
     """Each round adds a line to every total that moved; what is shown so far is rated when it is read."""
     upkeep_every_s: float = 3600.0
-    """Partitions and pruning."""
+    """Partitions and pruning, what expires, and reminders of what is overdue."""
     service_level_every_s: float = 60.0
     """Figures of the service level, and its alarms."""
     report_every_s: float = 60.0

@@ -290,7 +290,8 @@ class _Reader:
         known = divisions().units
         places = [p for p in streets.streets_at(_counties(city), plain, position) if p.holder in known]
         end = position + max((place.length for place in places), default=0)
-        if not plain.endswith(_KINDS_OF_TOWNS, position, end) or _OF_A_ROAD.match(plain, end):
+        of_a_road = plain[end - 1 : end] in "镇乡" and _OF_A_ROAD.match(plain, end) is not None
+        if of_a_road or not plain.endswith(_KINDS_OF_TOWNS, position, end):
             return None
         self.elsewhere = tuple(known[place.holder] for place in places)
         return end

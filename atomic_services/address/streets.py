@@ -23,7 +23,7 @@ _FEW = 6
 _NOT_IN_NAMES = frozenset(";0123456789")
 _CODE = re.compile(r"\d+")
 # Behind a town's name what makes it the name of a road: 景德镇大道, 古镇东路.
-OF_A_ROAD = "(?:[东西南北中]?[路街巷弄道]|大[街道]|[东西南北中]大[街道]|胡同)"
+OF_A_ROAD = "(?:[东西南北中]?[路街巷弄道]|大[街道]|胡同)"
 _FORMER_KIND = re.compile(f"(?P<stem>[\u3400-\u9fff]{{1,7}}?)(?P<kind>[镇乡])(?!{OF_A_ROAD})")
 # In Beijing the office of a town is one of an area (地区): 东风乡 is 东风地区.
 _LATER_KINDS = {"镇": ("街道", "地区"), "乡": ("镇", "街道", "地区")}

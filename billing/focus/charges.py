@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from billing.focus.row import SCALE, ChargeCategory, ChargeFrequency, FocusRow
-from billing.invoice.credit_note import CreditLine, CreditNote
+from billing.invoice.credit_note import CreditedKind, CreditLine, CreditNote
 from billing.invoice.document import Document, DocumentLine, DocumentShare, LineKind, share_weights
 from catalog.vocabulary.apportion import apportion
 from catalog.vocabulary.money import EXACT
@@ -27,6 +27,8 @@ _KINDS: Mapping[LineKind, tuple[ChargeCategory, ChargeFrequency]] = {
     "tax": ("Tax", "Recurring"),
     "net_credit": ("Adjustment", "One-Time"),
 }
+# A credit note's lines: what is credited, and the terms that move with it.
+_CREDITED: Mapping[CreditedKind, ChargeCategory] = {"credited": "Credit", "tax": "Tax"}
 _ACCOUNT_TYPES = {"internal": "Business unit", "external": "Distributor", "platform": "Platform"}
 _TAG_PREFIX = "ordergate:"
 _COSTS = ("billed_cost", "effective_cost", "list_cost", "contracted_cost", "pricing_currency_effective_cost")
@@ -80,13 +82,13 @@ def document_rows(document: Document, payer: Payer, seller: Seller) -> list[Focu
 def credit_note_rows(
     note: CreditNote, lines: tuple[CreditLine, ...], charged: Period, payer: Payer, seller: Seller
 ) -> list[FocusRow]:
-    """The rows of a credit note, negative; they stand in the month that issued it. `charged` is its document's month."""
+    """The rows of a credit note, negative in sum; they stand in the month that issued it. `charged` is its document's month."""
     correction: Literal["Correction"] | None = None if note.reason == "sla_credit" else "Correction"
     rows = [
         FocusRow(
             **_common(payer, seller, note.currency, Period.of(note.issued_at, payer.timezone), charged),
             **_costs(-line.amount),
-            charge_category="Credit",
+            charge_category=_CREDITED.get(line.kind, "Adjustment"),
             charge_class=correction,
             charge_description=line.description,
             charge_frequency="One-Time",

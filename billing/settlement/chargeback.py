@@ -1,4 +1,8 @@
-"""A document's charges on the account's own cost centres: by its allocation rule, else by who used what."""
+"""A document's charges on the account's own cost centres: by its allocation rule, else by who used what.
+
+What credit notes take back is borne in the month that issued them, by those who bore what it takes back: by the rule of the
+corrected month, else as the corrected document's own lines were split.
+"""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -7,12 +11,14 @@ from typing import Literal
 import msgspec
 
 from billing.invoice.document import Document, DocumentLine, document, share_weights
-from billing.invoice.month import Month
+from billing.invoice.month import Month, period_of
+from billing.invoice.note_document import credit_note_document
 from billing.transaction import Connection
 from catalog.accounts.allocation import AllocationRule, list_allocations, rule_for
 from catalog.vocabulary.apportion import apportion
-from catalog.vocabulary.money import plain
+from catalog.vocabulary.money import amount_text, plain
 from catalog.vocabulary.period import Period
+from catalog.vocabulary.problem import Problem
 
 Basis = Literal["rule", "usage", "none"]
 
@@ -30,7 +36,8 @@ class ChargebackPart(msgspec.Struct, frozen=True):
 
 
 class ChargebackLine(msgspec.Struct, frozen=True):
-    """A line of the document, split; its parts sum to its amount. `rule_id` is the rule that split it."""
+    """A line of the document, split; its parts sum to its amount. `rule_id` is the rule that split it. A line of a
+    `credit_note` of the month is negative; its position goes on behind those of the document."""
 
     position: int
     operation: str
@@ -39,10 +46,11 @@ class ChargebackLine(msgspec.Struct, frozen=True):
     basis: Basis
     rule_id: str | None
     parts: tuple[ChargebackPart, ...]
+    credit_note: str | None = None
 
 
 class CostCentreTotal(msgspec.Struct, frozen=True):
-    """What a cost centre bears of the whole document."""
+    """What a cost centre bears of the whole document, and of the month's credit notes."""
 
     cost_centre_id: str
     cost_centre: str
@@ -58,7 +66,8 @@ class JournalEntry(msgspec.Struct, frozen=True):
 
 
 class Chargeback(msgspec.Struct, frozen=True):
-    """A month's document on cost centres. The journal sums to zero, line by line; the totals sum to the document's."""
+    """A month's document on cost centres, less the credit notes that were issued in the month. The journal sums to zero, line
+    by line; the totals sum to the document's less the credit notes'. A month without a document has its first note's id."""
 
     document_id: str
     number: str | None
@@ -72,27 +81,88 @@ class Chargeback(msgspec.Struct, frozen=True):
     total: str
 
 
+class TakenBack(msgspec.Struct, frozen=True):
+    """A credit note's lines, negative, each beside the lines of the corrected document that it takes something back of."""
+
+    number: str
+    lines: tuple[tuple[DocumentLine, tuple[DocumentLine, ...]], ...]
+
+
+# What was credited in a month of an account's calendar; of a dispute, for which operation.
+_NOTES = """
+    SELECT note.number, invoice.period, dispute.operation
+    FROM billing.credit_note AS note JOIN billing.invoice ON invoice.id = note.invoice_id
+    JOIN catalog.account ON account.id = note.account_id
+    LEFT JOIN billing.dispute_ruling AS ruling ON ruling.credit_note_id = note.id
+    LEFT JOIN billing.dispute ON dispute.id = ruling.dispute_id
+    WHERE note.account_id = $1 AND note.environment = $2
+      AND date_trunc('month', note.issued_at AT TIME ZONE timezone)::date = $3
+      AND note.reason NOT IN ('dispute_lost', 'net_credit')
+    ORDER BY note.number
+"""
+
+
 async def chargeback(connection: Connection, month: Month) -> Chargeback:
-    """The split of a month's document; `Problem` not-found where it has none."""
-    found = await document(connection, month)
+    """The split of a month's document and credit notes; `Problem` not-found where it has neither."""
+    notes: list[tuple[Document, TakenBack]] = []
+    for row in await connection.fetch(_NOTES, month.account_id, month.environment, month.period.first_day):
+        note = await credit_note_document(connection, row["number"])
+        corrected = await document(
+            connection, Month(month.account_id, month.environment, period_of(row["period"]))
+        )
+        notes.append((note, _taken_back(note, corrected, row["operation"])))
+    try:
+        found = await document(connection, month)
+    except Problem:
+        if not notes:
+            raise
+        found = msgspec.structs.replace(notes[0][0], lines=(), total="0")
     rules = await list_allocations(connection, month.account_id)
     rows = await connection.fetch(
         "SELECT id, name FROM catalog.cost_centre WHERE account_id = $1", month.account_id
     )
-    return charged_back(found, rules, {row["id"]: row["name"] for row in rows})
+    names = {row["id"]: row["name"] for row in rows}
+    return charged_back(found, rules, names, [taken for _, taken in notes])
 
 
-def charged_back(found: Document, rules: Iterable[AllocationRule], names: Mapping[str, str]) -> Chargeback:
-    """The split of a document by rules in the order of their months. Pure."""
+def _taken_back(note: Document, corrected: Document, operation: str | None) -> TakenBack:
+    lines = []
+    for line in note.lines:
+        of = operation if line.kind == "credited" and operation is not None else line.operation
+        beside = tuple(
+            one
+            for one in corrected.lines
+            if one.service == line.service and of in (one.operation, f"{one.service}/*")
+        )
+        lines.append(
+            (msgspec.structs.replace(line, operation=of, amount=plain(-Decimal(line.amount))), beside)
+        )
+    assert note.number is not None, "a credit note has a number"
+    return TakenBack(note.number, tuple(lines))
+
+
+def charged_back(
+    found: Document,
+    rules: Iterable[AllocationRule],
+    names: Mapping[str, str],
+    notes: Iterable[TakenBack] = (),
+) -> Chargeback:
+    """The split of a document, and of credit notes, by rules in the order of their months. Pure."""
     rules = tuple(rules)
-    lines = tuple(_line(line, rules, names, found.currency) for line in found.lines)
+    lines = [_line(line, rules, names, found.currency) for line in found.lines]
+    for note in notes:
+        for line, beside in note.lines:
+            split = _line(line, rules, names, found.currency, _borne(beside, found.currency))
+            lines.append(msgspec.structs.replace(split, position=len(lines) + 1, credit_note=note.number))
     totals: dict[tuple[str, str], Decimal] = {}
-    for line in lines:
-        for part in line.parts:
+    for one in lines:
+        for part in one.parts:
             whose = (part.cost_centre, part.cost_centre_id)
             totals[whose] = totals.get(whose, Decimal(0)) + Decimal(part.amount)
-    journal = tuple(entry for line in lines for entry in _journal(line))
-    assert sum(totals.values()) == Decimal(found.total), "what cost centres bear is what the document says"
+    journal = tuple(entry for one in lines for entry in _journal(one))
+    credited = sum((Decimal(one.amount) for one in lines if one.credit_note is not None), Decimal(0))
+    total = Decimal(found.total) + credited
+    assert sum(totals.values()) == total, "what cost centres bear is what the documents say"
     assert not sum(Decimal(entry.amount) for entry in journal), "a journal sums to zero"
     return Chargeback(
         found.id,
@@ -101,18 +171,34 @@ def charged_back(found: Document, rules: Iterable[AllocationRule], names: Mappin
         found.account_id,
         found.period,
         found.currency,
-        lines,
+        tuple(lines),
         tuple(CostCentreTotal(id_, name, plain(amount)) for (name, id_), amount in sorted(totals.items())),
         journal,
-        found.total,
+        amount_text(total, found.currency),
     )
 
 
+def _borne(lines: Iterable[DocumentLine], currency: str) -> dict[str, Decimal]:
+    """What each cost centre bore of lines by who used what."""
+    weights: dict[str, Decimal] = {}
+    for line in lines:
+        for part in _line(line, (), {}, currency).parts:
+            id_ = part.cost_centre_id
+            weights[id_] = weights.get(id_, Decimal(0)) + abs(Decimal(part.amount))
+    return weights if any(id_ and weight for id_, weight in weights.items()) else {}
+
+
 def _line(
-    line: DocumentLine, rules: tuple[AllocationRule, ...], names: Mapping[str, str], currency: str
+    line: DocumentLine,
+    rules: tuple[AllocationRule, ...],
+    names: Mapping[str, str],
+    currency: str,
+    borne: Mapping[str, Decimal] | None = None,
 ) -> ChargebackLine:
+    """`borne`: how what a line takes back was borne; a line of calls says itself who used it."""
     rule = rule_for(rules, line.service, line.operation, Period.parse(line.usage_period))
-    weights, basis = (_by_rule(rule), "rule") if rule is not None else (_by_usage(line), "usage")
+    used = _by_usage(line) if borne is None else dict(borne)
+    weights, basis = (_by_rule(rule), "rule") if rule is not None else (used, "usage")
     if not weights:
         weights, basis = {_OWN: Decimal(1)}, "none"
     amounts = apportion(Decimal(line.amount), list(weights.values()), currency)

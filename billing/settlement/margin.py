@@ -20,8 +20,8 @@ _ZONE = "UTC"
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """Money in one currency. `revenue` is what is charged, discounts and fees of the service with it; `credits` what missed
-    objectives give back; `cost` calls x unit cost, null where the passport names no cost in this currency; `margin` what
+    """Money in one currency. `revenue` is what is charged, discounts and fees of the service with it, less what credit notes
+    of the month took back; `credits` what missed objectives give back; `cost` calls x unit cost, null where the passport names no cost in this currency; `margin` what
     is left, `margin_pct` of revenue less credits to two places."""
 
     currency: str
@@ -80,7 +80,8 @@ class _Sum(msgspec.Struct, frozen=True):
         )
 
 
-# A month's charges on whichever documents they stand, open ones too.
+# A month's charges on whichever documents they stand, open ones too; and what was credited in it, on the payer's calendar.
+# A lost dispute is a loss and no correction of revenue, and a net credit's lines have reduced it on their own document.
 _CHARGED = f"""
     SELECT operation, currency, sum(calls)::bigint AS calls, sum(revenue) AS revenue, sum(credits) AS credits
     FROM (SELECT operation, currency, calls_after - calls_before AS calls, amount AS revenue, 0 AS credits
@@ -89,7 +90,14 @@ _CHARGED = f"""
           SELECT coalesce(judgement.operation, coalesce(nullif(line.service, ''), 'account') || '/*'), currency, 0,
                  CASE kind WHEN 'credit' THEN 0 ELSE amount END, CASE kind WHEN 'credit' THEN -amount ELSE 0 END
           FROM billing.charge_line AS line LEFT JOIN {JUDGED_LINE} ON true
-          WHERE line.environment = $1 AND line.period = $2 AND kind NOT IN ('tax', 'net_credit')) AS charged
+          WHERE line.environment = $1 AND line.period = $2 AND kind NOT IN ('tax', 'net_credit')
+          UNION ALL
+          SELECT service || '/*', note.currency, 0, CASE reason WHEN 'sla_credit' THEN 0 ELSE -amount END,
+                 CASE reason WHEN 'sla_credit' THEN amount ELSE 0 END
+          FROM billing.credit_note AS note JOIN billing.credit_note_line ON credit_note_id = note.id
+          JOIN catalog.account ON account.id = note.account_id
+          WHERE environment = $1 AND date_trunc('month', issued_at AT TIME ZONE timezone)::date = $2
+            AND service <> 'tax' AND reason NOT IN ('dispute_lost', 'net_credit')) AS charged
     GROUP BY 1, 2 ORDER BY 1, 2
 """  # noqa: S608 - a constant
 

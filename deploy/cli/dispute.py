@@ -13,7 +13,6 @@ from billing.invoice.disputed import Dispute, disputes
 from billing.transaction import Connection, all_accounts
 from catalog.transaction import Transaction
 from deploy.cli.decimals import DECIMAL
-from deploy.cli.decimals import DECIMAL
 from deploy.cli.output import json_option, print_json, print_table
 from deploy.cli.session import session
 from deploy.operator import local_operator

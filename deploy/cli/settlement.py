@@ -115,7 +115,7 @@ def chargeback() -> None:
 @_ENVIRONMENT
 @json_option
 def show(account: str, period: Period, environment: Environment, as_json: bool) -> None:
-    """A month's document of ACCOUNT, line by line on its cost centres."""
+    """A month's document of ACCOUNT, and what was credited in the month, line by line on its cost centres."""
 
     async def work(transaction: Transaction) -> Chargeback:
         payer = await find_account(transaction, account)
@@ -125,11 +125,19 @@ def show(account: str, period: Period, environment: Environment, as_json: bool) 
     if as_json:
         print_json(found)
         return
-    columns = ("line", "operation", "by", "cost centre", "%", "amount")
+    columns = ("line", "operation", "credit note", "by", "cost centre", "%", "amount")
     print_table(
         columns,
         [
-            (line.position, line.operation, line.basis, part.cost_centre, part.percent, part.amount)
+            (
+                line.position,
+                line.operation,
+                line.credit_note,
+                line.basis,
+                part.cost_centre,
+                part.percent,
+                part.amount,
+            )
             for line in found.lines
             for part in line.parts
         ],

@@ -249,12 +249,12 @@ async def _commit_to(database: Database, name: str, spend: Decimal, months: int)
 
 
 async def _contest(admin: asyncpg.Connection, period: Period) -> None:
-    """One yuan of the draft of `acct_c`, to be held when it is issued."""
-    invoice_id = f"inv_live_acct_c_{period}"
+    """One yuan of the draft of `acct_p`, to be held when it is issued."""
+    invoice_id = f"inv_live_acct_p_{period}"
     await admin.execute("SET ordergate.account = '*'")
     await admin.execute(
         "INSERT INTO billing.dispute (id, account_id, environment, invoice_id, line, service, operation, currency, amount, "
-        "reason, opened_at, opened_by) VALUES ('dsp_' || $1, 'acct_c', 'live', $1, $3, 'address', 'address/validate', "
+        "reason, opened_at, opened_by) VALUES ('dsp_' || $1, 'acct_p', 'live', $1, $3, 'address', 'address/validate', "
         "'CNY', 1.00, 'too much', $2, 'key/x')",
         invoice_id,
         _after(period),

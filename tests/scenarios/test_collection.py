@@ -226,6 +226,26 @@ async def test_a_credit_note_follows_its_invoice_and_lowers_what_is_owed(house: 
     assert await verify(house.billing, ()) == []
 
 
+async def test_a_note_with_a_discount_is_one_line_at_the_provider_which_takes_no_negative_ones(
+    house: Installation,
+) -> None:
+    invoice_id = await house.invoiced()
+    async with all_accounts(house.billing) as connection:
+        lines = [
+            CreditLine("address", "Dispute dsp_a: address/validate", Decimal("5.00")),
+            CreditLine("account", "discount 2026-10", Decimal("-1.00"), "discount", Decimal("5.00")),
+            CreditLine("tax", "VAT 6 %", Decimal("0.24"), "tax", Decimal("4.00")),
+        ]
+        now = from_ns(house.clock.now_ns())
+        await issue_credit_note(connection, invoice_id, "correction", "dispute:dsp_a", lines, now)
+    await house.collect()
+    (theirs,) = house.stripe.store.all("credit_note")
+    assert theirs["total"] == 424
+    assert (await house.standing(invoice_id)).owed == Decimal("6.26")
+    assert (await house.ledger())["house discount:account"] == Decimal("-1.00")
+    assert (await reconcile_payments(house.billing, house.provider)).differences == ()
+
+
 async def test_an_account_that_is_let_go_still_gets_what_belongs_to_its_invoices(house: Installation) -> None:
     invoice_id = await house.invoiced()
     async with all_accounts(house.billing) as connection:

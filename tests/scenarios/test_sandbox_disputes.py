@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import asyncpg
 
-from billing.desk import close
+from billing.desk import approve, close
 from billing.focus.export import focus_rows
 from billing.invoice.dispute import reject_dispute
 from billing.invoice.month import Month
@@ -13,7 +13,7 @@ from billing.transaction import all_accounts
 from catalog.vocabulary.clock import ManualClock, rfc3339
 from catalog.vocabulary.period import Period
 from deploy.database import Database
-from tests.dispute_books import concede, contest, read_document
+from tests.dispute_books import as_gateway, concede, contest, read_document
 from tests.settled_books import assert_books_agree
 from tests.usage_books import PROFILE, add_account, add_price, call, use
 
@@ -66,3 +66,13 @@ async def test_a_sandboxs_dispute_that_is_rejected_is_released_by_its_own_clock(
         decided = await reject_dispute(connection, opened.id, "no", "operator@test", TODAY)
     assert decided.ruled_at == rfc3339(AHEAD)
     await assert_books_agree(billing_pool)
+
+
+async def test_a_sandboxs_document_is_approved_once_its_own_month_is_over(
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool, database: Database
+) -> None:
+    await _closed(admin, billing_pool)
+    found = await read_document(billing_pool, MONTH)
+    async with as_gateway(database, "vat1") as gateway:
+        approval = await approve(gateway, found, "key/x", TODAY)
+    assert (approval.approved_at, approval.total.amount) == (rfc3339(AHEAD), "20.00")
