@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import asyncpg
 import pytest
@@ -152,7 +153,7 @@ async def test_an_expired_grant_is_booked_once_when_its_calls_have_been_paid(
     ],
 )
 async def test_a_grant_that_cannot_be_is_refused_by_field(
-    billing_pool: asyncpg.Pool, amount: str, terms: dict[str, object], pointer: str
+    billing_pool: asyncpg.Pool, amount: str, terms: dict[str, Any], pointer: str
 ) -> None:
     with pytest.raises(Problem) as refused:
         await give(billing_pool, amount, **terms)
