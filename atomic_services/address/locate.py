@@ -302,15 +302,22 @@ def _contradicts(plain: str, mention: Mention, found: Sequence[Mention], taken: 
 
 
 def _begins_another(plain: str, mention: Mention, found: Sequence[Mention]) -> bool:
-    """Whether a second address begins with the mention: at an edge or with the next level, and a street or nothing."""
+    """Whether a second address begins with the mention: at an edge, behind a house or with the next level, and
+    a street or nothing."""
     last = mention
     for following in found:
         if following.typed and not following.latin and adjacent(plain, last, following):
             last = following
-    if last is mention and not mention.leading:
+    if last is mention and not mention.leading and not _is_behind_house(plain, mention):
         return False
     match = _WORD.match(plain, last.end)
     return match is None or not match[0] or _STREET.search(match[0]) is not None
+
+
+def _is_behind_house(plain: str, mention: Mention) -> bool:
+    """Whether a province or a city stands right behind a house number: 解放路1号海南省."""
+    before = plain[mention.start - 1 : mention.start]
+    return (before.isdigit() or before in "号室楼栋幢座") and any(e.level < COUNTY for e in mention.entries)
 
 
 def _has_other_kind(mention: Mention) -> bool:

@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atomic_services.address.divisions import divisions
+from atomic_services.address.divisions import Unit, divisions
 from atomic_services.address.labels import tidy
 from atomic_services.address.reference import countries
 from atomic_services.address.schema import TEXT_LENGTH_MAX, Address, ParseReply
@@ -98,6 +98,32 @@ def test_name_number_and_address_are_told_apart_in_any_order(
     assert (reply.recipient, reply.phone) == ("张伟", "13912345678")
     assert reply.address.lines == ["人民路1号"]
     assert path[-1].code in {d.code for d in reply.divisions}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(UNITS),
+    st.sampled_from("老峨卅"),
+    st.sampled_from(["", "广东", "解放路12号", "张三 13800138000 "]),
+)
+def test_a_name_behind_a_strange_character_is_never_accepted(unit: Unit, strange: str, before: str) -> None:
+    if strange + unit.name in divisions().names:
+        return  # 老城区, 峨眉山市
+    reply = _parse(f"{before}{strange}{unit.name}解放路1号", "CN")
+    assert reply is not None
+    assert reply.next_action != "accept"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.tuples(st.sampled_from(UNITS), st.sampled_from(UNITS)), st.sampled_from(["，", "/", "\n", " ", ""]))
+def test_two_addresses_are_never_one_answer(units: tuple[Unit, Unit], gap: str) -> None:
+    paths = [list(dict.fromkeys(slot for slot in unit.slots() if slot is not None)) for unit in units]
+    if paths[0][0] is paths[1][0]:
+        return
+    first, second = ("".join(slot.name for slot in path) for path in paths)
+    reply = _parse(f"{first}解放路1号{gap}{second}人民路2号", "CN")
+    assert reply is not None
+    assert reply.next_action != "accept"
 
 
 # The longest texts by what they are made of: divisions, unknown towns of a province, short words, numbers, labels.

@@ -136,8 +136,9 @@ async def _open(admin: asyncpg.Connection, account_id: str, contract: Contract) 
 
 async def _tax_countries(database: Database) -> None:
     async with as_gateway(database) as gateway:
-        for country, rates in COUNTRIES.items():
-            for service, percent in zip(("", "customs"), rates, strict=True):
+        for country, (general, customs) in COUNTRIES.items():
+            # A service with a rate of its own is taxed, and rounded, apart.
+            for service, percent in {"": general, "customs": customs if customs != general else 0}.items():
                 if percent:
                     rate = TaxRate(country, service, date(2026, 1, 1), "VAT", Decimal(percent))
                     await set_tax_rate(gateway, rate, **BY)
