@@ -68,7 +68,8 @@ def unexplained(plain: str, left: str, uses: Sequence[Use], found: Sequence[Ment
     words += [
         Unexplained(mention.end, goes_on.end(), mention)
         for mention in (use.mention for use in uses if use.unit.level == COUNTY)
-        if (not mention.typed or mention.text[-1] in "县縣") and (goes_on := _GOES_ON.match(left, mention.end))
+        if (not mention.typed or mention.text[-1] in "县縣")
+        and (goes_on := _GOES_ON.match(left, mention.end))
     ]
     return words
 

@@ -51,14 +51,16 @@ class Level(Struct, frozen=True):
 Levels = dict[Owner, dict[Key, Level]]
 
 # Sorting comes before locking in PostgreSQL's plans, and keys never change: whoever locks several levels locks them in
-# the same order, so that no two transactions can wait for each other. `due` says whether anything there has expired.
+# the same order, so that no two transactions can wait for each other. `due` says whether anything there has expired;
+# it asks for the earliest expiry, which an index has. Asked whether there is any, the planner expects many and reads all
+# that is held of a hot article, under its lock.
 _LOCK = """
     SELECT level.account_id, level.environment, level.sku, level.warehouse, level.on_hand, level.reserved,
            level.quarantined, level.safety_stock,
-           EXISTS (SELECT FROM stock.reservation_line AS line
-                   WHERE line.owner_id = level.account_id AND line.environment = level.environment
-                     AND line.sku = level.sku AND line.warehouse = level.warehouse
-                     AND line.state = 'held' AND line.expires_at <= $5) AS due
+           (SELECT line.expires_at FROM stock.reservation_line AS line
+            WHERE line.owner_id = level.account_id AND line.environment = level.environment
+              AND line.sku = level.sku AND line.warehouse = level.warehouse AND line.state = 'held'
+            ORDER BY line.expires_at LIMIT 1) <= $5 AS due
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS wanted (owner_id, environment, sku, warehouse)
     JOIN stock.level ON level.account_id = wanted.owner_id AND level.environment = wanted.environment
      AND level.sku = wanted.sku AND (wanted.warehouse IS NULL OR wanted.warehouse = level.warehouse)

@@ -37,7 +37,9 @@ SCHEMA = """
     );
 """
 _TAKE = "UPDATE plain.level SET reserved = reserved + $2 WHERE sku = $1 AND on_hand - reserved >= $2 RETURNING reserved"
-_RESERVE = "INSERT INTO plain.reservation (id, sku, quantity, reserved_at, expires_at) VALUES ($1, $2, $3, $4, $5)"
+_RESERVE = (
+    "INSERT INTO plain.reservation (id, sku, quantity, reserved_at, expires_at) VALUES ($1, $2, $3, $4, $5)"
+)
 _USE = "INSERT INTO plain.usage (reservation_id, operation, occurred_at) VALUES ($1, 'stock/reserve', $2)"
 _SINGLE = f"""
     WITH taken AS ({_TAKE}), reserved AS (
@@ -79,7 +81,9 @@ async def _single(pool: asyncpg.Pool, order: _Order, now: datetime) -> bool:
     line = order.lines[0]
     expires_at = now + timedelta(seconds=order.ttl_s)
     async with pool.acquire() as connection:
-        taken = await connection.fetchval(_SINGLE, line.sku, line.quantity, order.reservation_id, now, expires_at)
+        taken = await connection.fetchval(
+            _SINGLE, line.sku, line.quantity, order.reservation_id, now, expires_at
+        )
         return taken is not None
 
 
@@ -118,7 +122,10 @@ class _Connection(asyncio.Protocol):
         taken = await self._reserve(self._pool, order, datetime.now(UTC))
         reply = msgspec.json.encode({"reservation_id": order.reservation_id, "reserved": taken})
         status = b"200 OK" if taken else b"409 Conflict"
-        head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(reply))
+        head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (
+            status,
+            len(reply),
+        )
         self._transport.write(head + reply)
 
 

@@ -98,7 +98,11 @@ def _sells(port: int) -> bool:
 
 @contextmanager
 def _processes(
-    command: Sequence[str], number: int, environment: Mapping[str, str], log: Path, is_ready: Callable[[int], bool]
+    command: Sequence[str],
+    number: int,
+    environment: Mapping[str, str],
+    log: Path,
+    is_ready: Callable[[int], bool],
 ) -> Iterator[int]:
     """So many processes that share a port, which is yielded once one of them answers there."""
     with ExitStack() as stack:
