@@ -93,7 +93,12 @@ class RunningGateway:
 
     async def settle(self) -> None:
         """Wait until the worker has seen every change of the catalogue made so far."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         await asyncio.sleep(0.15)
+        # On a busy machine the copy may be older than that still.
+        while self.gateway.directory.age_s > loop.time() - begun:
+            await asyncio.sleep(0.02)
 
     async def call(self, key: str, operation: str, body: Any, **headers: str) -> httpx.Response:
         """A call; `body` is encoded unless it is bytes already; header names are written with underscores."""

@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from billing.audit.journals import journaled_events
 from billing.desk import Contested, line_of, open_dispute
 from billing.invoice.dispute import accept_dispute
+from billing.invoice.disputed import Dispute
 from billing.rate import Usage, rate
 from billing.rebuild import verify
 from billing.reconcile import Report, reconcile
@@ -427,26 +428,22 @@ async def test_reported_usage_decided_disputes_and_members_are_shown_and_keep_th
     installation.clock.advance(60)
     later = from_ns(installation.clock.now_ns())
     async with operator(database) as connection, connection.transaction():
-        dealer, other = [await find_account(connection, name) for name in ("d-01", "d-02")]
+        unit, dealer, other = [await find_account(connection, name) for name in ("bu-01", "d-01", "d-02")]
         await create_user(
             connection, email="a@example.com", role="member", accounts=[other], actor="tests", now=later
         )
+    decided = [await _dispute_accepted(installation, payer.id, later) for payer in (unit, dealer)]
+    # The dealer pays an agreed minimum, which a dispute does not lower.
+    assert [dispute.credit_note for dispute in decided] == ["DEMO-CN-2026-000001", None]
     async with all_accounts(installation.pool) as books:
-        contested = await document(books, Month(dealer.id, "live", CLOSED[-1]))
-    async with operator(database) as connection, connection.transaction():
-        line = Contested(line_of(contested, 1), Decimal("1.00"), "twice")
-        dispute = await open_dispute(connection, contested, line, "key/demo", later)
-    async with all_accounts(installation.pool) as books:
-        decided = await accept_dispute(books, dispute.id, "it was", "operator@test", later)
-        assert decided.credit_note == "DEMO-CN-2026-000001"
-        assert (await credit_note_document(books, decided.credit_note)).total == "1.00"
+        assert (await credit_note_document(books, "DEMO-CN-2026-000001")).total == "1.00"
     shown = {
         line.split()[0]: line.split()[1:]
         for line in (await _remove_by_command(installation, fails=1)).splitlines()
         if line
     }
-    assert shown["bu-01"] == ["1", "0", "0", "0"]
-    assert shown["d-01"] == ["0", "1", "1", "0"]
+    assert shown["bu-01"] == ["1", "1", "1", "0"]
+    assert shown["d-01"] == ["0", "1", "0", "0"]
     assert shown["d-02"] == ["0", "0", "0", "1"]
     removed = await _remove_by_command(installation, "--yes")
     assert "0 demo accounts are removed." in removed
@@ -454,6 +451,16 @@ async def test_reported_usage_decided_disputes_and_members_are_shown_and_keep_th
     assert await installation.differences() == []
     assert await admin.fetchval("SELECT count(*) FROM billing.usage_event") == 1
     assert await admin.fetchval("SELECT count(*) FROM catalog.membership") == 1
+
+
+async def _dispute_accepted(installation: Installation, account_id: str, now: datetime) -> Dispute:
+    async with all_accounts(installation.pool) as books:
+        contested = await document(books, Month(account_id, "live", CLOSED[-1]))
+    async with operator(installation.database) as connection, connection.transaction():
+        line = Contested(line_of(contested, 1), Decimal("1.00"), "twice")
+        dispute = await open_dispute(connection, contested, line, "key/demo", now)
+    async with all_accounts(installation.pool) as books:
+        return await accept_dispute(books, dispute.id, "it was", "operator@test", now)
 
 
 @asynccontextmanager

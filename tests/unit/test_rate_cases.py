@@ -146,7 +146,10 @@ def test_a_case_that_cannot_be_rated_says_where_and_why(
 
 
 def test_a_combination_without_a_price_is_named() -> None:
-    lanes = {"dimensions": ["from", "to"], "cells": [{"dimensions": {"from": "CN", "to": "DE"}, "unit_price": "2"}]}
+    lanes = {
+        "dimensions": ["from", "to"],
+        "cells": [{"dimensions": {"from": "CN", "to": "DE"}, "unit_price": "2"}],
+    }
 
     def cell(to: str) -> dict[str, object]:
         return {"cells": [{"dimensions": {"from": "CN", "to": to}, "quantity": "3"}]}
