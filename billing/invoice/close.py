@@ -15,7 +15,7 @@ from billing.invoice.transfer import transfer_older
 from billing.prepaid.apply import CreditHeld
 from billing.rate import UsageError
 from billing.transaction import Connection, all_accounts, every_account
-from catalog.accounts.seller import read_seller
+from catalog.accounts.seller import is_made_up, read_seller
 from catalog.vocabulary.clock import Clock, from_ns
 from catalog.vocabulary.ids import ENVIRONMENTS
 from catalog.vocabulary.period import Period
@@ -90,7 +90,7 @@ async def close(
         already = await _count_issued(connection, period)
         open_books = await _open_books(connection, period)
         so_far = await _count_drafts(connection, period)
-        seller = await read_seller(connection)
+        seller, is_demo_seller = await read_seller(connection), await is_made_up(connection)
         by_id = {payer.id: payer for payer in payers}
         await transfer_older(connection, by_id, agreed.deliveries, from_ns(clock.now_ns()))
     not_ended = [
@@ -124,15 +124,20 @@ async def close(
             left.extend(drafts)
     if progress is not None:
         progress(len(due), len(due))
-    invoices = [one.number for one in issued if by_id[one.account_id].kind == "external"]
-    warnings = (_without_seller(invoices),) if invoices and seller is None else ()
-    return CloseReport(str(period), tuple(issued), already, tuple(left), tuple(not_ended), warnings)
+    invoices = [one for one in issued if by_id[one.account_id].kind == "external"]
+    own = [one for one in invoices if not by_id[one.account_id].demo]
+    warnings: list[str] = []
+    if invoices and seller is None:
+        warnings.append(_warning(invoices, "name no seller, no tax id and no due date"))
+    elif own and is_demo_seller:
+        warnings.append(_warning(own, "name the demo's seller, with its tax id and bank"))
+    return CloseReport(str(period), tuple(issued), already, tuple(left), tuple(not_ended), tuple(warnings))
 
 
-def _without_seller(invoices: Sequence[str]) -> str:
+def _warning(invoices: Sequence[IssuedDocument], what: str) -> str:
     # Not a reason to leave drafts: installations that were closing months before there was a seller go on doing so.
     return (
-        f"{len(invoices)} invoices to other companies ({invoices[0]} the first) name no seller, no tax id and no due date: "
+        f"{len(invoices)} invoices to other companies ({invoices[0].number} the first) {what}: "
         "say who issues with `ordergate seller profile`; what is issued stays as it is."
     )
 

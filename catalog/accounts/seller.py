@@ -68,3 +68,11 @@ async def read_seller(transaction: Transaction) -> SellerProfile | None:
     """The seller as documents would show it now; None where nobody has said who it is."""
     found = await transaction.fetchval("SELECT profile FROM catalog.seller ORDER BY id DESC LIMIT 1")
     return None if found is None else decode_seller(found)
+
+
+async def is_made_up(transaction: Transaction) -> bool:
+    """Whether the seller as documents would show it now came with the demo."""
+    made_up: bool | None = await transaction.fetchval(
+        "SELECT demo FROM catalog.seller ORDER BY id DESC LIMIT 1"
+    )
+    return bool(made_up)

@@ -32,7 +32,7 @@ from deploy.served import served_by_journals
     "books",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A client's own log of what it was answered, one JSON object a line.",
+    help="A client's own log of what it was answered, one JSON object a line: operation, call_id, status, class, charge.",
 )
 @json_option
 def reconcile(books: tuple[Path, ...], as_json: bool) -> None:

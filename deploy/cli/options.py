@@ -15,7 +15,7 @@ def options_named() -> Iterator[None]:
         yield
     except Problem as problem:
         context = click.get_current_context(silent=True)
-        if context is None or not problem.errors:
+        if context is None or not problem.errors or not all(error.pointer for error in problem.errors):
             raise
         named = {param.name: _spelled(param) for param in context.command.params}
         fields = (

@@ -242,6 +242,20 @@ async def test_an_issued_invoice_keeps_the_seller_and_the_due_day_that_it_was_is
     assert invoice.due_on == "2026-11-16"
 
 
+async def test_the_report_warns_of_invoices_of_ones_own_that_name_the_demos_seller(
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool, gateway_pool: asyncpg.Pool
+) -> None:
+    await add_account(admin, "acct_x", kind="external", profile=PROFILE)
+    await add_price(admin, "price")
+    await use(billing_pool, [call("acct_x", OCTOBER_5), call("acct_x", datetime(2026, 11, 5, tzinfo=UTC))])
+    await _sell(gateway_pool, SellerProfile("Demo Ltd", "1 Demo Road", "DEMO1"), demo=True)
+    (warning,) = (await close(billing_pool, OCTOBER, _clock(2026, 11, 2))).warnings
+    assert "INV-2026-000001" in warning
+    assert "the demo's seller" in warning
+    await _sell(gateway_pool, SellerProfile("Own Ltd", "2 Own Road", "913401"))
+    assert (await close(billing_pool, NOVEMBER, _clock(2026, 12, 2))).warnings == ()
+
+
 async def test_without_a_seller_months_are_closed_and_the_report_warns_of_invoices_that_name_none(
     admin: asyncpg.Connection, billing_pool: asyncpg.Pool
 ) -> None:
@@ -276,9 +290,9 @@ async def test_a_seller_that_no_invoice_could_name_is_refused(
         )
 
 
-async def _sell(gateway_pool: asyncpg.Pool, seller: SellerProfile) -> None:
+async def _sell(gateway_pool: asyncpg.Pool, seller: SellerProfile, *, demo: bool = False) -> None:
     async with gateway_pool.acquire() as connection, connection.transaction():
-        await set_seller(connection, seller, "operator@test", OCTOBER_5)
+        await set_seller(connection, seller, "operator@test", OCTOBER_5, demo=demo)
 
 
 async def test_a_month_with_a_price_that_cannot_be_rated_stays_open_and_says_so(

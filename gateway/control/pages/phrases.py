@@ -195,7 +195,9 @@ PHRASES: Mapping[str, Text] = {
                         "遇到 429 请等待 `Retry-After` 秒。"),
     "rule_repeat": Text("Send an `Idempotency-Key` with what changes state: a repeat gives the first reply again and is not billed.",
                         "对会改变状态的操作请携带 Idempotency-Key：重复请求得到首次回复，且不再计费。"),
-    "rule_bill": Text("What the gateway turns away, and what fails on our side, is never billed.", "网关拒绝的请求与我方故障均不计费。"),
+    "rule_bill": Text("What the gateway turns away, and what fails on our side, is never billed. A call that was answered counts even if "
+                      "the answer was lost on its way: `GET /api/calls` finds it, and a dispute may name it.",
+                      "网关拒绝的请求与我方故障均不计费。已作答的调用即使应答在途中丢失也计费：可用 `GET /api/calls` 查到，并可据此提出争议。"),
     "all_operations": Text("All operations", "全部操作"),
     "your_account": Text("Your account", "您的账户"),
     "reply_headers": Text("Reply headers", "回复头"),
