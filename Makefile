@@ -82,8 +82,17 @@ torture: setup ## kill everything everywhere and compare the books: CALLS=200000
 	$(PY) -m tests.contract.fuzz --count 100000 --service address
 	$(PY) -m tests.contract.fuzz --count 100000 --service stock
 
+# Schemathesis has an environment of its own: nothing of the product or of its tests needs what it brings.
+.tools/fuzz/.ready: $(UV) uv.lock
+	UV_PROJECT_ENVIRONMENT=.tools/fuzz $(UV) sync --locked --quiet --only-group fuzz --python "$(PYTHON)"
+	@touch $@
+
+.PHONY: fuzz
+fuzz: setup .tools/fuzz/.ready ## Schemathesis against a running product, by the published contracts: SEED=1
+	@$(PY) -m tests.contract.foreign_fuzz --tool .tools/fuzz/bin/schemathesis --seed $(SEED)
+
 .PHONY: verify
-verify: check test torture conformance bench ## everything that can be proved on this machine
+verify: check test torture fuzz conformance bench ## everything that can be proved on this machine
 
 .PHONY: openapi
 openapi: setup ## write the committed contracts into openapi/

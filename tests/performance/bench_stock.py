@@ -3,7 +3,7 @@
 Ours, where calls that meet share a transaction and its commit, with one worker and with two, and ours with one transaction
 for each call; beside it a server of nothing but one conditional UPDATE and two INSERTs in a transaction for each call,
 and the same as one statement, which is the most that a transaction for each call can do. Each of these with several
-sizes of its pool, of which the best of a round counts. All on the same PostgreSQL and under the same load.
+sizes of its pool, of which the one with the best median counts. All on the same PostgreSQL and under the same load.
 
 Rounds alternate in an order drawn from the seed; figures are medians over the rounds, ratios are medians of the ratios
 within each round. The bar is 3 times the calls of one UPDATE in a transaction for each call. Exit status 1 when it is missed.
@@ -72,7 +72,9 @@ def main() -> int:
         f"\n{granted:,} calls granted while measured; every reserved unit has its usage row and its reply\n"
     )
     for one in OURS[:2]:
-        print(f"      {ratio(loads, one, SINGLE):.2f}x all of it as one statement a call: {one}")
+        print(
+            f"      {ratio(loads, one, best_of(loads, SINGLE)):.2f}x all of it as one statement a call: {one}"
+        )
     passed = [_meets_the_bar(loads, one) for one in OURS[:2]]
     return 0 if all(passed) else 1
 
@@ -82,14 +84,19 @@ def granted_per_s(load: Load) -> float:
     return (load.calls - load.refused) / load.duration_us * 1e6
 
 
-def ratio(loads: Loads, ours: Contender, others: Iterable[Contender]) -> float:
-    """Our granted calls as a multiple of the best of the others': the median of the ratios within each round."""
-    rounds = zip(loads[ours], *(loads[other] for other in others), strict=True)
-    return median(granted_per_s(first) / max(map(granted_per_s, rest)) for first, *rest in rounds)
+def best_of(loads: Loads, others: Iterable[Contender]) -> Contender:
+    """The one whose median is the highest: a pool is chosen once, and not anew by each round's luck."""
+    return max(others, key=lambda other: median(map(granted_per_s, loads[other])))
+
+
+def ratio(loads: Loads, ours: Contender, other: Contender) -> float:
+    """Our granted calls as a multiple of another's: the median of the ratios within each round."""
+    pairs = zip(loads[ours], loads[other], strict=True)
+    return median(granted_per_s(first) / granted_per_s(second) for first, second in pairs)
 
 
 def _meets_the_bar(loads: Loads, ours: Ours) -> bool:
-    reached = ratio(loads, ours, SEPARATE)
+    reached = ratio(loads, ours, best_of(loads, SEPARATE))
     passed = reached >= BAR
     print(
         f"{'PASS' if passed else 'FAIL'}  {reached:.2f}x one UPDATE in a transaction a call: {ours} (bar >= {BAR}x)"

@@ -14,12 +14,15 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import cast
 
 import asyncpg
 import httptools
 import msgspec
 import uvloop
+
+from deploy.database import Database
 
 SCHEMA = """
     CREATE SCHEMA IF NOT EXISTS plain;
@@ -41,8 +44,10 @@ _RESERVE = (
     "INSERT INTO plain.reservation (id, sku, quantity, reserved_at, expires_at) VALUES ($1, $2, $3, $4, $5)"
 )
 _USE = "INSERT INTO plain.usage (reservation_id, operation, occurred_at) VALUES ($1, 'stock/reserve', $2)"
-_SINGLE = f"""
-    WITH taken AS ({_TAKE}), reserved AS (
+_SINGLE = """
+    WITH taken AS (
+        UPDATE plain.level SET reserved = reserved + $2 WHERE sku = $1 AND on_hand - reserved >= $2 RETURNING reserved
+    ), held AS (
         INSERT INTO plain.reservation (id, sku, quantity, reserved_at, expires_at) SELECT $3, $1, $2, $4, $5 FROM taken
     ), used AS (
         INSERT INTO plain.usage (reservation_id, operation, occurred_at) SELECT $3, 'stock/reserve', $4 FROM taken
@@ -51,22 +56,26 @@ _SINGLE = f"""
 """
 
 
-class _Line(msgspec.Struct):
+class Line(msgspec.Struct):
+    """Units of an article."""
+
     sku: str
     quantity: int
 
 
-class _Order(msgspec.Struct):
+class Order(msgspec.Struct):
+    """The part of a call to `stock/reserve` that matters here."""
+
     reservation_id: str
-    lines: list[_Line]
+    lines: list[Line]
     ttl_s: int
 
 
-_ORDER = msgspec.json.Decoder(_Order)
-_Reserve = Callable[[asyncpg.Pool, _Order, datetime], Awaitable[bool]]
+_ORDER = msgspec.json.Decoder(Order)
+_Reserve = Callable[[asyncpg.Pool, Order, datetime], Awaitable[bool]]
 
 
-async def _separate(pool: asyncpg.Pool, order: _Order, now: datetime) -> bool:
+async def _separate(pool: asyncpg.Pool, order: Order, now: datetime) -> bool:
     line = order.lines[0]
     async with pool.acquire() as connection, connection.transaction():
         if await connection.fetchval(_TAKE, line.sku, line.quantity) is None:
@@ -77,7 +86,7 @@ async def _separate(pool: asyncpg.Pool, order: _Order, now: datetime) -> bool:
         return True
 
 
-async def _single(pool: asyncpg.Pool, order: _Order, now: datetime) -> bool:
+async def _single(pool: asyncpg.Pool, order: Order, now: datetime) -> bool:
     line = order.lines[0]
     expires_at = now + timedelta(seconds=order.ttl_s)
     async with pool.acquire() as connection:
@@ -130,7 +139,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def _serve(descriptor: int, socket_dir: str, connections: int, reserve: _Reserve) -> None:
-    where = {"host": socket_dir, "user": "postgres", "database": "ordergate"}
+    where = Database(socket_dir=Path(socket_dir)).admin()
     async with asyncpg.create_pool(**where, min_size=connections, max_size=connections) as pool:
         server = await asyncio.get_running_loop().create_server(
             lambda: _Connection(pool, reserve), sock=socket.socket(fileno=descriptor)
