@@ -42,7 +42,7 @@ def _fuzz(product: Product, key: str, service: str, arguments: argparse.Namespac
     """The exit status of Schemathesis on one family."""
     print(f"== {service}", flush=True)
     command = [
-        arguments.tool,
+        arguments.tool.absolute(),
         "--config-file",
         SETTINGS,
         "run",
