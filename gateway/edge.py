@@ -36,8 +36,8 @@ def is_json(content_type: bytes) -> bool:
 
 def is_probe(request: RawRequest) -> bool:
     """Whether this says that it is the outside probe. Anybody may: without a credential it is turned away all the same."""
-    fields = dict(request.head.headers)
-    return fields.get(b"user-agent") == _PROBE_AGENT and b"authorization" not in fields
+    head = request.head
+    return head.header(b"user-agent") == _PROBE_AGENT and head.header(b"authorization") is None
 
 
 def check(request: RawRequest) -> Mapping[bytes, bytes]:
