@@ -136,7 +136,7 @@ async def _reports(
 
 async def _stored(connection: Connection, bound: int, *, journaled: bool) -> Mapping[Environment, int]:
     rows = await connection.fetch(
-        "SELECT environment, count(*) AS calls FROM billing.usage_event "
+        "SELECT environment, count(*) FILTER (WHERE amends IS NULL) AS calls FROM billing.usage_event "
         "WHERE (recorded_by = 'journal') = $1 AND stored_xid < $2::xid8 GROUP BY 1",
         journaled,
         bound,

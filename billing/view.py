@@ -29,6 +29,7 @@ from billing.prepaid.grants import Category, Grant, grants_of
 from billing.settlement.chargeback import Chargeback, chargeback
 from billing.sla.outcome import PaidCall, Verdict, paid_call, verdict, verdicts
 from billing.sla.report import Attained, ObjectiveLevel, Point, ServiceLevel, service_level
+from billing.store.amend import amended_units
 from billing.transaction import Connection
 from catalog.load import PriceVersion, applied
 from catalog.usage_event import CallClass, Fault, Outcome
@@ -126,7 +127,8 @@ class UsageView(msgspec.Struct, frozen=True):
 
 
 class CallView(msgspec.Struct, frozen=True, rename={"class_": "class"}):
-    """One call. `charge` is the list price that its reply told; `estimate` says that the period decides the real one."""
+    """One call, as amended since: `charge` is the list price that its reply told, of what its units are now; `estimate` says
+    that the period decides the real one."""
 
     id: str
     occurred_at: str
@@ -274,20 +276,24 @@ async def calls(
     rows = await connection.fetch(
         "SELECT id, occurred_at, operation, application_id, key_id, class, outcome, fault, status, latency_us, "
         "units, billable, price_version, (SELECT currency FROM catalog.account WHERE account.id = account_id) AS currency "
-        "FROM billing.usage_event WHERE account_id = $1 AND environment = $2 AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4",
+        "FROM billing.usage_event WHERE account_id = $1 AND environment = $2 AND ($3::uuid IS NULL OR id < $3) "
+        "AND amends IS NULL ORDER BY id DESC LIMIT $4",
         account_id,
         environment,
         after,
         limit + 1,
     )
-    prices = await price_versions(connection, (row["price_version"] for row in rows if row["billable"]))
-    entries = tuple(_call(row, prices) for row in rows[:limit])
+    amended = await amended_units(connection, [row["id"] for row in rows])
+    prices = await price_versions(connection, (row["price_version"] for row in rows))
+    entries = tuple(_call(row, prices, amended.get(row["id"])) for row in rows[:limit])
     return CallList(entries, entries[-1].id if len(rows) > limit else None)
 
 
-def _call(row: asyncpg.Record, prices: Mapping[str, PriceVersion]) -> CallView:
-    version = prices.get(row["price_version"]) if row["billable"] else None
-    told = f"0 {row['currency']}" if version is None else applied(version).charge(row["units"])
+def _call(row: asyncpg.Record, prices: Mapping[str, PriceVersion], amended: Decimal | None) -> CallView:
+    billable = row["billable"] or amended is not None
+    units = row["units"] + (amended or 0)
+    version = prices.get(row["price_version"]) if billable else None
+    told = f"0 {row['currency']}" if version is None else applied(version).charge(units)
     charge, _, estimate = told.partition("; ")
     return CallView(
         id=call_id_text(row["id"]),
@@ -300,8 +306,8 @@ def _call(row: asyncpg.Record, prices: Mapping[str, PriceVersion]) -> CallView:
         fault=row["fault"],
         status=row["status"],
         latency_us=row["latency_us"],
-        units=quantity(row["units"]),
-        billable=row["billable"],
+        units=quantity(units),
+        billable=billable,
         charge=Money(*charge.split(" ")),
         estimate=bool(estimate),
     )

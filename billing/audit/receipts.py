@@ -29,10 +29,10 @@ class BookComparison(msgspec.Struct, frozen=True):
 
 
 _FOUND = "SELECT id, operation, class, account_id FROM billing.usage_event WHERE id = ANY($1)"
-# The children of a composed call are stored, but their caller is not told of them.
+# The children of a composed call are stored, but their caller is not told of them; amending rows are no calls.
 _IN_THE_BOOKS_TIME = """
     SELECT id, operation, class, account_id, environment, occurred_at FROM billing.usage_event
-    WHERE account_id = ANY($1) AND id BETWEEN $2 AND $3 AND stored_xid < $4::xid8 AND parent_call_id IS NULL
+    WHERE account_id = ANY($1) AND id BETWEEN $2 AND $3 AND stored_xid < $4::xid8 AND parent_call_id IS NULL AND amends IS NULL
     ORDER BY id
 """
 

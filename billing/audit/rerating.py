@@ -38,8 +38,8 @@ class ReratedMonth(msgspec.Struct, frozen=True):
 _ROWS = f"""
     SELECT event.payer AS account_id, date_trunc('month', event.occurred_at AT TIME ZONE account.timezone)::date AS period,
            event.subscription_id, event.operation, event.price_version, event.application_id, event.cost_centre_id,
-           count(*) AS calls, coalesce(sum(event.units) FILTER (WHERE event.billable), 0) AS units,
-           {counted("1")}
+           count(*) FILTER (WHERE event.amends IS NULL) AS calls, coalesce(sum(event.units) FILTER (WHERE event.billable), 0) AS units,
+           {counted("CASE WHEN event.amends IS NULL THEN 1 ELSE 0 END")}
       FROM billing.usage_event AS event
       JOIN catalog.account AS account ON account.id = event.payer
      WHERE event.environment = $1 AND event.stored_xid < (SELECT xid FROM billing.watermark WHERE step = 'rollup')

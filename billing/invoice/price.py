@@ -250,9 +250,14 @@ async def usage_of(
 async def _event_values(
     connection: Connection, month: Month, key: LineKey, classes: Sequence[CallClass] | None
 ) -> tuple[Decimal, ...]:
-    """The value of each billable call that is rolled up, in the order of the calls."""
+    """The value of each billable call that is rolled up, as amended, in the order of the calls; one that was amended to
+    nothing is none."""
     rows = await connection.fetch(
-        f"SELECT units {_BILLED_CALLS} ORDER BY usage_event.id",
+        f"""
+        SELECT sum(units) AS units {_BILLED_CALLS}
+        GROUP BY coalesce(amends, usage_event.id) HAVING count(amends) = 0 OR sum(units) <> 0
+        ORDER BY coalesce(amends, usage_event.id)
+        """,
         *_line(month, key),
         classes,
     )

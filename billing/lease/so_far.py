@@ -16,7 +16,7 @@ _CALLS = """
         SELECT calls, operation, application_id FROM billing.usage_hour
          WHERE account_id = $1 AND environment = $2 AND hour >= $3 AND class IN ('ok', 'declined')
         UNION ALL
-        SELECT 1, operation, application_id FROM billing.usage_event
+        SELECT CASE WHEN amends IS NULL THEN 1 ELSE 0 END, operation, application_id FROM billing.usage_event
          WHERE payer = $1 AND account_id = $1 AND environment = $2 AND id >= $4 AND occurred_at >= $3
            AND class IN ('ok', 'declined')
            AND stored_xid >= (SELECT xid FROM billing.watermark WHERE step = 'rollup')) AS call

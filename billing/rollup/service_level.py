@@ -1,6 +1,7 @@
 """What a service level is measured by: how calls ended in every five minutes, and how long the answered ones took.
 
 Usage that was reported (`import`) is no call of ours: whoever served it, its ending and its time say nothing of our service.
+Nor is what amends a record (`amendment`) a call.
 """
 
 from billing.rollup.summed import Summed
@@ -24,7 +25,7 @@ SERVICE_INTERVAL = Summed(
       FROM billing.usage_event AS event
       JOIN catalog.account AS account ON account.id = event.payer
      WHERE event.stored_xid >= $1::xid8 AND event.stored_xid < $2::xid8
-       AND event.recorded_by <> 'import'
+       AND event.recorded_by IN ('journal', 'transaction')
      GROUP BY 1, 2, 3, 4, 5
     """,
 )
@@ -48,7 +49,7 @@ LATENCY_DAY = Summed(
       JOIN catalog.account AS account ON account.id = event.payer
      CROSS JOIN LATERAL (SELECT power(10::numeric, greatest(length(event.latency_us::text) - 3, 0))::bigint AS us) AS step
      WHERE event.stored_xid >= $1::xid8 AND event.stored_xid < $2::xid8
-       AND event.recorded_by <> 'import'
+       AND event.recorded_by IN ('journal', 'transaction')
        AND event.class IN ('ok', 'declined')
        AND NOT EXISTS (
            SELECT FROM billing.maintenance

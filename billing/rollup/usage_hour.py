@@ -21,7 +21,7 @@ SUMS = ("calls", "billable_calls", "units", "latency_us_sum")
 KEY_LIST = ", ".join(KEY)
 SUM_LIST = ", ".join(SUMS)
 
-# `account_id` is who pays. Hour and month are those of the payer's own clock: in a zone at +05:45 an hour begins at a
+# An amending row is no call: it only adds to the units, or takes from them. `account_id` is who pays. Hour and month are those of the payer's own clock: in a zone at +05:45 an hour begins at a
 # quarter past, and where clocks go back the doubled hour is two hours.
 GROUPED_USAGE = """
     SELECT event.payer AS account_id,
@@ -30,7 +30,7 @@ GROUPED_USAGE = """
            date_trunc('hour', event.occurred_at, account.timezone) AS hour,
            event.subscription_id, event.application_id, event.cost_centre_id, event.operation, event.price_version,
            event.class, event.outcome, event.fault,
-           count(*) AS calls,
+           count(*) FILTER (WHERE event.amends IS NULL) AS calls,
            count(*) FILTER (WHERE event.billable) AS billable_calls,
            sum(event.units) AS units,
            sum(event.latency_us)::numeric AS latency_us_sum

@@ -8,7 +8,7 @@ from uuid import UUID
 from catalog.usage_event import UsageEvent
 from catalog.vocabulary.clock import from_ns
 
-RecordedBy = Literal["journal", "transaction", "import"]
+RecordedBy = Literal["journal", "transaction", "import", "amendment"]
 Value = UUID | datetime | str | bool | Decimal | int | list[int] | list[Decimal] | list[str] | None
 
 # `stored_at` and `stored_xid` are the storing transaction's own: the database fills them in.
