@@ -62,8 +62,8 @@ async def paid_call(
 ) -> PaidCall:
     """A stored call; `Problem` not-found for any that the account does not pay for in this environment."""
     row = await connection.fetchrow(
-        "SELECT id, payer, environment, operation, class, occurred_at, recorded_by <> 'import' "
-        "FROM billing.usage_event WHERE id = $1 AND payer = $2 AND environment = $3",
+        "SELECT id, payer, environment, operation, class, occurred_at, recorded_by IN ('journal', 'transaction') "
+        "FROM billing.usage_event WHERE id = $1 AND payer = $2 AND environment = $3 AND amends IS NULL",
         call_id,
         account_id,
         environment,
