@@ -1,7 +1,7 @@
 """How one call becomes a quantity, and by which of its fields it may be priced."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ VALUE_LENGTH_MAX = 64
 _DIMENSIONS_MAX = 8
 _DIMENSION = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _REPLY = "/reply/"
+_ONE_CALL = Decimal(1)
 
 
 class Meter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +88,11 @@ def dimensions(meter: Meter, request: msgspec.Struct, reply: msgspec.Struct | No
     return tuple((name, _value(pointer, request, reply)) for name, pointer in meter.dimensions.items())
 
 
+def given(dimensions: Iterable[tuple[str, str]]) -> Dimensions:
+    """Those that have a value, by name: the form in which dimensions are compared, for one that is not named has none."""
+    return tuple(sorted((name, value) for name, value in dimensions if value))
+
+
 def _value(pointer: str, request: msgspec.Struct, reply: msgspec.Struct | None) -> str:
     try:
         if not pointer.startswith(_REPLY):
@@ -114,7 +120,7 @@ def _value(pointer: str, request: msgspec.Struct, reply: msgspec.Struct | None) 
 def units(meter: Meter, request: msgspec.Struct, reply: msgspec.Struct | None) -> Decimal:
     """The quantity of one call. A call that ended without a reply has no value to take: 0."""
     if meter.unit is not None:
-        return Decimal(1)
+        return _ONE_CALL
     if meter.items is not None:
         return Decimal(len(_resolve(request, meter.items)))
     assert meter.value is not None

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -76,6 +76,39 @@ async def budget(
             )
     finally:
         await connection.close()
+
+
+async def add_limit(
+    admin: asyncpg.Connection,
+    kind: str,
+    subject: str = "",
+    *,
+    starts_on: date,
+    scope: str = "acct_a",
+    amount: str = "5.00",
+    leased: str = "0",
+) -> int:
+    """A limit of acct_a that calls have been held to already; of a budget with its terms."""
+    if kind == "budget":
+        subject = f"budget of {scope}"
+        await admin.execute(
+            "INSERT INTO billing.budget (id, account_id, environment, scope, scope_id, amount, hard, thresholds_pct, changed_at, "
+            "changed_by) VALUES ($1, 'acct_a', 'live', $2, $3, $4, true, '{}', $5, 'test') ON CONFLICT DO NOTHING",
+            subject,
+            "account" if scope == "acct_a" else "application",
+            scope,
+            Decimal(amount),
+            datetime(2026, 11, 10, 4, tzinfo=UTC),
+        )
+    made: int = await admin.fetchval(
+        "INSERT INTO billing.allowance (account_id, environment, kind, subject, starts_on, used, leased) "
+        "VALUES ('acct_a', 'live', $1, $2, $3, 0, $4) RETURNING id",
+        kind,
+        subject,
+        starts_on,
+        Decimal(leased),
+    )
+    return made
 
 
 async def publish_quota(gateway: RunningGateway, q: int, service: str = "address", **terms: Any) -> None:

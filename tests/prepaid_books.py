@@ -9,6 +9,7 @@ import asyncpg
 
 from billing.audit.compare import compare
 from billing.ledger.balances import balances
+from billing.prepaid.faults import PREPAID_FAULTS
 from billing.prepaid.grants import Grant, grant_credit, grants_of
 from billing.rebuild import verify
 from billing.transaction import all_accounts, one_snapshot
@@ -50,6 +51,17 @@ async def grants(pool: asyncpg.Pool, account_id: str = "acct_a") -> Sequence[Gra
     """All live grants of the account."""
     async with all_accounts(pool) as connection:
         return await grants_of(connection, account_id, "live")
+
+
+async def used(pool: asyncpg.Pool) -> list[Decimal]:
+    """What of each grant is used, in the order in which they are consumed."""
+    return [one.used for one in await grants(pool)]
+
+
+async def faults(pool: asyncpg.Pool) -> list[str]:
+    """What reconciling says of credit."""
+    async with all_accounts(pool) as connection:
+        return [row[0] for query in PREPAID_FAULTS for row in await connection.fetch(query, "live")]
 
 
 async def ledger(pool: asyncpg.Pool) -> dict[str, Decimal]:

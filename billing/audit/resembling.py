@@ -1,4 +1,5 @@
-"""Reported usage that says what another report says, under another id: told before it is billed, and never dropped.
+"""Reported usage that says what another report says, under another id: told before it is billed, and never dropped. What was
+corrected says what its last correction says, and nothing once that voids it.
 
 An id is the sender's word that two events are two. A sender that makes a new id on each attempt bills its payer twice, and
 nobody but a person can know: two calls of one kind may well happen at one moment.
@@ -18,8 +19,15 @@ _RESEMBLING = """
     FROM (SELECT payer AS account_id, operation, count(*) AS copies, min(event.id::text) AS first,
                  date_trunc('month', occurred_at AT TIME ZONE timezone)::date AS month
           FROM billing.usage_event AS event JOIN catalog.account ON account.id = payer
+          LEFT JOIN (SELECT event_id, units_after FROM billing.correction WHERE NOT EXISTS (
+                         SELECT FROM billing.correction AS later
+                         WHERE (later.account_id, later.environment, later.source, later.corrects_id)
+                             = (correction.account_id, correction.environment, correction.source, correction.id))) AS latest
+                 ON latest.event_id = event.id
           WHERE event.environment = $1 AND recorded_by = 'import' AND stored_xid < $2::xid8
-          GROUP BY payer, timezone, application_id, cost_centre_id, subscription_id, operation, class, units, occurred_at
+            AND units_after IS DISTINCT FROM 0
+          GROUP BY payer, timezone, application_id, cost_centre_id, subscription_id, operation, class,
+                   coalesce(units_after, units), dimension_names, dimension_values, occurred_at
           HAVING count(*) > 1) AS same
     WHERE NOT EXISTS (SELECT FROM billing.invoice WHERE state = 'issued' AND environment = $1
                       AND (invoice.account_id, invoice.period) = (same.account_id, same.month))
@@ -37,5 +45,5 @@ def _sentence(environment: Environment, row: asyncpg.Record) -> str:
     place = f"{environment} {row['account_id']} {row['month']:%Y-%m} {row['operation']}"
     return (
         f"{place}: {row['more']} reported events say what others say, under other ids (first {call_id_text(UUID(row['first']))}): "
-        "ask their sender before the month is issued"
+        "ask their sender, who can correct what was doubled to 0, before the month is issued"
     )

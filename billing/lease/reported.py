@@ -1,7 +1,8 @@
 """Reported usage counts against the limits that exist: one update for a whole batch, under the locks on their rows.
 
 A limit that does not exist yet starts from the stored calls when it is first asked for, these among them. What is left may
-become less than nothing: then what workers hold is wanted back, and no more is lent.
+become less than nothing: then what workers hold is wanted back, and no more is lent. A correction is a report of its difference,
+with no quotas: it is no call. Where it takes usage away, what that had taken is given back.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import msgspec
 
-from billing.lease.reported_credit import take_of_credit
+from billing.lease.reported_credit import move_credit
 from billing.store.reported import Report
 from billing.transaction import Connection
 from catalog.limit import Quota
@@ -34,11 +35,18 @@ _LIMITS = """
     WHERE account_id = $1 AND environment = $2 AND kind = 'credit'
       AND EXISTS (SELECT FROM billing.credit_grant WHERE account_id = $1 AND environment = $2 AND category = 'paid')
 """
-_LOCK = "SELECT id, used, leased FROM billing.allowance WHERE id = ANY($1) ORDER BY id FOR UPDATE"
+_LOCK = "SELECT id, used - returned AS used, leased FROM billing.allowance WHERE id = ANY($1) ORDER BY id FOR UPDATE"
 _COUNT = """
     UPDATE billing.allowance SET used = used + counted.amount, wanted_at = CASE WHEN is_wanted THEN $4 ELSE wanted_at END
     FROM unnest($1::bigint[], $2::numeric[], $3::boolean[]) AS counted (id, amount, is_wanted)
     WHERE allowance.id = counted.id
+"""
+# What was used of a budget never becomes less. A price by the package rounds each event and a budget that began later the
+# sum of them, so the last of them may come back by 0.000000000001 more than was used.
+_RETURN = """
+    UPDATE billing.allowance SET returned = least(returned + given.amount, used)
+    FROM unnest($1::bigint[], $2::numeric[]) AS given (id, amount)
+    WHERE allowance.id = given.id
 """
 
 
@@ -57,7 +65,7 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 class _Sum(msgspec.Struct):
-    """The events of one place, and what they come to at list price."""
+    """The events of one place, and what they and their corrections come to at list price."""
 
     calls: int = 0
     charge: Decimal = Decimal(0)
@@ -85,10 +93,11 @@ async def count_reports(
 ) -> None:
     """Count events that are stored in the caller's transaction, each where a metered call of its moment would count.
 
-    The transaction holds `keep_limits`. A quota counts events, a hard budget and prepaid credit their list prices.
+    The transaction holds `keep_limits`. A quota counts events, a hard budget and prepaid credit their list prices; what is
+    less than nothing comes back to both.
     """
     sums = _sums(reports, ZoneInfo(timezone))
-    calls = _calls(sums, {report.event.operation: report.quotas for report in reports})
+    calls = _calls(sums, {report.event.operation: report.quotas for report in reports if report.quotas})
     charges = _charges(sums, account_id)
     limits = await connection.fetch(
         _LIMITS,
@@ -103,20 +112,25 @@ async def count_reports(
         return
     locked = {row["id"]: row for row in await connection.fetch(_LOCK, [one["id"] for one in limits])}
     counted: dict[int, Decimal] = {}
+    returned: dict[int, Decimal] = {}
     wanted: set[int] = set()
     for one in limits:
         amount, limit = _taken_of(one, calls, charges)
-        if amount and one["id"] in locked:
+        if amount < 0:
+            returned[one["id"]] = -amount
+        elif amount and one["id"] in locked:
             counted[one["id"]] = amount
             if _holds_too_much(locked[one["id"]], limit - amount):
                 wanted.add(one["id"])
     if any(one["kind"] == "credit" for one in limits):
-        of_credit = await take_of_credit(connection, account_id, environment, timezone, reports, now)
+        of_credit = await move_credit(connection, account_id, environment, timezone, reports, now)
         counted |= of_credit.taken
         wanted |= of_credit.wanted
     await connection.execute(
         _COUNT, list(counted), list(counted.values()), [one in wanted for one in counted], now
     )
+    if returned:
+        await connection.execute(_RETURN, list(returned), list(returned.values()))
 
 
 def _taken_of(one: asyncpg.Record, calls: _Calls, charges: _Charges) -> tuple[Decimal, Decimal]:
@@ -143,7 +157,7 @@ def _sums(reports: Iterable[Report], zone: ZoneInfo) -> _Sums:
         found = sums.get(place)
         if found is None:
             found = sums[place] = _Sum()
-        found.calls += 1
+        found.calls += bool(report.quotas)
         found.charge += report.charge
     return sums
 
@@ -152,7 +166,7 @@ def _calls(sums: _Sums, quotas: Mapping[str, tuple[Quota, ...]]) -> _Calls:
     """The calls of each quota, by the name and the first day under which it is counted."""
     calls: dict[tuple[str, date], _Counted] = {}
     for place, one in sums.items():
-        for quota in quotas[place.operation]:
+        for quota in quotas.get(place.operation, ()):
             counts = place.operation if quota.counts == "operation" else place.operation.partition("/")[0]
             subject = quota.subject(counts, place.application_id if quota.per == "application" else None)
             key = subject, place.day if quota.period == "day" else place.month

@@ -3,21 +3,27 @@
 So all that asks what was taken of a grant for a month (the month's document, its expiry, `ordergate reconcile`) finds it among
 its leases. What no grant covers is taken of one nevertheless, which is then overdrawn: the next grant has to make up for it
 before a call is served, and the document leaves as receivable what no credit has paid in the end.
+
+What a correction takes away comes back at once by such a lease of less than nothing, at most what they took for the document
+that will carry the correction. The rest had paid a document that is issued: it comes back with the one that corrects it.
+A document puts what it comes to in the place of all that was taken for it, so nothing comes back by both.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from billing.lease.begin import CONSUMED_FIRST
+from billing.lease.credit_shares import Room, Shares, charged, share_back, share_out, taken_away
 from billing.store.reported import Report
 from billing.transaction import Connection
-from catalog.vocabulary.clock import from_ns
+from catalog.accounts.test_clock import books_time
 from catalog.vocabulary.ids import Environment
+from catalog.vocabulary.period import Period
 
 _GRANTS = f"""
     SELECT allowance.id, amount, used, leased, valid_from, valid_until
@@ -35,8 +41,7 @@ _DOCUMENTS = """
     ELSE coalesce(
         (SELECT min(open.period) FROM billing.invoice AS open
          WHERE open.account_id = $1 AND open.environment = $2 AND open.period > asked.month AND state = 'draft'),
-        (SELECT date_trunc('month', coalesce(CASE $2 WHEN 'test' THEN test_clock END, $4) AT TIME ZONE timezone)::date
-         FROM catalog.account WHERE id = $1)) END AS carried_by
+        $4) END AS carried_by
     FROM unnest($3::date[]) AS asked (month)
 """
 _RECORD = """
@@ -45,29 +50,22 @@ _RECORD = """
     SELECT taken.id, $1, taken.period, taken.amount, taken.amount, $5, $5, 'closed', $5
     FROM unnest($2::bigint[], $3::date[], $4::numeric[]) AS taken (id, period, amount)
 """
-
-
-class Room(msgspec.Struct):
-    """What is free of a grant, and when calls may take of it."""
-
-    id: int
-    left: Decimal
-    valid_from: datetime
-    valid_until: datetime | None
-
-    def is_valid(self, moment: datetime) -> bool:
-        """Whether calls of a moment may take of it."""
-        return self.valid_from <= moment and (self.valid_until is None or moment < self.valid_until)
+_TAKEN = """
+    SELECT allowance_id, period, sum(used) AS used FROM billing.lease
+    WHERE allowance_id = ANY($1) AND period = ANY($2) AND worker_id IS NULL GROUP BY 1, 2
+"""
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 class OfCredit(msgspec.Struct, frozen=True):
-    """What was taken of which allowance, be it nothing of one that workers hold too much of (`wanted`)."""
+    """What was taken of which allowance, less than nothing where more came back, and nothing of one that workers hold too
+    much of (`wanted`)."""
 
     taken: Mapping[int, Decimal]
     wanted: frozenset[int]
 
 
-async def take_of_credit(
+async def move_credit(
     connection: Connection,
     account_id: str,
     environment: Environment,
@@ -75,81 +73,64 @@ async def take_of_credit(
     reports: Sequence[Report],
     now: datetime,
 ) -> OfCredit:
-    """Write down what events take of the account's grants, whose allowances the caller's transaction has locked and counts
-    it in."""
+    """Write down what events take of the account's grants, and what corrections give back to them; the caller's transaction
+    has locked their allowances and counts it in."""
     rows = await connection.fetch(_GRANTS, account_id, environment)
     rooms = [
         Room(row["id"], row["amount"] - row["used"] - row["leased"], row["valid_from"], row["valid_until"])
         for row in rows
     ]
-    taken = share_out(rooms, charged(reports, rooms, ZoneInfo(timezone)), now)
-    if taken:
-        months = sorted({month for _, month in taken})
-        found = await connection.fetch(_DOCUMENTS, account_id, environment, months, now)
-        carried_by = {row["month"]: row["carried_by"] for row in found}
-        await connection.execute(
-            _RECORD,
-            account_id,
-            [one for one, _ in taken],
-            [carried_by[month] for _, month in taken],
-            list(taken.values()),
-            now,
-        )
+    zone = ZoneInfo(timezone)
+    taken: Shares = share_out(rooms, charged(reports, rooms, zone), now)
+    moved: dict[int, Decimal] = {}
+    away = taken_away(reports, zone)
+    if taken or away:
+        months = {month for _, month in taken} | away.keys()
+        carried_by = await _documents(connection, account_id, environment, timezone, months, now)
+        shares = [((one, carried_by[month]), amount) for (one, month), amount in taken.items()]
+        await _record(connection, account_id, shares, now)
+        if away:
+            amounts = _summed((carried_by[month], amount) for month, amount in away.items())
+            back = share_back(rooms, await _taken_before(connection, rooms, amounts), amounts, now)
+            given = [(key, -amount) for key, amount in back.items()]
+            await _record(connection, account_id, given, now)
+            shares += given
+        moved = _summed((one, amount) for (one, _), amount in shares)
     left = sum((room.left for room in rooms if room.is_valid(now)), Decimal(0))
     wanted = frozenset(row["id"] for row in rows if row["leased"] and left < 0)
-    by_id = dict.fromkeys(wanted, Decimal(0))
-    for (one, _), amount in taken.items():
-        by_id[one] = by_id.get(one, Decimal(0)) + amount
-    return OfCredit(by_id, wanted)
+    return OfCredit(dict.fromkeys(wanted, Decimal(0)) | moved, wanted)
 
 
-class Charged(msgspec.Struct, frozen=True):
-    """What events of one month come to that may take of the same grants; `moment` is that of one of them."""
-
-    month: date
-    moment: datetime
-    amount: Decimal
-
-
-def charged(reports: Iterable[Report], rooms: Sequence[Room], zone: ZoneInfo) -> list[Charged]:
-    """The charges of events, the earliest first. Between two moments at which a grant begins or ends all are alike."""
-    edges = sorted(
-        {room.valid_from for room in rooms} | {room.valid_until for room in rooms if room.valid_until}
-    )
-    found: dict[tuple[date, int], Charged] = {}
-    for report in reports:
-        if report.charge:
-            moment = from_ns(report.event.occurred_at_ns)
-            month = moment.astimezone(zone).date().replace(day=1)
-            key = month, bisect_right(edges, moment)
-            before = found[key].amount if key in found else Decimal(0)
-            found[key] = Charged(month, moment, before + report.charge)
-    return [found[key] for key in sorted(found)]
+async def _documents(
+    connection: Connection,
+    account_id: str,
+    environment: Environment,
+    timezone: str,
+    months: Collection[date],
+    now: datetime,
+) -> Mapping[date, date]:
+    """The month of the document that will carry what becomes known of each month now."""
+    running = Period.of(await books_time(connection, account_id, environment, now), timezone).first_day
+    rows = await connection.fetch(_DOCUMENTS, account_id, environment, sorted(months), running)
+    return {row["month"]: row["carried_by"] for row in rows}
 
 
-def share_out(
-    rooms: Sequence[Room], charges: Iterable[Charged], now: datetime
-) -> Mapping[tuple[int, date], Decimal]:
-    """What is taken of which grant for which month; `rooms`, in the order of consumption, are less by it.
+async def _taken_before(connection: Connection, rooms: Iterable[Room], months: Collection[date]) -> Shares:
+    """What reported usage has taken of grants for documents by now, less what came back."""
+    rows = await connection.fetch(_TAKEN, [room.id for room in rooms], list(months))
+    return {(row["allowance_id"], row["period"]): row["used"] for row in rows}
 
-    First of the grants that were valid when it happened, then of those that are valid now. The last one of the latter bears
-    what is too much, or of the former where none is valid now; nobody where there never was one.
-    """
-    taken: dict[tuple[int, date], Decimal] = {}
 
-    def take(room: Room, month: date, amount: Decimal) -> None:
-        room.left -= amount
-        taken[room.id, month] = taken.get((room.id, month), Decimal(0)) + amount
+async def _record(
+    connection: Connection, account_id: str, shares: Sequence[tuple[tuple[int, date], Decimal]], now: datetime
+) -> None:
+    if shares:
+        ids, months = [one for (one, _), _ in shares], [month for (_, month), _ in shares]
+        await connection.execute(_RECORD, account_id, ids, months, [amount for _, amount in shares], now)
 
-    for one in charges:
-        then = [room for room in rooms if room.is_valid(one.moment)]
-        present = [room for room in rooms if room.is_valid(now)]
-        missing = one.amount
-        for room in (*then, *present):
-            part = min(missing, max(room.left, Decimal(0)))
-            if part:
-                take(room, one.month, part)
-                missing -= part
-        if missing and (bearers := present or then):
-            take(bearers[-1], one.month, missing)
-    return taken
+
+def _summed(amounts: Iterable[tuple[_Key, Decimal]]) -> dict[_Key, Decimal]:
+    found: dict[_Key, Decimal] = {}
+    for key, amount in amounts:
+        found[key] = found.get(key, Decimal(0)) + amount
+    return found

@@ -9,7 +9,7 @@ from billing.transaction import Connection
 from catalog.vocabulary.ids import Environment
 
 _ROW = """
-    SELECT used, leased FROM billing.allowance
+    SELECT used - returned AS used, leased FROM billing.allowance
     WHERE account_id = $1 AND environment = $2 AND kind = $3 AND subject = $4 AND starts_on = $5
 """
 

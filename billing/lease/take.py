@@ -13,7 +13,7 @@ from billing.lease.terms import Granted, Holder, Standing, Taken, Wanted
 from billing.transaction import Connection
 
 _LOCK = """
-    SELECT id, used, leased FROM billing.allowance
+    SELECT id, used - returned AS used, leased FROM billing.allowance
     WHERE account_id = $1 AND environment = $2 AND kind = $3 AND subject = $4 AND starts_on = $5 FOR UPDATE
 """
 _MAKE = """

@@ -19,9 +19,21 @@ from catalog.vocabulary.period import Period
 
 # The last moment of a month.
 _MOMENT = timedelta(microseconds=1)
+# As everywhere: what was captured by now, minus what documents have taken in before. That is what was taken for months whose
+# document is issued, this one among them, and for earlier ones that have none: usage that came late for an issued month may have
+# been expected on the running month's document and be on a later one.
 _CAPTURED = """
-    SELECT subject, sum(lease.used) AS captured FROM billing.lease JOIN billing.allowance ON allowance.id = allowance_id
-    WHERE allowance.account_id = $1 AND environment = $2 AND kind = 'credit' AND period = $3 AND state = 'closed' GROUP BY 1
+    SELECT subject, greatest(taken - coalesce(
+        (SELECT sum(captured) FROM billing.credit_application WHERE grant_id = subject), 0), 0) AS captured
+    FROM (SELECT subject, sum(lease.used) AS taken
+          FROM billing.allowance JOIN billing.lease ON allowance_id = allowance.id
+          WHERE allowance.account_id = $1 AND allowance.environment = $2 AND kind = 'credit' AND lease.state = 'closed'
+            AND NOT EXISTS (SELECT FROM billing.credit_expiry WHERE grant_id = subject)
+            AND period <= (SELECT max(period) FROM billing.invoice
+                           WHERE account_id = $1 AND environment = $2 AND state = 'issued')
+            AND period <> ALL (ARRAY(SELECT period FROM billing.invoice
+                                     WHERE account_id = $1 AND environment = $2 AND state = 'draft'))
+          GROUP BY subject) AS taken_of
 """
 _HELD = """
     SELECT EXISTS (SELECT FROM billing.lease JOIN billing.allowance ON allowance.id = allowance_id
@@ -61,7 +73,7 @@ async def apply_credit(
     if await connection.fetchval(_HELD, account_id, environment, period.first_day):
         raise CreditHeld(account_id)
     grants = await grants_of(connection, account_id, environment)
-    rows = await connection.fetch(_CAPTURED, account_id, environment, period.first_day)
+    rows = await connection.fetch(_CAPTURED, account_id, environment)
     captured: Mapping[str, Decimal] = {row["subject"]: row["captured"] for row in rows}
     applied = share_out(grants, captured, total, currency, ends_at)
     for grant in grants:

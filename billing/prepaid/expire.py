@@ -13,17 +13,23 @@ from catalog.outbox import announce
 from catalog.vocabulary.clock import Clock, from_ns
 from catalog.vocabulary.money import plain
 
-# Due only when nothing can claim a part of it any more: no lease is open, and what calls took of it has paid documents.
+# Locked first: what is reported or given back meanwhile is then told by the question that follows.
+_OVER = """
+    SELECT FROM billing.allowance JOIN billing.credit_grant ON credit_grant.id = subject
+    WHERE kind = 'credit' AND valid_until <= $1 AND NOT EXISTS (SELECT FROM billing.credit_expiry WHERE grant_id = subject)
+    ORDER BY allowance.id FOR UPDATE OF allowance
+"""
+# Due only when nothing can claim a part of it any more: no lease is open, and documents have taken in all that calls
+# and reported usage took of it.
 _DUE = f"""
     SELECT credit_grant.id, credit_grant.account_id, credit_grant.environment, amount, currency, category, {APPLIED} AS applied
     FROM billing.credit_grant
     JOIN billing.allowance ON kind = 'credit' AND subject = credit_grant.id AND allowance.account_id = credit_grant.account_id
     WHERE valid_until <= $1 AND leased = 0
       AND NOT EXISTS (SELECT FROM billing.credit_expiry WHERE grant_id = credit_grant.id)
-      AND NOT EXISTS (
-          SELECT FROM billing.lease WHERE allowance_id = allowance.id AND lease.used > 0 AND NOT EXISTS (
-              SELECT FROM billing.credit_application AS paid WHERE grant_id = credit_grant.id AND paid.period = lease.period))
-    ORDER BY credit_grant.id FOR UPDATE OF allowance
+      AND (SELECT coalesce(sum(lease.used), 0) FROM billing.lease WHERE allowance_id = allowance.id)
+        = (SELECT coalesce(sum(captured), 0) FROM billing.credit_application WHERE grant_id = credit_grant.id)
+    ORDER BY credit_grant.id
 """  # noqa: S608 - constants of this product
 
 
@@ -31,7 +37,7 @@ async def expire_credit(pool: asyncpg.Pool, clock: Clock) -> int:
     """Book what is left of every grant whose time is over, once, and announce it; how many were booked."""
     now = from_ns(clock.now_ns())
     async with all_accounts(pool) as connection:
-        rows = await connection.fetch(_DUE, now)
+        rows = await connection.fetch(_DUE, now) if await connection.fetch(_OVER, now) else []
         for row in rows:
             await _expire(connection, row, now)
     return len(rows)

@@ -15,7 +15,7 @@ import msgspec
 
 from billing.sla.judge import hold_verdicts
 from billing.transaction import Connection
-from catalog.accounts.test_clock import sandbox_time
+from catalog.accounts.test_clock import books_time
 from catalog.outbox import announce
 from catalog.registry import audit
 from catalog.usage_event import CallClass
@@ -106,7 +106,7 @@ async def report_outcome(
             "conflict",
             "The call was not answered, so there is nothing to judge; it counts as an error already.",
         )
-    reported_at = await _time_in(transaction, call.account_id, call.environment, now)
+    reported_at = await books_time(transaction, call.account_id, call.environment, now)
     if reported_at - call.occurred_at > _REPORTABLE_FOR:
         raise Problem("conflict", "Outcomes are reported within a year of the call.")
     try:
@@ -219,7 +219,7 @@ async def _rule(
         row["account_id"],
         step,
         reason,
-        await _time_in(transaction, row["account_id"], row["environment"], now),
+        await books_time(transaction, row["account_id"], row["environment"], now),
         actor,
     )
     call = call_id_text(row["call_id"])
@@ -227,18 +227,6 @@ async def _rule(
     told = {"call_id": call, "outcome": row["outcome"], "state": step, "reason": reason}
     await announce(transaction, row["account_id"], row["environment"], f"outcome.{step}", told, now)
     return await verdict(transaction, row["call_id"])
-
-
-async def _time_in(
-    connection: Connection, account_id: str, environment: Environment, now: datetime
-) -> datetime:
-    """What time it is where a call was made: that of day, or of the account's sandbox."""
-    if environment == "live":
-        return now
-    stands_at: datetime | None = await connection.fetchval(
-        "SELECT test_clock FROM catalog.account WHERE id = $1", account_id
-    )
-    return now if stands_at is None else sandbox_time(stands_at, now)
 
 
 def _state(row: asyncpg.Record) -> VerdictState:

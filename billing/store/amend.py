@@ -25,11 +25,17 @@ _OWN = {
     "lease_ids": "NULL",
     "lease_amounts": "NULL",
 }
-_AMEND = f"""
+# Behind a common table expression `amendment` of (id, amends, units). Each row is looked up by its key, however few rows
+# the planner believes in: a day's partition is filled long before it is analysed.
+AMENDING = f"""
     INSERT INTO billing.usage_event ({", ".join(COLUMNS)}, amends)
     SELECT {", ".join(_OWN.get(name, f"event.{name}") for name in COLUMNS)}, event.id
-    FROM unnest($1::uuid[], $2::uuid[], $3::numeric[]) AS amendment (id, amends, units)
-    JOIN billing.usage_event AS event ON event.id = amendment.amends AND event.amends IS NULL
+    FROM amendment CROSS JOIN LATERAL (
+        SELECT * FROM billing.usage_event AS stored WHERE stored.id = amendment.amends AND stored.amends IS NULL LIMIT 1) AS event
+"""  # noqa: S608 - constants of this package
+_AMEND = f"""
+    WITH amendment AS (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::numeric[]) AS one (id, amends, units))
+    {AMENDING}
 """  # noqa: S608 - constants of this package
 # Amending rows have ids of their events' milliseconds, so the partitions to look into are known.
 _AMENDED = """

@@ -4,7 +4,7 @@ What an account's source has called by one id is remembered for ever: sent again
 with other content a conflict. Neither changes anything, and both are told.
 """
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal
 from uuid import UUID
@@ -12,19 +12,28 @@ from uuid import UUID
 import msgspec
 
 from billing.store.insert import insert_rows
+from billing.store.names import Name, Seen, seen_names, take_names
 from billing.store.partitions import ensure_days
+from billing.store.said import Said, in_conflict, said_before
 from billing.store.usage_row import partition_day
 from billing.transaction import Connection
 from catalog.limit import Quota
-from catalog.usage_event import UsageEvent
+from catalog.meter import Dimensions, given
+from catalog.usage_event import CallClass, UsageEvent
+from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.ids import Environment
+from catalog.vocabulary.problem import FieldError
 
-Reception = Literal["accepted", "duplicate", "conflict"]
+Reception = Literal["accepted", "duplicate", "conflict", "refused"]
 
 
 class Report(msgspec.Struct, frozen=True):
     """A usage event under the name that its sender gave it: `id` is unique within `source`; `content_hash` (SHA-256)
-    is of everything that it says. What it takes of limits: `charge` at list price, and a unit of each of `quotas`."""
+    is of everything that it says. What it takes of limits: `charge` at list price, and a unit of each of `quotas`.
+
+    A correction counts as one of the event that it corrects: `charge` is what that costs more than before, below zero where
+    it is less, and there are no quotas, for it is no call.
+    """
 
     source: str
     id: str
@@ -34,83 +43,115 @@ class Report(msgspec.Struct, frozen=True):
     quotas: tuple[Quota, ...]
 
     @property
-    def name(self) -> tuple[str, str]:
+    def name(self) -> Name:
         """What the sender calls it."""
         return (self.source, self.id)
 
+    @property
+    def said(self) -> Said:
+        """What it says, as far as it is stored."""
+        event = self.event
+        return Said(
+            event.operation,
+            from_ns(event.occurred_at_ns),
+            event.class_,
+            given(event.dimensions),
+            event.quantity if event.billable else None,
+        )
+
+
+class Correction(msgspec.Struct, frozen=True):
+    """The whole quantity of an event anew: `units`, zero for nothing, of the event that `corrects` names within `source`.
+    All else that it says repeats the event. `key_id` is the key that sent it."""
+
+    source: str
+    id: str
+    content_hash: bytes
+    corrects: str
+    operation: str
+    occurred_at_ns: int
+    class_: CallClass
+    dimensions: Dimensions
+    units: Decimal
+    key_id: str
+
+    @property
+    def name(self) -> Name:
+        """What the sender calls it."""
+        return (self.source, self.id)
+
+    @property
+    def said(self) -> Said:
+        """What it says."""
+        moment = from_ns(self.occurred_at_ns)
+        return Said(self.operation, moment, self.class_, given(self.dimensions), self.units, self.corrects)
+
 
 class Received(msgspec.Struct, frozen=True):
-    """What became of a report; `event_id` is the stored event's: of an earlier report unless it was accepted."""
+    """What became of a report or correction. `event_id` is the stored event's: of an earlier report unless it was accepted,
+    of the one that is corrected, None where it was refused. `errors` say why that was, or in what a conflict differs."""
 
     reception: Reception
-    event_id: UUID
+    event_id: UUID | None
+    errors: tuple[FieldError, ...] = ()
 
 
-class _Seen(msgspec.Struct, frozen=True):
-    content_hash: bytes
-    event_id: UUID
+class Stored(msgspec.Struct, frozen=True):
+    """What became of each, in the order in which they were sent; `counted` are those that take something of limits."""
+
+    received: list[Received]
+    counted: list[Report]
 
 
 async def store_reports(
     connection: Connection, account_id: str, environment: Environment, reports: Sequence[Report]
-) -> list[Received]:
-    """Store what is new, in the caller's transaction and the scope of the account; answers in the order of `reports`.
-
-    Two transactions with the same names wait for each other; the names are taken in one order, so they never deadlock.
-    """
+) -> Stored:
+    """Store what is new, in the caller's transaction and the scope of the account."""
     assert connection.is_in_transaction(), "names and usage rows are stored together"
     first = {report.name: report for report in reversed(reports)}
     # Day partitions before the names: making one takes a lock that must not be waited for with names in hand.
     await ensure_days(connection, {partition_day(report.event.uuid) for report in first.values()})
-    taken = await _take(connection, account_id, environment, first.values())
-    seen = {name: _Seen(first[name].content_hash, first[name].event.uuid) for name in taken}
+    seen = {name: Seen(report.content_hash, report.event.uuid) for name, report in first.items()}
+    taken = await take_names(connection, account_id, environment, seen)
     if others := first.keys() - taken:
-        seen |= await _seen(connection, account_id, environment, others)
+        seen |= await seen_names(connection, account_id, environment, others)
     if taken:
         await insert_rows(connection, (first[name].event for name in taken), "import")
-    return [_received(report, seen[report.name], is_first=first[report.name] is report) for report in reports]
+    received = [
+        Received("accepted", report.event.uuid)
+        if report.name in taken and first[report.name] is report
+        else known_already(report, seen[report.name])
+        for report in reports
+    ]
+    counted = [report for report, one in zip(reports, received, strict=True) if one.reception == "accepted"]
+    return Stored(await explained(connection, account_id, environment, reports, received), counted)
 
 
-def _received(report: Report, seen: _Seen, *, is_first: bool) -> Received:
-    if seen.event_id == report.event.uuid and is_first:
-        return Received("accepted", seen.event_id)
+def known_already(report: Report | Correction, seen: Seen) -> Received:
+    """What becomes of an event whose name was taken before."""
     same = seen.content_hash == report.content_hash
     return Received("duplicate" if same else "conflict", seen.event_id)
 
 
-async def _take(
-    connection: Connection, account_id: str, environment: Environment, reports: Iterable[Report]
-) -> set[tuple[str, str]]:
-    ordered = sorted(reports, key=lambda report: report.name)
-    rows = await connection.fetch(
-        """
-        INSERT INTO billing.seen (account_id, environment, source, id, content_hash, event_id)
-        SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::bytea[], $6::uuid[])
-        ON CONFLICT DO NOTHING RETURNING source, id
-        """,
-        account_id,
-        environment,
-        [report.source for report in ordered],
-        [report.id for report in ordered],
-        [report.content_hash for report in ordered],
-        [report.event.uuid for report in ordered],
-    )
-    return {(row["source"], row["id"]) for row in rows}
-
-
-async def _seen(
-    connection: Connection, account_id: str, environment: Environment, names: Set[tuple[str, str]]
-) -> dict[tuple[str, str], _Seen]:
-    ordered = sorted(names)
-    rows = await connection.fetch(
-        """
-        SELECT source, id, content_hash, event_id FROM billing.seen
-        JOIN unnest($3::text[], $4::text[]) AS asked (source, id) USING (source, id)
-        WHERE account_id = $1 AND environment = $2
-        """,
-        account_id,
-        environment,
-        [source for source, _ in ordered],
-        [id_ for _, id_ in ordered],
-    )
-    return {(row["source"], row["id"]): _Seen(row["content_hash"], row["event_id"]) for row in rows}
+async def explained(
+    connection: Connection,
+    account_id: str,
+    environment: Environment,
+    reports: Sequence[Report | Correction],
+    received: Sequence[Received],
+) -> list[Received]:
+    """The same, with the fields in which conflicts differ from what is stored under their names by now."""
+    names: Mapping[Name, UUID] = {
+        report.name: one.event_id
+        for report, one in zip(reports, received, strict=True)
+        if one.reception == "conflict" and one.event_id is not None
+    }
+    if not names:
+        return list(received)
+    before = await said_before(connection, account_id, environment, names)
+    return [
+        msgspec.structs.replace(one, errors=in_conflict(before[report.name], report.said))
+        if one.reception == "conflict"
+        else one
+        for report, one in zip(reports, received, strict=True)
+    ]

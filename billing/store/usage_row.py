@@ -1,12 +1,16 @@
-"""A usage event as a row of `billing.usage_event`: one mapping for both ways in, journal and transaction."""
+"""A usage event as a row of `billing.usage_event`: one mapping for both ways in, journal and transaction, and back."""
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
+import asyncpg
+
+from catalog.meter import Dimensions
 from catalog.usage_event import UsageEvent
-from catalog.vocabulary.clock import from_ns
+from catalog.vocabulary.clock import from_ns, to_ns
+from catalog.vocabulary.money import plain
 
 RecordedBy = Literal["journal", "transaction", "import", "amendment"]
 Value = UUID | datetime | str | bool | Decimal | int | list[int] | list[Decimal] | list[str] | None
@@ -73,6 +77,39 @@ def usage_row(event: UsageEvent, recorded_by: RecordedBy) -> tuple[Value, ...]:
         [name for name, _ in event.dimensions] or None,
         [value for _, value in event.dimensions] or None,
     )
+
+
+def event_of(row: asyncpg.Record) -> UsageEvent:
+    """The event of a stored row, of which COLUMNS were read; its moment to the microsecond, as it is stored."""
+    return UsageEvent(
+        id=row["id"].hex,
+        occurred_at_ns=to_ns(row["occurred_at"]),
+        environment=row["environment"],
+        account_id=row["account_id"],
+        application_id=row["application_id"],
+        key_id=row["key_id"],
+        cost_centre_id=row["cost_centre_id"],
+        subscription_id=row["subscription_id"],
+        operation=row["operation"],
+        passport_version=row["passport_version"],
+        class_=row["class"],
+        outcome=row["outcome"],
+        fault=row["fault"],
+        billable=row["billable"],
+        units=plain(row["units"]),
+        price_version=row["price_version"],
+        payer=row["payer"],
+        status=row["status"],
+        latency_us=row["latency_us"],
+        parent_call_id=None if row["parent_call_id"] is None else row["parent_call_id"].hex,
+        taken=tuple(zip(row["lease_ids"] or (), map(plain, row["lease_amounts"] or ()), strict=True)),
+        dimensions=dimensions_of(row),
+    )
+
+
+def dimensions_of(row: asyncpg.Record) -> Dimensions:
+    """The dimensions of a stored row, in the meter's order."""
+    return tuple(zip(row["dimension_names"] or (), row["dimension_values"] or (), strict=True))
 
 
 def partition_day(event_id: UUID) -> date:

@@ -7,6 +7,7 @@ from catalog.accounts.refusal import invalid
 from catalog.registry import audit
 from catalog.transaction import Transaction, require_transaction
 from catalog.vocabulary.clock import rfc3339
+from catalog.vocabulary.ids import Environment
 
 # A clock never goes back, so one slip of the hand must not cost an account its sandbox: two years with their leap day.
 _AHEAD_MAX = timedelta(days=731)
@@ -24,6 +25,18 @@ def sandbox_time(stands_at: datetime, now: datetime) -> datetime:
 def sandbox_time_ns(stands_at_ns: int, now_ns: int) -> int:
     """The same in nanoseconds since the epoch, for each call."""
     return min(stands_at_ns, now_ns + _AHEAD_MAX_NS)
+
+
+async def books_time(
+    transaction: Transaction, account_id: str, environment: Environment, now: datetime
+) -> datetime:
+    """What time it is in an account's books when the time of day is `now`: that, or what its sandbox's clock shows."""
+    if environment == "live":
+        return now
+    stands_at: datetime | None = await transaction.fetchval(
+        "SELECT test_clock FROM catalog.account WHERE id = $1", account_id
+    )
+    return now if stands_at is None else sandbox_time(stands_at, now)
 
 
 async def advance_test_clock(

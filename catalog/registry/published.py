@@ -1,6 +1,6 @@
 """What is on sale, as the registry holds it: the newest passport of each service, and how it came about."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 import asyncpg
@@ -47,14 +47,18 @@ async def history(transaction: Transaction, service: str) -> tuple[Published, ..
     return tuple(_published(row) for row in rows)
 
 
-async def price_versions(transaction: Transaction) -> tuple[PriceVersion, ...]:
-    """Every price version ever published."""
+async def price_versions(
+    transaction: Transaction, ids: Collection[str] | None = None
+) -> tuple[PriceVersion, ...]:
+    """Every price version ever published, or those of these ids."""
     rows = await transaction.fetch(
         """
         SELECT id, service, plan_id, operation, currency, version, effective_from, effective_on, supersedes_after,
                billable_on, model, price
-        FROM catalog.price_version ORDER BY plan_id, operation, currency, version
-        """
+        FROM catalog.price_version WHERE $1::text[] IS NULL OR id = ANY($1)
+        ORDER BY plan_id, operation, currency, version
+        """,
+        None if ids is None else list(ids),
     )
     return tuple(price_version({**row, "price": msgspec.json.decode(row["price"])}) for row in rows)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from billing.desk import PRIORITY_DEFAULT, THRESHOLDS_PCT, Scope, end_budget, grant_credit, set_budget
 from billing.transaction import all_accounts
-from billing.view import Budget, Category, Grant, budgets_of, grants_of, spent_by_scope
+from billing.view import Budget, Category, Grant, budget_standing, budgets_of, grants_of, spent_by_scope
 from catalog.accounts.account import Account, find_account
 from catalog.transaction import Transaction
 from catalog.vocabulary.ids import ENVIRONMENTS, Environment
@@ -33,11 +33,14 @@ _NEGATIVE = {"ignore_unknown_options": True}
 
 
 class BudgetState(msgspec.Struct, frozen=True):
-    """A budget, and what its month has come to as it was rated last."""
+    """A budget, and what its month has come to: `spent` as it was rated last; `counted` at list prices, of which a hard budget
+    refuses what it does not cover, with what is `reserved` for calls that run. Both are null where nothing has been held to it yet."""
 
     budget: Budget
     period: str
     spent: Decimal
+    counted: Decimal | None
+    reserved: Decimal | None
 
 
 @click.command(context_settings=_NEGATIVE)
@@ -218,24 +221,33 @@ def end(account: str, budget_id: str) -> None:
 @_environment
 @json_option
 def list_(account: str, environment: Environment, as_json: bool) -> None:
-    """The budgets of ACCOUNT, and what the running month has come to."""
+    """The budgets of ACCOUNT, and what the running month has come to.
+
+    "rated" is what its usage comes to on the bill, as far as it is rated; alarms go by it. "counted" is the same usage at list
+    prices as it happens, and "reserved" what calls that run may still cost: a hard budget refuses what exceeds it with these two.
+    """
     current = session()
 
     async def work(transaction: Transaction) -> list[BudgetState]:
         found = await find_account(transaction, account)
         period = Period.of(current.now, found.timezone)
         spent = await spent_by_scope(transaction, found.id, environment, period)
-        return [
-            BudgetState(one, str(period), round_money(spent.get(one.scope_id, Decimal(0)), found.currency))
-            for one in await budgets_of(transaction, found.id, environment)
-        ]
+        states = []
+        for one in await budgets_of(transaction, found.id, environment):
+            amount = round_money(spent.get(one.scope_id, Decimal(0)), found.currency)
+            held = await budget_standing(
+                transaction, found.id, environment, one.id, period.first_day, one.amount
+            )
+            counted, reserved = (None, None) if held is None else (held.used, held.reserved)
+            states.append(BudgetState(one, str(period), amount, counted, reserved))
+        return states
 
     states = current.read(work)
     if as_json:
         print_json(states)
         return
     print_table(
-        ("budget", "of", "", "amount", "spent", "hard", "alarms at"),
+        ("budget", "of", "", "amount", "rated", "counted", "reserved", "hard", "alarms at"),
         [
             (
                 one.budget.id,
@@ -243,13 +255,19 @@ def list_(account: str, environment: Environment, as_json: bool) -> None:
                 one.budget.scope_id,
                 plain(one.budget.amount),
                 plain(one.spent),
+                _figure(one.counted),
+                _figure(one.reserved),
                 one.budget.hard,
                 ", ".join(f"{share} %" for share in one.budget.thresholds_pct),
             )
             for one in states
         ],
-        right=("amount", "spent"),
+        right=("amount", "rated", "counted", "reserved"),
     )
+
+
+def _figure(amount: Decimal | None) -> str | None:
+    return None if amount is None else plain(amount)
 
 
 def _left(grant: Grant, now: datetime) -> Decimal:

@@ -24,7 +24,13 @@ _TRANSACTIONS = "billing.ledger_transaction"
 _SELLERS = "catalog.seller"
 # What was called, in sum and one by one. All else that billing has of an account follows from it, or was agreed for it.
 _CALLS = frozenset(
-    {"billing.usage_event", "billing.seen", "billing.refusal_count", *(summed.table for summed in SUMMED)}
+    {
+        "billing.usage_event",
+        "billing.seen",
+        "billing.correction",
+        "billing.refusal_count",
+        *(summed.table for summed in SUMMED),
+    }
 )
 _CONTRACTS = "catalog.account_terms"
 # What a unit is owed of another company's documents stands between the unit and the house, and what a provider took of a

@@ -142,6 +142,7 @@ _FOREIGN: dict[str, tuple[str, str]] = {
     "read_service_level": ("bench", "teleport"),
     "read_outcome": ("{call_id}", "call_019a9d3c5a7e7c03a1f2b3c4d5e6f708"),
     "report_outcome": ("{call_id}", "call_019a9d3c5a7e7c03a1f2b3c4d5e6f708"),
+    "decline_result": ("{result_id}", "result_019a9d3c5a7e7c03a1f2b3c4d5e6f708"),
     "simulate_price": ("bench", "teleport"),
     "open_dispute": ("2026-10", "2026-08"),
     "list_disputes": ("2026-10", "2026-08"),
@@ -156,6 +157,7 @@ _BODIES = {
         "plans": [{"id": "bench", "audience": "both", "effective_from": "2027-01-01", "prices": [_DRAFT]}],
     },
     "report_outcome": {"outcome": "wrong", "reason": "came back"},
+    "decline_result": {"reason": "not ours"},
     "open_dispute": {"line": 1, "amount": "0.01", "reason": "not ours"},
     "approve_document": {},
 }
@@ -166,10 +168,14 @@ async def test_what_is_anothers_is_not_found_like_what_does_not_exist(installed:
     before = await installed.rows_of(b)
     call_id = next(row["id"] for row in before["billing.usage_event"] if row["environment"] == "live")
     note = next(row for row in before["billing.credit_note"] if row["environment"] == "live")
+    (result,) = before["billing.result_step"]
     for endpoint in (one for one in ENDPOINTS if "{" in one.path):
         theirs, nobodys = _FOREIGN[endpoint.id]
         named = theirs.format(
-            call_id=f"call_{call_id.replace('-', '')}", key_id=b.key[:20], note=note["number"]
+            call_id=f"call_{call_id.replace('-', '')}",
+            key_id=b.key[:20],
+            note=note["number"],
+            result_id=f"result_{result['result_id'].replace('-', '')}",
         )
         place = re.compile(r"\{.+\}")
         body = _BODIES.get(endpoint.id)

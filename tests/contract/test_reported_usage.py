@@ -1,8 +1,7 @@
 """Usage from elsewhere is taken exactly once: accepted, known already, in conflict with what is known, or refused."""
 
 import asyncio
-import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -13,63 +12,17 @@ from hypothesis import strategies as st
 from billing.invoice.month import Month
 from billing.invoice.rate_pending import rate_pending
 from billing.view import usage
-from catalog.vocabulary.clock import ManualClock, to_ns
+from catalog.vocabulary.clock import ManualClock
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import PROBLEMS
-from tests.control_plane import NOW, Installation, Owner, eventually
+from tests.control_plane import NOW, Installation, Owner
+from tests.reporting import BATCH, SINGLE, event, opened, results, send, told
 from tests.usage_books import roll_up_all
-
-BATCH = "application/cloudevents-batch+json"
-SINGLE = "application/cloudevents+json"
-PATH = "/api/usage/events"
 
 
 @pytest.fixture
 async def owner(plane: Installation, admin: asyncpg.Connection) -> Owner:
     return await opened(plane, admin, "bu-01")
-
-
-async def opened(plane: Installation, admin: asyncpg.Connection, name: str) -> Owner:
-    """An account that has been subscribed since the beginning of the year."""
-    owner = await plane.open(name)
-    january = datetime(2026, 1, 1, tzinfo=UTC)
-    await admin.execute(
-        "UPDATE catalog.subscription SET starts_at = $2 WHERE account_id = $1", owner.id, january
-    )
-
-    async def known() -> bool:
-        record = plane.directory.current().accounts[owner.id]
-        return all(
-            one.starts_at_ns == to_ns(january) for held in record.subscriptions.values() for one in held
-        )
-
-    await eventually(known)
-    return owner
-
-
-def event(id_: str = "1", **fields: Any) -> dict[str, Any]:
-    return {
-        "specversion": "1.0",
-        "type": "ordergate.usage.v1",
-        "source": "/hefei/edge-box-7",
-        "id": id_,
-        "subject": "stock/adjust",
-        "time": "2026-10-05T08:30:00Z",
-        **fields,
-    }
-
-
-async def send(plane: Installation, key: str, body: Any, type_: str = BATCH) -> Any:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return await plane.client.post(
-        PATH, content=content, headers={"authorization": f"Bearer {key}", "content-type": type_}
-    )
-
-
-async def results(plane: Installation, key: str, body: Any, type_: str = BATCH) -> list[str]:
-    reply = await send(plane, key, body, type_)
-    assert reply.status_code == 200, reply.text
-    return [one["result"] for one in reply.json()["results"]]
 
 
 async def test_each_event_is_told_what_became_of_it(plane: Installation, owner: Owner) -> None:
@@ -96,6 +49,41 @@ async def test_each_event_is_told_what_became_of_it(plane: Installation, owner: 
     assert refused["errors"] == [
         {"pointer": "/subject", "rule": "reference", "detail": "no operation 'stock/fly' is on sale"}
     ]
+
+
+async def test_a_conflict_says_in_which_fields_it_differs(plane: Installation, owner: Owner) -> None:
+    await results(
+        plane, owner.live, [event("1"), event("declined", data={"units": "5", "class": "declined"})]
+    )
+    others = {
+        "/subject": event("1", subject="stock/reserve"),
+        "/time": event("1", time="2026-10-05T08:30:01Z"),
+        "/data/units": event("1", data={"units": "7"}),
+        "/data/class": event("1", data={"class": "declined"}),
+        "/corrects": event("1", corrects="declined", data={"units": "1"}),
+    }
+    for pointer, other in others.items():
+        (one,) = await told(plane, owner.live, other)
+        assert one["result"] == "conflict"
+        assert [error["pointer"] for error in one["errors"]] == [pointer]
+        assert {error["rule"] for error in one["errors"]} == {"differs"}
+    (units,) = (await told(plane, owner.live, others["/data/units"]))[0]["errors"]
+    assert units["detail"].startswith("it was accepted with 1; correct it")
+    # What nothing is billed by is not kept, and must be what differs where all else is the same.
+    (unbilled,) = await told(plane, owner.live, event("declined", data={"units": "6", "class": "declined"}))
+    assert [error["pointer"] for error in unbilled["errors"]] == ["/data/units"]
+    (several,) = await told(plane, owner.live, event("1", time="2026-10-06T08:30:00Z", data={"units": "2"}))
+    assert [error["pointer"] for error in several["errors"]] == ["/time", "/data/units"]
+
+
+async def test_a_conflict_tells_nothing_of_what_others_reported(
+    plane: Installation, owner: Owner, admin: asyncpg.Connection
+) -> None:
+    other = await opened(plane, admin, "bu-02")
+    await results(plane, other.live, [event("1", data={"units": "7"})])
+    assert await results(plane, owner.live, [event("1")]) == ["accepted"]
+    (one,) = await told(plane, owner.live, event("1", data={"units": "9"}))
+    assert one["errors"][0]["detail"].startswith("it was accepted with 1;")
 
 
 async def test_what_was_sent_before_is_known_for_ever(
@@ -218,7 +206,10 @@ ITEMS = st.recursive(
 )
 EVENTS = st.one_of(
     ITEMS,
-    st.builds(lambda fields: {**event(), **fields}, st.dictionaries(st.sampled_from(sorted(event())), ITEMS)),
+    st.builds(
+        lambda fields: {**event(), **fields},
+        st.dictionaries(st.sampled_from(sorted(event(corrects="1"))), ITEMS),
+    ),
 )
 
 

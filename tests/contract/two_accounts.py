@@ -155,8 +155,15 @@ async def _rows_of_background_work(admin: asyncpg.Connection, owner: Owner) -> N
         "INSERT INTO catalog.allocation_rule VALUES ('alloc_' || $1, $1, '', '2026-11-01', 1, '[]', now(), 'key/x')",
         *own,
     )
+    await admin.execute(
+        "INSERT INTO billing.result_step (result_id, step, account_id, environment, period, call_id, operation, subscription_id, "
+        "price_version, kind, value, words, taken_at, taken_by) SELECT id, 1, account_id, environment, '2026-11-01', id, operation, "
+        "subscription_id, price_version, 'declined', 1, 'no', now(), 'key/x' FROM billing.usage_event "
+        "WHERE account_id = $1 AND environment = 'live' LIMIT 1",
+        *own,
+    )
     await admin.execute("INSERT INTO billing.unrated VALUES ($1, 'live', '2026-09-01')", *own)
-    for statement in (*_LIMITS_IN_MONEY, *_COLLECTED, _TERMS, _REPORTED, _SANDBOX):
+    for statement in (*_LIMITS_IN_MONEY, *_COLLECTED, _TERMS, *_REPORTED, _SANDBOX):
         await admin.execute(statement, *own)
 
 
@@ -171,7 +178,12 @@ _COLLECTED = (
 )
 _TERMS = "INSERT INTO catalog.account_terms VALUES ('terms_' || $1, $1, '', '2026-12-01', 1, 2, 5, 40, 0, 0, now(), 'test')"
 _SANDBOX = "INSERT INTO billing.sandbox_judgement VALUES ($1, 'address', 'errors', '2026-10-01', NULL, 'met', 0, 100, '{}', now())"
-_REPORTED = "INSERT INTO billing.seen VALUES ($1, 'live', '/box', '1', decode(repeat('00', 32), 'hex'), gen_random_uuid())"
+_REPORTED = (
+    "INSERT INTO billing.seen SELECT $1, 'live', '/box', id, decode(repeat('00', 32), 'hex'), gen_random_uuid() "
+    "FROM unnest(ARRAY['1', '2']) AS id",
+    "INSERT INTO billing.correction SELECT account_id, environment, source, '2', id, event_id, 0, NULL, 'key/x', now() "
+    "FROM billing.seen WHERE account_id = $1 AND id = '1'",
+)
 
 # A grant with what may become of it, a lease of it, and a budget with an alarm.
 _LIMITS_IN_MONEY = (

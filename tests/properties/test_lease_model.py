@@ -22,7 +22,7 @@ from billing.flow import Flow
 from billing.journal import Journal
 from billing.store.partitions import ensure_days
 from catalog.accounts.account import find_account
-from catalog.usage_event import USAGE_EVENT_KIND, encode_record
+from catalog.usage_event import USAGE_EVENT_KIND, UsageEvent, encode_record
 from catalog.vocabulary.clock import ManualClock, from_ns
 from catalog.vocabulary.ids import new_id
 from catalog.vocabulary.problem import Problem
@@ -34,7 +34,7 @@ from gateway.stores.leases import LeaseStore
 from tests.allowances import grant
 from tests.databases import DatabaseServer
 from tests.fakes.journal_disk import is_torture, memory_directory
-from tests.reported_usage import accepted, report
+from tests.reported_usage import accepted, corrected, report
 from tests.usage_books import add_account, call
 from tests.usage_calls import usage_event
 
@@ -97,6 +97,7 @@ class LeaseMachine(RuleBasedStateMachine):
         self.root = self.folder / self.account_id
         self.recorded: list[Decimal] = []
         self.reported = Decimal(0)
+        self.last_report: tuple[UsageEvent, Decimal] | None = None
         self.workers = [await self._worker(self.root / f"worker-{number}") for number in range(WORKERS)]
         self.flow = Flow(self.billing, self.root, None, self.clock)
         caller = SimpleNamespace(
@@ -192,7 +193,21 @@ class LeaseMachine(RuleBasedStateMachine):
         event = call(self.account_id, now)
         one = msgspec.structs.replace(report(event), charge=charge)
         await accepted(self.pool, [one], now, self.account_id)
+        self.last_report = event, charge
         self.reported += charge
+
+    @rule(charge=CHARGE)
+    def usage_is_corrected(self, charge: Decimal) -> None:
+        """The event that was reported last is worth this now."""
+        self.run(self._correct(charge))
+
+    async def _correct(self, charge: Decimal) -> None:
+        if self.last_report is not None:
+            event, before = self.last_report
+            units = "-1" if charge < before else "1"
+            await corrected(self.pool, event, units, from_ns(self.clock.now_ns()), charge - before)
+            self.last_report = event, charge
+            self.reported += charge - before
 
     @rule(number=WORKER)
     def turn(self, number: int) -> None:

@@ -34,7 +34,7 @@ async def _rated(pool: asyncpg.Pool, admin: asyncpg.Connection) -> tuple[Decimal
         "SELECT sum(amount), sum(units_after - units_before), sum(calls_after - calls_before)::bigint FROM billing.rated_line"
     )
     assert row is not None
-    return tuple(row)  # type: ignore[return-value]
+    return tuple(row)
 
 
 @pytest.fixture(autouse=True)

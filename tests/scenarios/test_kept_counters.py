@@ -9,6 +9,7 @@ import pytest
 
 from billing.desk import close
 from billing.invoice.credit_note import issue_credit_note, spread
+from billing.store.amend import Amendment, amend
 from billing.transaction import all_accounts
 from catalog.vocabulary.clock import ManualClock
 from catalog.vocabulary.period import Period
@@ -37,11 +38,16 @@ async def books(admin: asyncpg.Connection, billing_pool: asyncpg.Pool) -> int:
     await use(billing_pool, [call("acct_a", OCTOBER_5)])
     await spend(admin, grant, "30.00")
     await close(billing_pool, Period(2026, 10), ManualClock(NOVEMBER_2))
+    await admin.execute(_QUOTA.replace("'quota', 'address'", "'budget', 'budget_a'"))
     quota: int = await admin.fetchval(_QUOTA)
     await admin.fetchval(_LEASE, quota, uuid4(), "open")
     return quota
 
 
+_HOLDERLESS = (
+    "INSERT INTO billing.lease (allowance_id, account_id, period, granted, used, granted_at, expires_at, state, closed_at) "
+    "SELECT id, account_id, '2026-10-01', {1}, {2}, now(), now(), 'closed', now() FROM billing.allowance WHERE kind = '{0}'"
+)
 _STATEMENTS = {
     "a number is given a second time": "UPDATE billing.invoice_number SET last = last - 1",
     "a number is left out": "UPDATE billing.invoice_number SET last = last + 2",
@@ -56,6 +62,11 @@ _STATEMENTS = {
     "a closed lease was never used": "UPDATE billing.lease SET used = 0 WHERE state = 'closed'",
     "a closed lease is open": "UPDATE billing.lease SET state = 'open', closed_at = NULL WHERE state = 'closed'",
     "a lease grows": "UPDATE billing.lease SET granted = granted + 1 WHERE state = 'open'",
+    "a budget gives back": "UPDATE billing.allowance SET returned = 1 WHERE kind = 'budget'",
+    "a quota gives back": "UPDATE billing.allowance SET returned = 1 WHERE kind = 'quota'",
+    "credit gives back as budgets do": "UPDATE billing.allowance SET returned = 1 WHERE kind = 'credit'",
+    "credit is given back": _HOLDERLESS.format("credit", -1, -1),
+    "a quota is given back by a lease": _HOLDERLESS.format("quota", -1, -1),
     "a lease is used while it is open": "UPDATE billing.lease SET used = 1 WHERE state = 'open'",
 }
 
@@ -78,6 +89,75 @@ async def test_no_role_of_the_product_sets_a_counter_back(
     assert accepted == []
     after = [await admin.fetch(f"SELECT * FROM billing.{table} ORDER BY 1") for table in tables]  # noqa: S608
     assert after == before
+
+
+async def _corrected(
+    database: Database, statement: str, units: str = "-1", account_id: str = "acct_a"
+) -> None:
+    """What the gateway's role does in a transaction in which it stores usage that takes units away."""
+    connection = await asyncpg.connect(**database.as_role(GATEWAY, {"ordergate.account": "*"}))
+    try:
+        async with connection.transaction():
+            event = await connection.fetchval(
+                "SELECT id FROM billing.usage_event WHERE account_id = $1 AND amends IS NULL LIMIT 1",
+                account_id,
+            )
+            await amend(connection, [Amendment(event, Decimal(units))])
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "units", "account_id"),
+    [
+        ("UPDATE billing.allowance SET returned = 7.01 WHERE kind = 'budget'", "-1", "acct_a"),
+        ("UPDATE billing.allowance SET returned = 1 WHERE kind = 'budget'", "1", "acct_a"),
+        ("UPDATE billing.allowance SET returned = 1 WHERE kind = 'budget'", "-1", "acct_b"),
+        ("UPDATE billing.allowance SET returned = 1 WHERE kind = 'quota'", "-1", "acct_a"),
+        ("UPDATE billing.allowance SET used = used - 1 WHERE kind = 'credit'", "-1", "acct_a"),
+        ("UPDATE billing.allowance SET used = used - 1 WHERE kind = 'budget'", "-1", "acct_a"),
+        (_HOLDERLESS.format("credit", -1, -1), "-1", "acct_a"),
+        (_HOLDERLESS.format("budget", -1, -1), "-1", "acct_a"),
+        (_HOLDERLESS.format("credit", -1, 0), "-1", "acct_a"),
+    ],
+    ids=[
+        "a budget gives back more than was used",
+        "more usage gives a budget back",
+        "another account's correction gives a budget back",
+        "a quota gives back",
+        "a counter of credit is set back without a lease",
+        "a counter of a budget is set back",
+        "credit that calls took is given back",
+        "a budget gives back by a lease",
+        "a lease gives back what it does not use",
+    ],
+)
+async def test_a_correction_gives_back_no_more_than_it_may(
+    database: Database,
+    admin: asyncpg.Connection,
+    billing_pool: asyncpg.Pool,
+    books: int,
+    statement: str,
+    units: str,
+    account_id: str,
+) -> None:
+    await add_account(admin, "acct_b")
+    await use(billing_pool, [call("acct_b", OCTOBER_5)])
+    before = [await admin.fetch(f"SELECT * FROM billing.{one} ORDER BY 1") for one in ("allowance", "lease")]  # noqa: S608
+    with pytest.raises(REFUSED):
+        await _corrected(database, statement, units, account_id)
+    after = [await admin.fetch(f"SELECT * FROM billing.{one} ORDER BY 1") for one in ("allowance", "lease")]  # noqa: S608
+    assert after == before
+
+
+async def test_what_was_given_back_of_a_budget_is_not_taken_away_again(
+    database: Database, admin: asyncpg.Connection, books: int
+) -> None:
+    await _corrected(database, "UPDATE billing.allowance SET returned = 2 WHERE kind = 'budget'")
+    with pytest.raises(asyncpg.RestrictViolationError, match="what a correction takes away"):
+        await _corrected(database, "UPDATE billing.allowance SET returned = 1 WHERE kind = 'budget'")
+    assert await admin.fetchval("SELECT returned FROM billing.allowance WHERE kind = 'budget'") == 2
 
 
 async def test_a_lease_that_is_given_up_is_not_taken_back(

@@ -113,6 +113,28 @@ def test_budgets_are_set_listed_and_ended(run: Run) -> None:
     assert "has no budget" in run("budget", "end", "brand", made["id"], fails=1).output
 
 
+async def test_the_list_of_budgets_shows_what_refuses_calls_beside_what_is_rated(
+    run: Run, admin: asyncpg.Connection
+) -> None:
+    await asyncio.to_thread(run, "account", "create", "brand")
+    await asyncio.to_thread(run, "budget", "set", "brand", "5.00", "--hard")
+
+    async def listed() -> tuple[str | None, ...]:
+        (state,) = json.loads((await asyncio.to_thread(run, "budget", "list", "brand", "--json")).output)
+        return state["spent"], state["counted"], state["reserved"]
+
+    assert await listed() == ("0.00", None, None), "nothing was held to it yet"
+    await admin.execute(
+        "INSERT INTO billing.allowance (account_id, environment, kind, subject, starts_on, used, returned, leased) "
+        "SELECT account_id, environment, 'budget', id, date_trunc('month', now() AT TIME ZONE 'Asia/Shanghai'), 4.4, 1.1, 0.055 "
+        "FROM billing.budget"
+    )
+    assert await listed() == ("0.00", "3.3", "0.055")
+    heading, row = (await asyncio.to_thread(run, "budget", "list", "brand")).output.splitlines()
+    assert "amount  rated  counted  reserved  hard" in heading
+    assert row.split()[3:8] == ["5.00", "0.00", "3.3", "0.055", "yes"]
+
+
 async def test_each_threshold_raises_one_alarm_a_month(
     admin: asyncpg.Connection, billing_pool: asyncpg.Pool, database: Database
 ) -> None:

@@ -11,18 +11,18 @@ from billing.allowance import Holder, Wanted, take
 from billing.desk import close
 from billing.invoice.rate_pending import rate_pending
 from billing.prepaid.expire import expire_credit
-from billing.prepaid.faults import PREPAID_FAULTS
-from billing.transaction import all_accounts
 from catalog.vocabulary.clock import ManualClock
 from catalog.vocabulary.period import Period
 from tests.prepaid_books import (
     NOVEMBER_2,
     OCTOBER_5,
     all_agree,
+    faults,
     give,
     grants,
     ledger,
     spend,
+    used,
 )
 from tests.reported_usage import accepted, report
 from tests.usage_books import PROFILE, add_account, add_price, call, roll_up_all, use
@@ -37,11 +37,6 @@ DAY = timedelta(days=1)
 async def account(admin: asyncpg.Connection) -> None:
     await add_account(admin, "acct_a", kind="external", profile=PROFILE)
     await add_price(admin, "price")
-
-
-async def used(pool: asyncpg.Pool) -> list[Decimal]:
-    """What of each grant is used."""
-    return [one.used for one in await grants(pool)]
 
 
 async def test_a_document_is_paid_by_the_credit_that_reported_usage_took(
@@ -152,9 +147,3 @@ async def test_workers_are_asked_for_what_they_hold_of_credit_that_is_overdrawn(
     assert await wanted() == [first.id]
     assert [one.used for one in await grants(billing_pool)] == [0, Decimal("1.045")]
     assert second.reserved == 0
-
-
-async def faults(pool: asyncpg.Pool) -> list[str]:
-    """What reconciling says of credit."""
-    async with all_accounts(pool) as connection:
-        return [row[0] for query in PREPAID_FAULTS for row in await connection.fetch(query, "live")]

@@ -12,12 +12,13 @@ import httpx
 
 from billing.allowance import Holder, Wanted, take
 from billing.desk import accept
+from billing.store.usage_row import event_of
 from catalog.limit import Quota
 from catalog.vocabulary.clock import from_ns
-from tests.allowances import budget, grant, nothing_held, publish_quota, standing, until
+from tests.allowances import add_limit, budget, grant, nothing_held, publish_quota, standing, until
 from tests.gateways import BERLIN, RunningGateway
 from tests.prepaid_books import give
-from tests.reported_usage import TIMEZONE, accepted
+from tests.reported_usage import TIMEZONE, accepted, corrected
 from tests.reported_usage import report as reported
 from tests.usage_books import add_account, add_price, call
 
@@ -154,7 +155,7 @@ async def test_a_budget_counts_what_was_reported_for_its_month_and_by_its_applic
     await add_account(admin, "acct_a")
     await add_price(admin, "price")
     rows = {
-        name: await _limit(admin, "budget", starts_on=month, scope=scope)
+        name: await add_limit(admin, "budget", starts_on=month, scope=scope)
         for name, scope, month in (
             ("account", "acct_a", NOVEMBER_1),
             ("application", "app_acct_a", NOVEMBER_1),
@@ -185,10 +186,10 @@ async def test_quotas_of_services_applications_and_days_count_what_was_reported_
         Quota("account", "day", 9, True),
         Quota("application", "month", 9, True, counts="service"),
     )
-    day = await _limit(admin, "quota", "address/validate day", starts_on=date(2026, 11, 10))
-    before = await _limit(admin, "quota", "address/validate day", starts_on=date(2026, 11, 9))
-    service = await _limit(admin, "quota", "address month app_acct_a", starts_on=NOVEMBER_1)
-    other = await _limit(admin, "quota", "address/parse day", starts_on=date(2026, 11, 10))
+    day = await add_limit(admin, "quota", "address/validate day", starts_on=date(2026, 11, 10))
+    before = await add_limit(admin, "quota", "address/validate day", starts_on=date(2026, 11, 9))
+    service = await add_limit(admin, "quota", "address month app_acct_a", starts_on=NOVEMBER_1)
+    other = await add_limit(admin, "quota", "address/parse day", starts_on=date(2026, 11, 10))
     events = [call("acct_a", NOVEMBER_10 - timedelta(days=ago)) for ago in (0, 0, 1, 40)]
     await accepted(gateway_pool, [reported(one, None, *quotas) for one in events], NOVEMBER_10)
     used = [
@@ -235,12 +236,34 @@ async def test_a_limit_that_begins_while_usage_is_reported_counts_it_once(
     assert (await standing(admin, "quota"))[0] == 2
 
 
+async def test_a_correction_gives_a_hard_budget_back_and_calls_are_served_again(
+    gateway: RunningGateway, admin: asyncpg.Connection
+) -> None:
+    opened = await gateway.open_account()
+    key = await gateway.create_key(opened)
+    await budget(gateway.database, opened.account, "5.00", now_of(gateway))
+    await gateway.settle()
+    assert (await gateway.call(key, "address/validate", BERLIN)).status_code == 200
+    assert await report(gateway, key, event(gateway, units="300")) == ["accepted"]
+    assert [reply.status_code for reply in await calls(gateway, key, 2)] == [402] * 2
+    row = await admin.fetchrow("SELECT * FROM billing.usage_event WHERE recorded_by = 'import'")
+    assert row is not None
+    await corrected(gateway.gateway.pool, event_of(row), "-212", now_of(gateway))
+    assert [reply.status_code for reply in await calls(gateway, key, 1)] == [200]
+    await until(lambda: nothing_held(admin))
+    (shown,) = (await allowances(gateway, key))["budgets"]
+    assert (shown["counted"], shown["overdrawn"]) == (amount("4.95"), amount("0.00"))
+    assert [reply.status_code for reply in await calls(gateway, key, 1)] == [402]
+    kept = await admin.fetchrow("SELECT used, returned FROM billing.allowance")
+    assert kept is not None and tuple(kept) == (Decimal("16.61"), Decimal("11.66"))
+
+
 async def test_batches_that_are_reported_at_once_are_all_counted(
     admin: asyncpg.Connection, gateway_pool: asyncpg.Pool, billing_pool: asyncpg.Pool
 ) -> None:
     await add_account(admin, "acct_a")
-    await _limit(admin, "budget", starts_on=NOVEMBER_1)
-    await _limit(admin, "quota", "address/validate month", starts_on=NOVEMBER_1)
+    await add_limit(admin, "budget", starts_on=NOVEMBER_1)
+    await add_limit(admin, "quota", "address/validate month", starts_on=NOVEMBER_1)
     await give(billing_pool, "1.00")
     quota = Quota("account", "month", 8, True)
     await asyncio.gather(
@@ -259,7 +282,7 @@ async def test_what_workers_hold_beyond_what_is_left_is_wanted_back(
 ) -> None:
     await add_account(admin, "acct_a")
     await add_price(admin, "price")
-    limit = await _limit(admin, "budget", amount="1.00", leased="0.50", starts_on=NOVEMBER_1)
+    limit = await add_limit(admin, "budget", amount="1.00", leased="0.50", starts_on=NOVEMBER_1)
 
     async def wanted_at() -> datetime | None:
         found: datetime | None = await admin.fetchval(
@@ -271,36 +294,3 @@ async def test_what_workers_hold_beyond_what_is_left_is_wanted_back(
     assert await wanted_at() is None, "what is left covers what is held"
     await accepted(gateway_pool, [reported(call("acct_a", NOVEMBER_10))], NOVEMBER_10)
     assert await wanted_at() == NOVEMBER_10
-
-
-async def _limit(
-    admin: asyncpg.Connection,
-    kind: str,
-    subject: str = "",
-    *,
-    starts_on: date,
-    scope: str = "acct_a",
-    amount: str = "5.00",
-    leased: str = "0",
-) -> int:
-    """A limit that calls have been held to already; of a budget with its terms."""
-    if kind == "budget":
-        subject = f"budget of {scope}"
-        await admin.execute(
-            "INSERT INTO billing.budget (id, account_id, environment, scope, scope_id, amount, hard, thresholds_pct, changed_at, "
-            "changed_by) VALUES ($1, 'acct_a', 'live', $2, $3, $4, true, '{}', $5, 'test') ON CONFLICT DO NOTHING",
-            subject,
-            "account" if scope == "acct_a" else "application",
-            scope,
-            Decimal(amount),
-            NOVEMBER_10,
-        )
-    made: int = await admin.fetchval(
-        "INSERT INTO billing.allowance (account_id, environment, kind, subject, starts_on, used, leased) "
-        "VALUES ('acct_a', 'live', $1, $2, $3, 0, $4) RETURNING id",
-        kind,
-        subject,
-        starts_on,
-        Decimal(leased),
-    )
-    return made
