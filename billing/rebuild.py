@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import asyncpg
 
+from billing.audit.corrected import correction_differences
 from billing.audit.credited import credit_note_differences
 from billing.audit.rebuilt import (
     charge_differences,
@@ -14,6 +15,7 @@ from billing.audit.rebuilt import (
     rating_differences,
 )
 from billing.audit.settled import settlement_differences
+from billing.result.faults import RESULT_FAULT
 from billing.rollup.recompute import differences as sum_differences
 from billing.rollup.recompute import recompute
 from billing.store.usage_row import COLUMNS, usage_row
@@ -47,6 +49,7 @@ async def verify(pool: asyncpg.Pool, journals: Iterable[UsageEvent]) -> list[str
             for sums in await sum_differences(connection, limit=_SAMPLES_MAX)
         ]
         for environment in ENVIRONMENTS:
+            found += [text async for text in correction_differences(connection, environment)]
             found += [text async for text in rating_differences(connection, environment)]
             found += [text async for text in charge_differences(connection, environment)]
             found += [text async for text in ledger_differences(connection, environment)]
@@ -54,6 +57,7 @@ async def verify(pool: asyncpg.Pool, journals: Iterable[UsageEvent]) -> list[str
             found += [text async for text in settlement_differences(connection, environment)]
             found += [text async for text in credit_note_differences(connection, environment)]
             found += [text async for text in credit_differences(connection, environment)]
+            found += [f"{environment} {row[0]}" for row in await connection.fetch(RESULT_FAULT, environment)]
         found += [text async for text in number_differences(connection)]
     return found
 

@@ -18,6 +18,8 @@ from catalog.vocabulary.clock import to_ns
 from catalog.vocabulary.money import plain
 from catalog.vocabulary.period import day_starts_ns
 
+_ONE = Decimal(1)
+
 
 class PriceVersion(msgspec.Struct, frozen=True):
     """One price of one operation in one plan and currency; immutable once published.
@@ -77,11 +79,11 @@ class AppliedPrice(msgspec.Struct, frozen=True, gc=False):
 
     def amount(self, units: Decimal) -> Decimal:
         """The list amount of a call: what is reserved and taken of prepaid credit and of hard budgets."""
-        return self.one_amount if units == 1 else list_amount(self.price, units)
+        return self.one_amount if units == _ONE else list_amount(self.price, units)
 
     def charge(self, units: Decimal) -> str:
         """`<decimal> <currency>` at list price, with `; estimate` where the real price depends on the period."""
-        return self.one_call if units == 1 else _charge(self.price, units, self.currency)
+        return self.one_call if units == _ONE else _charge(self.price, units, self.currency)
 
 
 def _begins_ns(effective_from_ns: int, effective_on: date | None, timezone: str) -> int:

@@ -8,6 +8,7 @@ import msgspec
 from catalog.load import AppliedPrice, Catalogue, PublishedOperation
 from catalog.passport import Passport
 from catalog.plan import Audience, BillableOn, Plan, Price, PriceEntry
+from catalog.plan.price import Outcome
 from catalog.vocabulary.clock import from_ns
 
 
@@ -46,8 +47,9 @@ class ListedPlan(msgspec.Struct, frozen=True):
 
     @property
     def billable_on(self) -> BillableOn:
-        """Which calls are billed: one rule for all prices of a plan that begin together."""
-        return self.entries[0].price.billable_on
+        """Which calls are billed: one rule for all prices of a plan that begin together, but shares of results."""
+        rules = [one.price.billable_on for one in self.entries if not isinstance(one.price.price, Outcome)]
+        return rules[0] if rules else "outcome"
 
     def entry(self, operation: str, currency: str) -> ListedEntry | None:
         """The entry of an operation in a currency; None where the plan does not sell it."""
@@ -131,5 +133,5 @@ def _day_of(moment: datetime, timezone: str) -> date:
 
 
 def _written(plan: Plan, entry: PriceEntry) -> ListedEntry:
-    price = ListedPrice(plan.effective_from, plan.billable_on, entry.model, entry.price)
+    price = ListedPrice(plan.effective_from, plan.billed_on(entry), entry.model, entry.price)
     return ListedEntry(entry.operation, entry.currency, price)

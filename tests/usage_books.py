@@ -34,6 +34,12 @@ FALLING: Mapping[str, Any] = {
     ]
 }
 
+# A schedule of what is given back is no price: no usage can be rated by it.
+UNRATABLE: Mapping[str, Any] = {
+    "model": "sla_credit",
+    "price": {"schedule": [{"at_least": "0", "credit_pct": "10"}]},
+}
+
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _ENDINGS: Mapping[CallClass, tuple[str, str]] = {
     "ok": ("success", "none"),

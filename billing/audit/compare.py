@@ -9,6 +9,7 @@ from billing.audit.paid import PAYMENT_FAULTS
 from billing.audit.restored import RESTORED_FAULT
 from billing.audit.tallies import Cell, Figure, Tally, invoiced, posted, rated, stored
 from billing.prepaid.faults import PREPAID_FAULTS
+from billing.result.faults import RESULT_FAULT
 from billing.transaction import Connection
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.money import plain
@@ -107,6 +108,14 @@ _ACCRUED = """
 async def _ledger_faults(connection: Connection, environment: Environment) -> list[tuple[str, Decimal]]:
     return [
         (row[0], row[1])
-        for query in (_UNBALANCED, _TOTALS, _ACCRUED, *PREPAID_FAULTS, RESTORED_FAULT, *PAYMENT_FAULTS)
+        for query in (
+            _UNBALANCED,
+            _TOTALS,
+            _ACCRUED,
+            *PREPAID_FAULTS,
+            RESTORED_FAULT,
+            RESULT_FAULT,
+            *PAYMENT_FAULTS,
+        )
         for row in await connection.fetch(query, environment)
     ]

@@ -21,6 +21,8 @@ def arithmetic(line: DocumentLine, language: Language) -> tuple[str, ...]:
 
 
 def _written(tier: TierTrace, language: Language) -> str:
+    if tier.step == "capacity":
+        return _needed(tier, language)
     if tier.step != "price":
         return f"{words.STEPS[tier.step].worded(language)}: {tier.amount}"
     terms = []
@@ -29,6 +31,13 @@ def _written(tier: TierTrace, language: Language) -> str:
     if Decimal(tier.flat_fee):
         terms.append(f"{tier.flat_fee} ({words.FLAT_FEE.worded(language)})")
     return f"{' + '.join(terms) or '0'} = {tier.amount}"
+
+
+def _needed(tier: TierTrace, language: Language) -> str:
+    """What made the tier of a capacity the one that it is."""
+    text = words.CAPACITY_BEYOND if tier.up_to is None else words.CAPACITY
+    unit = words.CAPACITY_UNITS[tier.unit or ""].worded(language)
+    return text.worded(language).format(unit=unit, most=tier.quantity, bound=tier.up_to)
 
 
 def _own_units(tiers: Sequence[TierTrace], units: Decimal) -> Sequence[TierTrace]:

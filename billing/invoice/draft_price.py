@@ -19,7 +19,7 @@ def draft_prices(service: str, plans: Iterable[Plan]) -> Mapping[tuple[str, str,
     """The prices of draft plans by (plan id, full operation id, currency)."""
     return {
         (plan.id, f"{service}/{entry.operation}", entry.currency): DraftPrice(
-            f"{plan.id}/{entry.operation}/{entry.currency}", plan.billable_on, entry.price
+            f"{plan.id}/{entry.operation}/{entry.currency}", plan.billed_on(entry), entry.price
         )
         for plan in plans
         for entry in plan.prices

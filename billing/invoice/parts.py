@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from catalog.load import PriceVersion, timeline
-from catalog.plan.price import Flat
+from catalog.plan.price import Capacity, Flat
 from catalog.vocabulary.clock import from_ns, to_ns
 from catalog.vocabulary.period import Period
 
@@ -23,6 +23,32 @@ class Life(msgspec.Struct, frozen=True):
     starts_at: datetime
     ends_at: datetime | None
     prices_as_of: datetime | None
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Where a version stands among those of its month, by their ids.
+
+    `alike` are the versions that agree with it and between which nothing else held: a change that changes nothing is none.
+    `so_far` are all up to the last of these.
+    """
+
+    alike: tuple[str, ...]
+    so_far: tuple[str, ...]
+
+
+def part_of(held: Sequence[PriceVersion], version: PriceVersion) -> Part:
+    """The part of a month that a version is judged by; `held` are the month's versions in their order."""
+    first = after = held.index(version)
+    while first and _alike(held[first - 1], version):
+        first -= 1
+    while after < len(held) and _alike(held[after], version):
+        after += 1
+    ids = tuple(one.id for one in held[:after])
+    return Part(ids[first:], ids)
+
+
+def _alike(one: PriceVersion, other: PriceVersion) -> bool:
+    return (one.price, one.billable_on) == (other.price, other.billable_on)
 
 
 def shares(
@@ -55,7 +81,7 @@ def in_order(versions: Iterable[PriceVersion], timezone: str) -> Sequence[PriceV
 def is_timed(version: PriceVersion) -> bool:
     """Whether a price asks for the time itself, whatever was used."""
     price = version.price
-    return isinstance(price, Flat) or price.minimum is not None
+    return isinstance(price, Flat | Capacity) or price.minimum is not None
 
 
 def counts_days(version: PriceVersion) -> bool:

@@ -9,8 +9,10 @@ from itertools import groupby
 import asyncpg
 import msgspec
 
+from billing.invoice.capacity import peaks
 from billing.invoice.month import Month, Payer
-from billing.invoice.parts import Life, counts_days, in_order, is_timed, shares
+from billing.invoice.parts import Life, Part, counts_days, in_order, is_timed, part_of, shares
+from billing.invoice.result_values import billed_results, drafted_results
 from billing.invoice.used import NOTHING, LineKey, Used
 from billing.rate import Buckets, CallCounts, Events, Rating, Usage, UsageError, rate, rate_part
 from billing.rate.usage import Cell, Cells, Measured
@@ -18,7 +20,7 @@ from billing.rollup.success import counted
 from billing.transaction import Connection
 from catalog.load import PriceVersion, price_version
 from catalog.plan import Price
-from catalog.plan.price import Bucketed, Matrix, Percentage, SuccessTiered
+from catalog.plan.price import Bucketed, Capacity, Matrix, Outcome, Percentage, SuccessTiered
 from catalog.usage_event import CallClass
 from catalog.vocabulary.money import EXACT
 
@@ -36,14 +38,17 @@ _SIBLINGS = f"""
        IN (SELECT service, plan_id, operation, currency FROM catalog.price_version WHERE id = ANY($1))
 """  # noqa: S608 - a constant
 
+# What was billed under a share of results is no measure of the calls: what an acceptance amends is money, not units.
+_OF_RESULTS = "price_version IN (SELECT id FROM catalog.price_version WHERE model = 'outcome')"
 # The single calls of a line that its price, or one that bills these classes, bills: as far as they are rolled up.
-_BILLED_CALLS = """
+_BILLED_CALLS = f"""
     FROM billing.usage_event JOIN catalog.account ON account.id = usage_event.payer
     WHERE payer = $1 AND environment = $2 AND date_trunc('month', occurred_at AT TIME ZONE timezone)::date = $3
       AND subscription_id = $4 AND operation = $5
-      AND CASE WHEN $7::text[] IS NULL THEN billable AND price_version = $6 ELSE class = ANY($7) END
+      AND CASE WHEN $7::text[] IS NULL THEN billable AND price_version = $6
+               ELSE class = ANY($7) AND (amends IS NULL OR NOT {_OF_RESULTS}) END
       AND stored_xid < (SELECT xid FROM billing.watermark WHERE step = 'rollup')
-"""
+"""  # noqa: S608 - a constant
 
 
 async def price_versions(connection: Connection, ids: Iterable[str]) -> Mapping[str, PriceVersion]:
@@ -170,29 +175,36 @@ async def _rate_parts(
         siblings = prices.siblings(prices.versions[key.price_version])
         share |= shares(siblings, month.period, timezone, prices.lives.get(key.subscription_id))
     used = {key.price_version: one for key, one in lines.items()}
+    held = [one for one in in_order(every.values(), timezone) if one.id in used or share.get(one.id)]
     ratings: dict[LineKey, Rating] = {}
-    before: list[Usage] = []
-    for version in in_order(every.values(), timezone):
+    before: list[tuple[Decimal, Usage]] = []
+    for version in held:
         key = LineKey(first.subscription_id, first.operation, version.id)
-        if version.id in used or (is_timed(version) and share.get(version.id)):
-            own = await usage_of(connection, month, key, used.get(version.id, NOTHING), version.price)
-            after, earlier = _joined(before, own)
-            held = share.get(version.id, Fraction(0))
-            rating = rate_part(version.price, after, currency, before=earlier, share=held)
-            before.append(own)
+        if version.id in used or is_timed(version):
+            line = used.get(version.id, NOTHING)
+            own = await usage_of(connection, month, key, line, version.price, part=part_of(held, version))
+            is_share = isinstance(version.price, Outcome)
+            after, earlier = (own, None) if is_share else _joined(before, own)
+            days = share.get(version.id, Fraction(0))
+            rating = rate_part(version.price, after, currency, before=earlier, share=days)
+            # Results are no quantity of the month that another price would go on from.
+            if not is_share:
+                before.append((line.units, own))
             if version.id in used or rating.precise:
                 ratings[key] = rating
     return ratings
 
 
-def _joined(before: Sequence[Usage], own: Usage) -> tuple[Usage, Usage | None]:
-    """The period's usage up to and including a part, and up to it. Buckets are periods of their own."""
+def _joined(before: Sequence[tuple[Decimal, Usage]], own: Usage) -> tuple[Usage, Usage | None]:
+    """The period's usage up to and including a part, and up to it: of the units and usage of each part before it.
+    Buckets are periods of their own."""
     match own.measured:
         case Decimal() as units:
-            earlier: Measured = sum((_units(one) for one in before), Decimal(0))
-            after: Measured = EXACT.add(_units(Usage(earlier)), units)
+            counted = sum((one for one, _ in before), Decimal(0))
+            earlier: Measured = counted
+            after: Measured = EXACT.add(counted, units)
         case Events(values):
-            earlier = Events(tuple(value for one in before for value in _values(one)))
+            earlier = Events(tuple(value for _, one in before for value in _values(one)))
             after = Events((*earlier.values, *values))
         case _:
             return own, None
@@ -205,18 +217,6 @@ def _values(usage: Usage) -> tuple[Decimal, ...]:
     return usage.measured.values if isinstance(usage.measured, Events) else ()
 
 
-def _units(usage: Usage) -> Decimal:
-    match usage.measured:
-        case Decimal() as units:
-            return units
-        case Events(values):
-            return sum(values, Decimal(0))
-        case Buckets(quantities):
-            return sum(quantities, Decimal(0))
-        case _:
-            return Decimal(0)
-
-
 async def usage_of(
     connection: Connection,
     month: Month,
@@ -224,11 +224,12 @@ async def usage_of(
     used: Used,
     price: Price,
     classes: Sequence[CallClass] | None = None,
+    part: Part | None = None,
 ) -> Usage:
     """The usage of a line in the shape that the price's model asks for.
 
     It counts the calls that are billable under the key's price version; with `classes` (for a price that is not in
-    force) the calls that ended so, under whatever version they were made.
+    force) the calls that ended so, under whatever version they were made. `part` is what of the month a capacity is judged by.
     """
     counts = CallCounts(Decimal(used.calls), Decimal(used.successes), Decimal(used.caller_faults))
     match price:
@@ -236,8 +237,14 @@ async def usage_of(
             return Usage(Events(await _event_values(connection, month, key, classes)), counts)
         case Bucketed():
             return Usage(Buckets(await _hourly(connection, month, key, classes)), counts)
+        case Outcome() if classes is None:
+            return Usage(Events(await billed_results(connection, month, key)), counts)
+        case Outcome():
+            return Usage(Events(await drafted_results(connection, month, key, price)), counts)
         case Matrix(dimensions=dimensions):
             return Usage(Cells(await _cells(connection, month, key, classes, dimensions)), counts)
+        case Capacity():
+            return Usage(await peaks(connection, month, key, price, classes, part), counts)
         case SuccessTiered(measured_on=measured_on):
             whose = month.account_id if measured_on == "account" else None
             recent = await _counts(connection, month, key, whose, months=1)
@@ -276,7 +283,7 @@ async def _cells(
     rows = await connection.fetch(
         f"""
         SELECT combination, sum(units) AS units
-        FROM (SELECT units, ARRAY(
+        FROM (SELECT CASE WHEN billable THEN units ELSE 1 END AS units, ARRAY(
                   SELECT coalesce(dimension_values[array_position(dimension_names, wanted.name)], '')
                   FROM unnest($8::text[]) WITH ORDINALITY AS wanted (name, place) ORDER BY place) AS combination
               {_BILLED_CALLS}) AS called
@@ -293,14 +300,14 @@ async def _hourly(
     connection: Connection, month: Month, key: LineKey, classes: Sequence[CallClass] | None
 ) -> tuple[Decimal, ...]:
     rows = await connection.fetch(
-        """
-        SELECT coalesce(sum(units) FILTER (
+        f"""
+        SELECT coalesce(sum(CASE WHEN billable_calls > 0 AND NOT {_OF_RESULTS} THEN units ELSE calls END) FILTER (
                    WHERE CASE WHEN $7::text[] IS NULL THEN billable_calls > 0 ELSE class = ANY($7) END), 0) AS units
         FROM billing.usage_hour
         WHERE account_id = $1 AND environment = $2 AND period = $3 AND subscription_id = $4 AND operation = $5
           AND ($7::text[] IS NOT NULL OR price_version = $6)
         GROUP BY hour ORDER BY hour
-        """,
+        """,  # noqa: S608 - a constant
         *_line(month, key),
         classes,
     )

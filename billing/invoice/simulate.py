@@ -212,13 +212,15 @@ async def _called(
                used.subscription_id, coalesce(subscription.plan_id, '') AS plan_id,
                used.operation, used.price_version, used.class AS class_,
                sum(used.calls)::bigint AS calls, sum(used.billable_calls)::bigint AS billable_calls,
-               CASE WHEN sum(used.billable_calls) > 0 THEN sum(used.units) ELSE sum(used.calls) END AS units,
+               CASE WHEN sum(used.billable_calls) > 0 AND price.model IS DISTINCT FROM 'outcome' THEN sum(used.units)
+                    ELSE sum(used.calls) END AS units,
                {counted("used.calls")}
         FROM billing.usage_hour AS used
         JOIN catalog.account AS account ON account.id = used.account_id
         LEFT JOIN catalog.subscription AS subscription ON subscription.id = used.subscription_id
+        LEFT JOIN catalog.price_version AS price ON price.id = used.price_version
         WHERE used.environment = $1 AND used.period = $2 AND split_part(used.operation, '/', 1) = $3
-        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, price.model
         ORDER BY used.account_id, used.subscription_id, used.operation, used.price_version, used.class
         """,  # noqa: S608 - a constant
         environment,

@@ -44,11 +44,11 @@ async def standing_of(
     return Standing(calendar, row["disputed"], row["approved_at"])
 
 
-# A share of a proven result is only a proposal until the payer agrees.
+# What bills outcomes is only a proposal until the payer agrees. To shares of results it has agreed one by one.
 _UNAPPROVED = """
     SELECT EXISTS (
         SELECT FROM billing.rated_line JOIN catalog.price_version ON price_version.id = rated_line.price_version
-        WHERE invoice_id = $1 AND (model = 'outcome' OR billable_on = 'outcome'))
+        WHERE invoice_id = $1 AND model <> 'outcome' AND billable_on = 'outcome')
     AND NOT EXISTS (
         SELECT FROM billing.approval WHERE invoice_id = $1 AND total =
             (SELECT coalesce(sum(amount), 0) FROM billing.rated_line WHERE invoice_id = $1)

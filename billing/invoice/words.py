@@ -58,6 +58,16 @@ STEPS: Mapping[str, Text] = {
     "counted_before": Text("already counted earlier this month", "当月此前已计"),
     "billed_before": Text("already billed", "此前已计费"),
 }
+CAPACITY = Text("{unit}: {most}, up to {bound}", "{unit} {most}，不超过 {bound}")
+CAPACITY_BEYOND = Text("{unit}: {most}, beyond the other tiers", "{unit} {most}，超出其他各档")
+CAPACITY_UNITS: Mapping[str, Text] = {
+    "calls": Text("calls in the month", "当月调用次数"),
+    "units": Text("units in the month", "当月计费量"),
+    "calls_per_day": Text("calls on one day", "单日调用次数"),
+    "units_per_day": Text("units on one day", "单日计费量"),
+    "calls_per_hour": Text("calls in one hour", "单小时调用次数"),
+    "units_per_hour": Text("units in one hour", "单小时计费量"),
+}
 FLAT_FEE = Text("flat fee", "固定费")
 CHARGES: Mapping[str, Text] = {
     "fee": Text("Access fee", "接入费"),

@@ -10,7 +10,7 @@ from billing.rate.price.apply import price_steps
 from billing.rate.trace import Step, TierTrace, priced, total, trace_of
 from billing.rate.usage import Buckets, Usage, UsageError
 from catalog.plan import Price
-from catalog.plan.price import Bucketed, Flat
+from catalog.plan.price import Bucketed, Capacity, Flat
 from catalog.vocabulary.exact import LineRounding, round_to, to_decimal
 from catalog.vocabulary.money import exponent
 
@@ -40,11 +40,11 @@ def rate_part(
     """What a price costs that held for a part of the period, `share` of its days.
 
     Quantities are the period's: tiers, packages and free units go on where the prices `before` it left them, and
-    `usage` includes theirs. What a price asks for the time itself is its share: a flat fee, a fixed discount, minimum and
-    maximum. The line may be negative, as `rate_difference`'s may.
+    `usage` includes theirs. What a price asks for the time itself is its share: a flat fee, that of a capacity, a fixed
+    discount, minimum and maximum. The line may be negative, as `rate_difference`'s may.
     """
-    if isinstance(price, Flat):
-        steps = [priced(share, Fraction(price.amount))]
+    if isinstance(price, Flat | Capacity):
+        steps = [_by_days(step, share) for step in price_steps(price, usage)]
     elif isinstance(price, Bucketed):
         steps = _bucketed(price, usage)
     else:
@@ -85,6 +85,11 @@ def difference(
     change = Fraction(due.amount) - Fraction(billed.amount)
     amount = to_decimal(change) if places is None else round_to(change, places)
     return Rating(amount, to_decimal(total(settled)), trace_of(settled))
+
+
+def _by_days(step: Step, share: Fraction) -> Step:
+    """A fee for the whole period, as its share of days."""
+    return priced(share, step.flat_fee) if step.step == "price" else step
 
 
 def _bucketed(price: Bucketed, usage: Usage) -> list[Step]:

@@ -11,6 +11,7 @@ from catalog.vocabulary.money import plain
 
 StepName = Literal[
     "price",
+    "capacity",
     "event_bounds",
     "result_bounds",
     "success_factor",
@@ -24,7 +25,8 @@ StepName = Literal[
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One term of an amount, exact. A `price` step is quantity x unit price + flat fee; others only adjust."""
+    """One term of an amount, exact. A `price` step is quantity x unit price + flat fee, a `capacity` step says how much of
+    a `unit` made its price the one that it is, and adds nothing; others only adjust."""
 
     amount: Fraction
     step: StepName = "price"
@@ -32,10 +34,12 @@ class Step(msgspec.Struct, frozen=True):
     quantity: Fraction = Fraction(0)
     unit_price: Fraction = Fraction(0)
     flat_fee: Fraction = Fraction(0)
+    unit: str | None = None
 
 
-class TierTrace(msgspec.Struct, frozen=True):
-    """A step as it is stored beside a line and shown to payers: decimal strings, `up_to` null for no bound."""
+class TierTrace(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A step as it is stored beside a line and shown to payers: decimal strings, `up_to` null for no bound. A `capacity`
+    step names its `unit`."""
 
     step: StepName
     up_to: str | None
@@ -43,6 +47,7 @@ class TierTrace(msgspec.Struct, frozen=True):
     unit_price: str
     flat_fee: str
     amount: str
+    unit: str | None = None
 
 
 def priced(
@@ -67,6 +72,7 @@ def trace_of(steps: Iterable[Step]) -> tuple[TierTrace, ...]:
             _text(step.unit_price),
             _text(step.flat_fee),
             _text(step.amount),
+            step.unit,
         )
         for step in steps
     )

@@ -40,9 +40,15 @@ class Buckets(msgspec.Struct, frozen=True):
 
 
 class CapacityPeaks(msgspec.Struct, frozen=True):
-    """The most that was needed of each unit; a unit that is missing was not used."""
+    """The most that was needed of each unit; a unit that is missing was not used. `period_used` says that the period used
+    something besides, so that a part of it in which nothing was used is none of a period without usage."""
 
     units: dict[str, Decimal]
+    period_used: bool = False
+
+    def __hash__(self) -> int:
+        """Equal peaks have equal hashes, in whatever order they name their units."""
+        return hash((frozenset(self.units.items()), self.period_used))
 
 
 class Cell(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from catalog.plan.parse import parse_price
-from catalog.plan.price import Price, SlaCredit
+from catalog.plan.price import Outcome, Price, SlaCredit
 from catalog.terms_error import TermsError
 from catalog.vocabulary.money import is_currency
 from catalog.vocabulary.problem import FieldError
@@ -35,6 +35,10 @@ class Plan(msgspec.Struct, frozen=True):
     effective_from: date
     billable_on: BillableOn
     prices: tuple[PriceEntry, ...]
+
+    def billed_on(self, entry: PriceEntry) -> BillableOn:
+        """Which calls an entry bills: those that the plan says; a share of results bills none, but what is proven."""
+        return "outcome" if isinstance(entry.price, Outcome) else self.billable_on
 
     def price_for(self, operation: str, currency: str) -> PriceEntry | None:
         """The entry of an operation in a currency; None where the plan does not sell it."""

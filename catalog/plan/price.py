@@ -7,13 +7,17 @@ minimum, maximum.
 """
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
 from catalog.plan.decimal_text import Amount, Count, Size
 
 QuantityRounding = Literal["up", "down", "half_up", "none"]
+# What is metered of an operation, and so may be bounded by a capacity on sale: the month's billable calls and units, and the
+# most of them on one day and in one hour of the payer's clock.
+CapacityUnit = Literal["calls", "units", "calls_per_day", "units_per_day", "calls_per_hour", "units_per_hour"]
+CAPACITY_UNITS: tuple[CapacityUnit, ...] = get_args(CapacityUnit)
 
 
 class SuccessFactor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -166,14 +170,14 @@ class Dynamic(QuantityModifiers, frozen=True, forbid_unknown_fields=True, omit_d
 
 
 class CapacityTier(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Enough for `max` of each unit (inclusive); `None` is enough for everything."""
+    """Enough for `max` of each unit (inclusive); `None` is enough for everything. Units on sale: `CAPACITY_UNITS`."""
 
     max: dict[str, Amount] | None
     price: Amount
 
 
 class Capacity(Modifiers, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """`capacity`: the price of the highest tier that any unit needs."""
+    """`capacity`: a fee for the period, that of the highest tier that any unit needs."""
 
     tiers: tuple[CapacityTier, ...]
     zero_usage_bills_first_tier_flat: bool = False
@@ -226,7 +230,8 @@ class SuccessTiered(
 
 
 class Outcome(Modifiers, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """`outcome`: a share of a proven result; `of` points at the reply's field that states it.
+    """`outcome`: a share of a proven result; `of` points at the reply's field that states it (`/reply/saving`), and without it
+    the provider states results. Calls are not billed, and a result is once its payer has accepted it.
 
     `min` and `max` bound the share of one result; where nothing was gained nothing is owed, not even `min`.
     """

@@ -50,7 +50,9 @@ def broken_rules(price: Price) -> Iterator[FieldError]:
         case Outcome():
             yield from _ordered(price.min, price.max, "min", "max")
             if price.of is not None and not price.of.startswith("/"):
-                yield FieldError("/of", "pointer", "name the reply's field as a JSON pointer such as /saving")
+                yield FieldError(
+                    "/of", "pointer", "name the reply's field as a JSON pointer such as /reply/saving"
+                )
         case _:
             pass
     if price.success_factor:

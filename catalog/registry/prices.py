@@ -9,14 +9,12 @@ from catalog.load import PriceVersion, price_version, standing
 from catalog.meter import Meter
 from catalog.passport import OperationEntry, Passport
 from catalog.plan import Audience, BillableOn, Plan, PriceEntry, price_fields
-from catalog.plan.price import Capacity, Matrix, Outcome, Price
+from catalog.plan.price import CAPACITY_UNITS, Capacity, Matrix, Outcome, Price
 from catalog.transaction import Transaction
 from catalog.vocabulary.problem import FieldError
 
 _Key = tuple[str, str, str]
 
-# One call carries one quantity; these price several quantities or a result that is proven later.
-_NOT_METERED = (Capacity, Outcome)
 # Versions of one price that begin when they are published begin one after the other.
 _TICK = timedelta(microseconds=1)
 # No calendar on earth is further ahead: a day has begun nowhere before it begins there.
@@ -60,11 +58,22 @@ def unmetered(plans: Iterable[Plan], operations: Iterable[OperationEntry]) -> li
 
 
 def _unmetered(entry: PriceEntry, metered: Meter, at: str) -> Iterator[FieldError]:
-    if isinstance(entry.price, _NOT_METERED):
-        detail = (
-            f"a call carries one quantity, {entry.model} needs more; use a model that prices one quantity"
-        )
-        yield FieldError(f"{at}/model", "not-metered", detail)
+    if isinstance(entry.price, Outcome) and (of := entry.price.of) is not None:
+        pointers = metered.dimension_pointers
+        replied = sorted(pointers[name] for name in pointers if metered.in_reply(name))
+        if of not in replied:
+            detail = (
+                f"the meter of {entry.operation} keeps no {of!r} of a call's reply; it keeps {', '.join(replied) or 'none'}. "
+                "Leave `of` out where you state the results yourself"
+            )
+            yield FieldError(f"{at}/price/of", "not-metered", detail)
+    if isinstance(entry.price, Capacity):
+        for unit in entry.price.tiers[0].max or ():
+            if unit not in CAPACITY_UNITS:
+                detail = (
+                    f"nothing counts {unit!r} of an operation; what is counted: {', '.join(CAPACITY_UNITS)}"
+                )
+                yield FieldError(f"{at}/price/tiers/0/max/{unit}", "not-metered", detail)
     if not isinstance(entry.price, Matrix):
         return
     known = metered.dimension_pointers
@@ -120,7 +129,7 @@ def _changed(
     for plan, entry in _entries(passport.parsed_plans):
         operation = f"{passport.service}/{entry.operation}"
         held = _seen_from(now, published.get((plan.id, operation, entry.currency), ()))
-        terms = (plan.audience, plan.billable_on, entry.model, entry.price)
+        terms = (plan.audience, plan.billed_on(entry), entry.model, entry.price)
         if _stands(held, terms, plan.effective_from):
             continue
         number = held.count + 1
@@ -133,7 +142,7 @@ def _changed(
             entry.currency,
             number,
             max(begins, held.moment) if held.count else begins,
-            plan.billable_on,
+            plan.billed_on(entry),
             entry.model,
             entry.price,
             plan.effective_from,

@@ -13,7 +13,9 @@ Environment = Literal["live", "test"]
 ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 
 CALL_PREFIX = "call_"
+RESULT_PREFIX = "result_"
 _CALL_ID = re.compile(f"{CALL_PREFIX}[0-9a-f]{{32}}")
+_RESULT_ID = re.compile(f"{RESULT_PREFIX}[0-9a-f]{{32}}")
 
 _FIXED_BITS = 0xF << 76 | 0x3 << 62
 _VERSION_7 = 0x7 << 76 | 0x2 << 62
@@ -42,6 +44,18 @@ def parse_call_id(text: str) -> UUID:
     if not _CALL_ID.fullmatch(text):
         raise ValueError("a call id is 'call_' and 32 hexadecimal digits, in lower case")
     return UUID(hex=text[len(CALL_PREFIX) :])
+
+
+def result_id_text(result_id: UUID) -> str:
+    """`result_` and 32 hex digits, as the API shows a proven result's id: one that a reply stated has its call's digits."""
+    return RESULT_PREFIX + result_id.hex
+
+
+def parse_result_id(text: str) -> UUID:
+    """The id of its text form; ValueError if it is none."""
+    if not _RESULT_ID.fullmatch(text):
+        raise ValueError("a result id is 'result_' and 32 hexadecimal digits, in lower case")
+    return UUID(hex=text[len(RESULT_PREFIX) :])
 
 
 def new_id(prefix: str) -> str:

@@ -61,9 +61,11 @@ async def test_an_account_learns_what_its_month_would_have_cost(
         (PATH, terms(unit_price="cheap"), "invalid-input", "/plans/0/prices/0/price/unit_price"),
         (
             PATH,
-            terms(model="capacity", tiers=[{"max": None, "price": "5"}]),
+            terms(
+                model="capacity", tiers=[{"max": {"users": "1"}, "price": "5"}, {"max": None, "price": "9"}]
+            ),
             "invalid-input",
-            "/plans/0/prices/0/model",
+            "/plans/0/prices/0/price/tiers/0/max/users",
         ),
         (PATH, {**terms(), "publish": True}, "invalid-input", "/publish"),
     ],

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from tests.properties.slow_capacity import SlowUse, slow_fee
 from tests.properties.slow_rating import slow_amount, slow_minor_units
 
 Month = tuple[int, int]
@@ -124,6 +125,8 @@ class SlowBiller:
             return 0
         if price.model == "flat":
             return _cents(share * Fraction(price.fields["amount"]) * 100)
+        if price.model == "capacity":
+            return _cents(share * self._capacity(price, month, close) * 100)
         before = sum(
             units
             for one, units in used.items()
@@ -139,6 +142,36 @@ class SlowBiller:
         if "maximum" in price.fields and held:
             amount = min(amount, share * Fraction(price.fields["maximum"]))
         return _cents(amount * 100)
+
+    def _capacity(self, price: SlowPrice, month: Month, close: int) -> Fraction:
+        """The fee of a whole month: by the part in which this price, unchanged, held."""
+        zone = ZoneInfo(self._account.zone)
+        versions = sorted(
+            (one for one in self._prices if one.operation == price.operation),
+            key=lambda one: one.begins_on,
+        )
+        in_month = [
+            place
+            for place, one in enumerate(versions)
+            if any(self._in_force(price.operation, day) == one.id for day in _days(month))
+        ]
+        uses = []
+        for call in self._account.calls:
+            local = call.moment.astimezone(zone)
+            if (
+                call.operation == price.operation
+                and call.known <= close
+                and (local.year, local.month) == month
+            ):
+                version = version_of(self._prices, price.operation, local.date())
+                uses.append(SlowUse(local, call.units, versions.index(version)))
+        parts = [versions.index(price)]
+        for step in (-1, 1):
+            beside = parts[0] + step
+            while beside in in_month and versions[beside].fields == price.fields:
+                parts.append(beside)
+                beside += step
+        return slow_fee(price.fields, uses, parts, max(parts))
 
     def _in_force(self, operation: str, day: date) -> str | None:
         begun = [one for one in self._prices if one.operation == operation and one.begins_on <= day]

@@ -57,6 +57,11 @@ TIERS = [
     {"up_to": "60", "unit_price": "0.0333", "flat_fee": "0.50"},
     {"up_to": None, "unit_price": "0.0271", "flat_fee": "0.25"},
 ]
+CAPACITIES = [
+    {"max": {"calls": "3", "units_per_day": "25", "calls_per_hour": "1"}, "price": "2.22"},
+    {"max": {"calls": "5", "units_per_day": "45", "calls_per_hour": "1"}, "price": "4.71"},
+    {"max": None, "price": "9.19"},
+]
 MODELS = (
     ("graduated", {"tiers": TIERS}),
     ("volume", {"tiers": TIERS}),
@@ -64,6 +69,7 @@ MODELS = (
     ("per_unit", {"unit_price": "0.0333", "minimum": "3.33", "maximum": "5.55"}),
     ("package", {"package_size": "10", "package_price": "0.9", "free_units": "3", "round": "up"}),
     ("flat", {"amount": "7.77"}),
+    ("capacity", {"tiers": CAPACITIES}),
 )
 
 

@@ -25,7 +25,7 @@ from deploy.database import Database
 from deploy.roles import BILLING
 from tests.collecting import collecting
 from tests.gateways import RunningGateway
-from tests.usage_books import PROFILE, add_account, add_price, call, roll_up_all, store, use
+from tests.usage_books import PROFILE, UNRATABLE, add_account, add_price, call, roll_up_all, store, use
 
 OCTOBER = Period(2026, 10)
 OCTOBER_5 = datetime(2026, 10, 5, tzinfo=UTC)
@@ -40,7 +40,7 @@ async def test_a_plan_that_cannot_be_rated_neither_stops_the_others_nor_bills_th
     for account in accounts:
         await add_account(admin, account)
     await add_price(admin, "price")
-    await add_price(admin, "broken", model="capacity", price={"tiers": [{"max": None, "price": "10"}]})
+    await add_price(admin, "broken", **UNRATABLE)
     await use(
         billing_pool,
         [call(one, OCTOBER_5, price_version="broken" if one == "acct_07" else "price") for one in accounts],

@@ -1,5 +1,6 @@
 """A price for each combination of what was asked for: refused, charged, kept with the call, rated and simulated."""
 
+import hashlib
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,7 +15,7 @@ from billing.rebuild import verify
 from billing.transaction import all_accounts
 from catalog.passport import PassportRefused
 from catalog.plan import parse_plan
-from catalog.vocabulary.clock import SystemClock, from_ns
+from catalog.vocabulary.clock import SystemClock, from_ns, to_ns
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem
 from tests.gateways import BERLIN, RunningGateway
@@ -109,32 +110,105 @@ async def test_calls_from_before_and_from_elsewhere_have_the_default(
     assert [row["amount"] for row in rows] == [Decimal("0.60")]
 
 
-async def test_what_was_done_elsewhere_has_the_default_or_no_price(gateway: RunningGateway) -> None:
-    reported = {
+async def _report(gateway: RunningGateway, key: str, id_: str, **fields: Any) -> dict[str, Any]:
+    """What became of three units that were done elsewhere."""
+    event = {
         "specversion": "1.0",
         "type": "ordergate.usage.v1",
         "source": "/box",
         "subject": "address/validate",
+        "time": from_ns(CLOCK.now_ns()).isoformat(),
         "data": {"units": "3"},
+        "id": id_,
+        **fields,
     }
+    reply = await gateway.client.post(
+        "/api/usage/events",
+        json=event,
+        headers={"Authorization": f"Bearer {key}", "Content-Type": "application/cloudevents+json"},
+    )
+    result: dict[str, Any] = reply.json()["results"][0]
+    return result
 
-    async def report(id_: str) -> dict[str, Any]:
-        event = {**reported, "id": id_, "time": from_ns(CLOCK.now_ns()).isoformat()}
-        reply = await gateway.client.post(
-            "/api/usage/events",
-            json=event,
-            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/cloudevents+json"},
-        )
-        result: dict[str, Any] = reply.json()["results"][0]
-        return result
 
+async def test_what_was_done_elsewhere_has_the_default_or_no_price(gateway: RunningGateway) -> None:
     await gateway.publish("address", _sold_by(MATRIX))
     key = await gateway.create_key(await gateway.open_account())
-    refused = await report("1")
+    refused = await _report(gateway, key, "1")
     assert (refused["result"], refused["errors"][0]["rule"]) == ("refused", "not-priced")
     await gateway.publish("address", _sold_by({**MATRIX, "default": "0.30"}))
     await gateway.settle()
-    assert (await report("2"))["result"] == "accepted"
+    assert (await _report(gateway, key, "2"))["result"] == "accepted"
+
+
+async def test_what_was_done_elsewhere_is_priced_by_the_dimensions_that_it_names(
+    gateway: RunningGateway, billing_pool: asyncpg.Pool, admin: asyncpg.Connection
+) -> None:
+    await gateway.publish("address", _sold_by(MATRIX))
+    key = await gateway.create_key(await gateway.open_account())
+    now = from_ns(CLOCK.now_ns()).isoformat()
+    german = {"units": "3", "dimensions": {"country": "DE"}}
+    assert (await _report(gateway, key, "1", time=now, data=german))["result"] == "accepted"
+    chinese = {"units": "3", "dimensions": {"country": "CN"}}
+    assert (await _report(gateway, key, "2", data=chinese))["result"] == "accepted"
+    again = await _report(gateway, key, "1", time=now, data={**german, "dimensions": {"country": "CN"}})
+    assert again["result"] == "conflict"
+    assert [one["pointer"] for one in again["errors"]] == ["/data/dimensions"]
+
+    correction = {"time": now, "corrects": "1", "data": {**german, "units": "10"}}
+    differs = await _report(gateway, key, "1a", **{**correction, "data": {"units": "10"}})
+    assert differs["errors"] == [
+        {
+            "pointer": "/data/dimensions",
+            "rule": "differs",
+            "detail": "repeat what the event that is corrected says: country 'DE'",
+        }
+    ]
+    assert (await _report(gateway, key, "1a", **correction))["result"] == "accepted"
+    await _take_in(gateway, billing_pool)
+    await rate_pending(billing_pool, CLOCK)
+    assert await _amounts(admin) == [Decimal("1.12")], "ten at 0.10 and three at 0.04"
+    assert await verify(billing_pool, ()) == []
+
+
+async def test_dimensions_that_an_operation_does_not_have_are_refused_with_those_that_it_has(
+    gateway: RunningGateway,
+) -> None:
+    await gateway.publish("address", _sold_by(MATRIX))
+    key = await gateway.create_key(await gateway.open_account())
+    for dimensions, pointer, rule, told in (
+        (
+            {"lane": "a", "country": "DE"},
+            "/data/dimensions/lane",
+            "reference",
+            "address/validate has country;",
+        ),
+        ({"country": "D\u200bE"}, "/data/dimensions/country", "printable", "printable"),
+        ({"country": "x" * 65}, "/data/dimensions/country", "constraint", "<= 64"),
+        ({"country": 1}, "/data/dimensions/country", "type", "string"),
+        ({"country": "FR"}, "/data/dimensions", "not-priced", "no price for country 'FR'"),
+    ):
+        refused = await _report(gateway, key, "1", data={"units": "3", "dimensions": dimensions})
+        (error,) = refused["errors"]
+        assert (error["pointer"], error["rule"]) == (pointer, rule), error
+        assert told in error["detail"], error
+
+
+async def test_an_event_without_a_dimension_is_the_same_as_before_there_were_any(
+    gateway: RunningGateway, admin: asyncpg.Connection
+) -> None:
+    await gateway.publish("address", _sold_by({**MATRIX, "default": "0.30"}))
+    key = await gateway.create_key(await gateway.open_account())
+    moment = from_ns(CLOCK.now_ns())
+    assert (await _report(gateway, key, "1", time=moment.isoformat()))["result"] == "accepted"
+    said = f'["address/validate",{to_ns(moment)},"3","ok"]'
+    assert (
+        await admin.fetchval("SELECT content_hash FROM billing.seen")
+        == hashlib.sha256(said.encode()).digest()
+    )
+    for dimensions in ({}, {"country": ""}):
+        data = {"units": "3", "dimensions": dimensions}
+        assert (await _report(gateway, key, "1", time=moment.isoformat(), data=data))["result"] == "duplicate"
 
 
 async def test_prepaid_credit_is_reserved_and_taken_at_the_price_of_the_combination(

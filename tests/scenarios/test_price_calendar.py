@@ -93,6 +93,17 @@ async def test_free_units_are_the_months_and_a_change_does_not_take_back_what_wa
     assert _amounts(found) == [("v1", 8, "0.00"), ("v2", 5, "6.00")]
 
 
+async def test_free_units_are_the_months_whatever_model_priced_the_first_of_them(
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool
+) -> None:
+    await add_account(admin, "acct_a")
+    matrix = {"dimensions": ["country"], "cells": [], "default": "1"}
+    await _price(admin, 1, date(2026, 1, 1), "matrix", matrix)
+    await _price(admin, 2, date(2026, 10, 20), "per_unit", {"unit_price": "2", "free_units": "10"})
+    found = await _closed(billing_pool, {"v1": 8, "v2": 5})
+    assert _amounts(found) == [("v1", 8, "8.00"), ("v2", 5, "6.00")]
+
+
 async def test_flat_fees_count_by_days_even_of_a_price_that_was_not_called_under(
     admin: asyncpg.Connection, billing_pool: asyncpg.Pool
 ) -> None:

@@ -202,9 +202,12 @@ async def test_a_draft_that_calls_cannot_be_measured_for_is_refused(
     await add_price(admin, "price")
     await subscribe(admin, "acct_a", "internal")
     await use(billing_pool, [call("acct_a", OCTOBER_5)])
-    capacity = {"tiers": [{"max": None, "price": "5"}]}
-    with pytest.raises(Problem, match="capacity is stated per unit"):
-        await simulated(billing_pool, [draft("internal", capacity, model="capacity")])
+    matrix = {
+        "dimensions": ["country"],
+        "cells": [{"dimensions": {"country": "DE"}, "unit_price": "5"}],
+    }
+    with pytest.raises(Problem, match="no cell for country ''"):
+        await simulated(billing_pool, [draft("internal", matrix, model="matrix")])
 
 
 async def test_an_account_sees_its_own_bill_only(

@@ -178,15 +178,15 @@ def operation(**fields: Any) -> list[dict[str, Any]]:
                                 "operation": "echo",
                                 "currency": "CNY",
                                 "model": "outcome",
-                                "price": {"rate_pct": "5"},
+                                "price": {"rate_pct": "5", "of": "/reply/saving"},
                             }
                         ],
                     ),
                 ]
             ),
-            "/plans/1/prices/0/model",
+            "/plans/1/prices/0/price/of",
             "not-metered",
-            "use a model that prices one quantity",
+            "Leave `of` out where you state the results yourself",
         ),
     ],
     ids=["version", "effect", "draft", "price that calls cannot carry"],

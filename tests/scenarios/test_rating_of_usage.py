@@ -17,7 +17,7 @@ from billing.rollup.roll_up import roll_up
 from billing.transaction import all_accounts
 from catalog.vocabulary.clock import ManualClock
 from catalog.vocabulary.period import Period
-from tests.usage_books import GRADUATED, add_account, add_price, call, store, use
+from tests.usage_books import GRADUATED, UNRATABLE, add_account, add_price, call, store, use
 
 OCTOBER_5 = datetime(2026, 10, 5, tzinfo=UTC)
 OCTOBER = Period(2026, 10)
@@ -188,14 +188,13 @@ async def test_a_price_that_calls_cannot_feed_keeps_nobody_else_waiting(
     for account in ("acct_a", "acct_b"):
         await add_account(admin, account)
     await add_price(admin, "price")
-    capacity = {"tiers": [{"max": None, "price": "10"}]}
-    await add_price(admin, "capacity", model="capacity", price=capacity)
-    await use(billing_pool, [call("acct_a", OCTOBER_5, price_version="capacity"), call("acct_b", OCTOBER_5)])
+    await add_price(admin, "credits", **UNRATABLE)
+    await use(billing_pool, [call("acct_a", OCTOBER_5, price_version="credits"), call("acct_b", OCTOBER_5)])
     report = await rate_pending(billing_pool, CLOCK)
     assert (report.months, report.lines) == (1, 1)
     ((month, reason),) = [(one.month, one.reason) for one in report.unratable]
     assert month == Month("acct_a", "live", OCTOBER)
-    assert "capacity" in reason
+    assert "uptime" in reason
     assert await admin.fetchval("SELECT account_id FROM billing.unrated") == "acct_a"
 
 

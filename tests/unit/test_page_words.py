@@ -8,6 +8,7 @@ import pytest
 
 from catalog.load import load
 from catalog.plan import MODELS, parse_price
+from catalog.plan.price import CAPACITY_UNITS
 from catalog.vocabulary.problem import LANGUAGES, PROBLEMS
 from gateway.control.pages.language import choose_language
 from gateway.control.pages.phrases import PHRASES, Phrases
@@ -68,6 +69,24 @@ def test_tiers_say_where_they_begin_and_end() -> None:
     assert [line.condition for line in text.lines] == ["up to 0.5", "above 0.5"]
 
 
+def test_a_capacity_says_what_each_tier_has_room_for() -> None:
+    tiers = [
+        {"max": dict.fromkeys(CAPACITY_UNITS, "9"), "price": "90"},
+        {"max": None, "price": "400"},
+    ]
+    price = parse_price("capacity", {"tiers": tiers})
+    text = price_text(price, "capacity", "a call", ENGLISH)
+    assert [(line.amount, line.condition) for line in text.lines] == [
+        (
+            "90",
+            "a month, up to 9 calls · 9 units · 9 calls a day · 9 units a day · 9 calls an hour · 9 units an hour",
+        ),
+        ("400", "a month, beyond that"),
+    ]
+    chinese = price_text(price, "capacity", "每次", Phrases("zh-CN"))
+    assert chinese.lines[0].condition.startswith("每月，不超过 9 次调用 · 9 个单位 · 每日 9 次调用")
+
+
 def test_what_costs_nothing_is_called_free_and_allowances_are_told() -> None:
     free = price_text(parse_price("per_unit", {"unit_price": "0"}), "per_unit", "a call", ENGLISH)
     assert free.lines[0].free
@@ -113,6 +132,21 @@ def test_every_phrase_says_the_same_in_both_languages() -> None:
             assert blanks(phrase.en) == blanks(phrase.chinese()), key
 
 
+def test_names_of_the_interface_are_set_off_as_names_in_both_languages() -> None:
+    def names(text: str) -> set[str]:
+        assert text.count("`") % 2 == 0, text
+        return set(text.split("`")[1::2])
+
+    for text in PHRASES.values():
+        if text.en:
+            assert names(text.en) == names(text.chinese()), text.en
+    nothing_on_sale = load((), ())
+    for kind in PROBLEMS.values():
+        english, chinese = (problem_view(kind, nothing_on_sale, Phrases(one)) for one in LANGUAGES)
+        for told in ("title", "meaning", "remedy", "repeat", "billing"):
+            assert names(getattr(english, told)) == names(getattr(chinese, told)), (kind.name, told)
+
+
 def test_every_problem_of_the_table_has_a_whole_page() -> None:
     nothing_on_sale = load((), ())
     for kind in PROBLEMS.values():
@@ -143,3 +177,13 @@ def test_a_language_is_chosen_whatever_a_client_sends(
     asked: str | None, accepted: str, language: str
 ) -> None:
     assert choose_language(asked, accepted) == language
+
+
+def test_a_share_of_results_says_what_is_billed_and_when() -> None:
+    price = parse_price("outcome", {"rate_pct": "10", "max": "500"})
+    text = price_text(price, "outcome", "a call", ENGLISH)
+    assert [(line.amount, line.condition) for line in text.lines] == [("10 %", "of each proven result")]
+    assert text.notes == (
+        "At most 500 a result.",
+        "Billed once you have accepted the result; calls cost nothing.",
+    )

@@ -318,3 +318,12 @@ def test_the_list_amount_of_a_call_counts_its_units_and_its_fixed_fee_once() -> 
     assert list_amount(price, Decimal(50)) == Decimal("1.1")
     assert list_amount(price, Decimal(5000)) == Decimal(3)
     assert str(list_amount(parse_price("per_unit", {"unit_price": "200"}), Decimal(3))) == "600"
+
+
+def test_a_share_of_results_bills_no_call_whatever_the_plan_bills() -> None:
+    share = {"operation": "recover", "currency": "CNY", "model": "outcome", "price": {"rate_pct": "10"}}
+    unit = {"operation": "check", "currency": "CNY", "model": "per_unit", "price": {"unit_price": "1"}}
+    plan = parse_plan(
+        {"id": "p", "audience": "both", "effective_from": "2026-01-01", "prices": [share, unit]}
+    )
+    assert [plan.billed_on(entry) for entry in plan.prices] == ["outcome", "success"]

@@ -1,6 +1,7 @@
 """A line is rounded once, keeps its precise amount, and shows how it came about."""
 
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
@@ -18,6 +19,7 @@ from billing.rate import (
     UsageError,
     rate,
     rate_difference,
+    rate_part,
 )
 from billing.rate.usage import Measured
 from catalog.plan import parse_price
@@ -166,3 +168,49 @@ def test_a_model_takes_the_shape_it_needs_and_refuses_the_others(
 def test_no_cumulative_usage_is_below_zero(model: str, fields: dict[str, object], measured: Measured) -> None:
     with pytest.raises(UsageError, match="below zero"):
         rate(parse_price(model, fields), Usage(measured), "USD")
+
+
+CAPACITY = parse_price(
+    "capacity",
+    {
+        "tiers": [
+            {"max": {"a": "5", "b": "9"}, "price": "30"},
+            {"max": {"a": "8", "b": "9"}, "price": "60"},
+            {"max": None, "price": "90"},
+        ]
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("peaks", "fee", "needed"),
+    [
+        ({"a": D(5), "b": D(9)}, "10", [("a", "5", "5"), ("b", "9", "9")]),
+        ({"b": D(0), "a": D("5.001")}, "20", [("a", "5.001", "8")]),
+        ({"a": D(8), "b": D(10)}, "30", [("b", "10", None)]),
+        ({"a": D(9), "b": D(10)}, "30", [("a", "9", None), ("b", "10", None)]),
+    ],
+)
+def test_a_capacity_says_what_needed_its_tier_and_costs_the_days_that_it_held_for(
+    peaks: dict[str, Decimal], fee: str, needed: list[tuple[str, str, str | None]]
+) -> None:
+    rating = rate_part(CAPACITY, Usage(CapacityPeaks(peaks)), "CNY", share=Fraction(1, 3))
+    assert (rating.amount, rating.precise) == (D(fee).quantize(D("0.01")), D(fee))
+    *said, priced = rating.trace
+    assert [(one.unit, one.quantity, one.up_to) for one in said] == needed
+    assert {(one.step, one.amount) for one in said} == {("capacity", "0")}
+    assert (priced.step, priced.amount, priced.unit) == ("price", fee, None)
+
+
+def test_a_part_without_usage_is_the_lowest_tier_of_a_used_period_and_nothing_of_another() -> None:
+    def part(*, used: bool) -> Decimal:
+        usage = Usage(CapacityPeaks({"a": D(0), "b": D(0)}, period_used=used))
+        return rate_part(CAPACITY, usage, "CNY", share=Fraction(1, 3)).amount
+
+    assert (part(used=True), part(used=False)) == (D("10.00"), D("0.00"))
+
+
+def test_equal_peaks_are_one_usage_in_whatever_order_they_name_their_units() -> None:
+    one, other = CapacityPeaks({"a": D(1), "b": D(2)}), CapacityPeaks({"b": D(2), "a": D(1)})
+    assert {one, other} == {one}
+    assert CapacityPeaks(one.units, period_used=True) != one

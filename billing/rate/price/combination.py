@@ -1,6 +1,6 @@
 """Prices of usage that is more than one number: capacity of several units, cells of a matrix."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
@@ -20,14 +20,24 @@ def capacity(usage: Usage, price: Capacity) -> list[Step]:
         raise UsageError(f"no tier bounds {', '.join(unknown)}; the units are {', '.join(known or ())}")
     if min(peaks.values(), default=0) < 0:
         raise UsageError("a capacity is never below zero")
-    if not any(peaks.values()) and not price.zero_usage_bills_first_tier_flat:
+    if not (any(peaks.values()) or usage.measured.period_used or price.zero_usage_bills_first_tier_flat):
         return []
-    reached = next(tier for tier in price.tiers if _has_room(tier, peaks))
-    return [priced(Fraction(0), Fraction(0), Fraction(reached.price))]
+    place = next(place for place, tier in enumerate(price.tiers) if _has_room(tier, peaks))
+    fee = Fraction(price.tiers[place].price)
+    return [*_needed(price.tiers, place, peaks), priced(Fraction(0), Fraction(0), fee)]
 
 
 def _has_room(tier: CapacityTier, peaks: Mapping[str, Decimal]) -> bool:
     return tier.max is None or all(peak <= Decimal(tier.max[unit]) for unit, peak in peaks.items())
+
+
+def _needed(tiers: Sequence[CapacityTier], place: int, peaks: Mapping[str, Decimal]) -> Iterator[Step]:
+    """What made the tier the one: the units that the tier below has no room for; all that fit into the lowest."""
+    bounds = tiers[place].max or {}
+    below = tiers[place - 1].max if place else None
+    for unit, peak in peaks.items():
+        if below is None or peak > Decimal(below[unit]):
+            yield Step(Fraction(0), "capacity", bounds.get(unit), Fraction(peak), unit=unit)
 
 
 def matrix(usage: Usage, price: Matrix) -> list[Step]:

@@ -1,12 +1,17 @@
 """Shares of a value: event by event, or of a proven result."""
 
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
+from functools import reduce
 
 from billing.rate.trace import Step, StepName, priced
 from billing.rate.usage import Events, Improvement, Usage, UsageError
 from catalog.plan.price import Outcome, Percentage
+
+# A month has many results, and fractions of each are slow. Results, rates and bounds have at most 76, 38 and 38 digits: nothing
+# that is made of them and of the number of results is ever rounded.
+_WIDE = Context(prec=200)
 
 
 def percentage(usage: Usage, price: Percentage) -> list[Step]:
@@ -31,15 +36,26 @@ def percentage(usage: Usage, price: Percentage) -> list[Step]:
 
 
 def outcome(usage: Usage, price: Outcome) -> list[Step]:
-    """A share of each proven result; a result that is not above zero owes nothing."""
-    rate = Fraction(price.rate_pct) / 100
-    steps: list[Step] = []
-    for result in _results(usage):
-        if result > 0:
-            share = priced(result, rate)
-            steps.append(share)
-            steps.extend(_bounds(share.amount, price.min, price.max, "result_bounds"))
-    return steps
+    """A share of each proven result; a result that is not above zero owes nothing. The trace has one step of all results, and
+    one of what the bounds of single results change."""
+    gained = [result for result in _results(usage) if result > 0]
+    if not gained:
+        return []
+    rate = Decimal(price.rate_pct).scaleb(-2, context=_WIDE)
+    whole = priced(Fraction(_sum(gained)), Fraction(rate))
+    moved = _sum(_moved(_WIDE.multiply(result, rate), price) for result in gained)
+    return [whole, Step(Fraction(moved), "result_bounds")] if moved else [whole]
+
+
+def _moved(share: Decimal, price: Outcome) -> Decimal:
+    """What the bounds of one result add to its share, or take from it."""
+    bounded = share if price.min is None else max(share, Decimal(price.min))
+    bounded = bounded if price.max is None else min(bounded, Decimal(price.max))
+    return _WIDE.subtract(bounded, share)
+
+
+def _sum(values: Iterable[Decimal]) -> Decimal:
+    return reduce(_WIDE.add, values, Decimal(0))
 
 
 def _event_values(usage: Usage) -> Iterable[Fraction]:
@@ -55,16 +71,16 @@ def _event_values(usage: Usage) -> Iterable[Fraction]:
     return found
 
 
-def _results(usage: Usage) -> Iterable[Fraction]:
+def _results(usage: Usage) -> Iterable[Decimal]:
     match usage.measured:
         case Improvement(baseline, measured, volume):
             if volume < 0:
                 raise UsageError("the volume of a result is never below zero")
-            return ((Fraction(baseline) - Fraction(measured)) * Fraction(volume),)
+            return (_WIDE.multiply(_WIDE.subtract(baseline, measured), volume),)
         case Events(values):
-            return tuple(map(Fraction, values))
+            return values
         case Decimal() as value:
-            return (Fraction(value),)
+            return (value,)
         case _:
             raise UsageError("an outcome is stated as baseline, measured and volume, or as the result itself")
 

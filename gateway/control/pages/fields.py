@@ -1,4 +1,7 @@
-"""A JSON Schema of the contract as rows of a table: one for each field, nested ones indented."""
+"""A JSON Schema of the contract as rows of a table: one for each field, nested ones indented.
+
+Where a value may be one of several things, its row has what any of them may be, and below it stand the fields of all.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -43,13 +46,20 @@ def parameter_rows(parameters: Iterable[Schema], phrases: Phrases) -> tuple[Fiel
 def _fields(
     schemas: Mapping[str, Schema], schema: Schema, phrases: Phrases, depth: int, seen: tuple[str, ...]
 ) -> Iterator[FieldRow]:
-    name, target = _resolve(schemas, schema)
-    if name in seen or depth > _DEPTH_MAX:
+    branches = [(name, one) for name, one in _alternatives(schemas, schema) if not name or name not in seen]
+    if depth > _DEPTH_MAX:
         return
-    required = target.get("required", ())
-    for field, declared in target.get("properties", {}).items():
-        yield _row(schemas, field, depth, declared, declared, phrases, required=field in required)
-        yield from _fields(schemas, _inner(_options(declared)[0]), phrases, depth + 1, (*seen, name))
+    names, targets = [name for name, _ in branches], [target for _, target in branches]
+    declarations: dict[str, list[Schema]] = {}
+    for target in targets:
+        for field, declared in target.get("properties", {}).items():
+            declarations.setdefault(field, []).append(declared)
+    for field, declared_by in declarations.items():
+        first, *others = declared_by
+        declared = first if all(one == first for one in others) else {"anyOf": declared_by}
+        required = all(field in target.get("required", ()) for target in targets)
+        yield _row(schemas, field, depth, declared, declared, phrases, required=required)
+        yield from _fields(schemas, declared, phrases, depth + 1, (*seen, *names))
 
 
 def _row(
@@ -63,15 +73,18 @@ def _row(
     required: bool,
 ) -> FieldRow:
     options = _options(declared)
-    main = options[0]
-    description, language = _description(schemas, describing, main, phrases)
+    description, language = _description(schemas, describing, options[0], phrases)
     return FieldRow(
         name,
         depth,
-        " | ".join(_type(schemas, option) for option in options),
+        _types(schemas, options),
         required,
-        tuple(str(value) for value in main.get("enum", ())),
-        tuple(_rules(main, phrases)),
+        tuple(
+            dict.fromkeys(
+                str(value) for _, one in _alternatives(schemas, declared) for value in one.get("enum", ())
+            )
+        ),
+        tuple(dict.fromkeys(rule for option in options for rule in _rules(option, phrases))),
         _default(declared),
         description,
         language,
@@ -88,8 +101,17 @@ def _resolve(schemas: Mapping[str, Schema], schema: Schema) -> tuple[str, Schema
 
 def _options(schema: Schema) -> list[Schema]:
     """What a value may be besides null: an optional field may be left out, so null adds nothing for a reader."""
-    options = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
+    if "anyOf" not in schema:
+        return [schema]
+    options = [found for one in schema["anyOf"] for found in _options(one) if one.get("type") != "null"]
     return options or [schema]
+
+
+def _alternatives(schemas: Mapping[str, Schema], schema: Schema) -> Iterator[tuple[str, Schema]]:
+    """What a value, or an entry of a list, may be: each with its name among the schemas, empty where it has none."""
+    for option in _options(schema):
+        for one in _options(_inner(option)):
+            yield _resolve(schemas, one)
 
 
 def _inner(schema: Schema) -> Schema:
@@ -98,10 +120,15 @@ def _inner(schema: Schema) -> Schema:
     return items
 
 
+def _types(schemas: Mapping[str, Schema], options: Iterable[Schema]) -> str:
+    return " | ".join(dict.fromkeys(_type(schemas, option) for option in options))
+
+
 def _type(schemas: Mapping[str, Schema], schema: Schema) -> str:
     if schema.get("type") == "array":
         items = schema.get("items")
-        return f"{_type(schemas, items)}[]" if items else "array"
+        entries = _types(schemas, _options(items)) if items else ""
+        return f"({entries})[]" if " | " in entries else f"{entries}[]" if items else "array"
     if "$ref" in schema:
         return str(_resolve(schemas, schema)[1].get("type", "object"))
     if "enum" in schema:

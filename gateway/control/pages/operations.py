@@ -18,6 +18,11 @@ _KEY = "$ORDERGATE_KEY"
 # Linux makes one for whoever reads this; `uuidgen` is a package that a small installation does not have.
 _NEW_UUID = "$(cat /proc/sys/kernel/random/uuid)"
 _MONTHS = re.compile(f"{MONTH_OVER}|{MONTH_RUNNING}")
+# A moment, or the number of something that happened on a day. A shell puts the time of the request in its place, for
+# whoever reads the page may have been subscribed since yesterday, and what was reported once is a duplicate.
+_MOMENTS = re.compile(rf"{MONTH_OVER}-\d\d(?:(T[\d:]+Z)|-\d+)")
+_NOW = """'"$(date -u +%Y-%m-%dT%H:%M:%SZ)"'"""
+_NUMBER_NOW = """'"$(date -u +%Y-%m-%d-%H%M%S)"'"""
 # What a reader's installation has too; all else in an address is somebody's own.
 _KNOWN_VALUES = ("service", "period")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -67,6 +72,7 @@ class EndpointView(msgspec.Struct, frozen=True):
     request: tuple[FieldRow, ...]
     reply: tuple[FieldRow, ...]
     curl: str
+    batch: tuple[str, str] | None
     problems: tuple[ProblemLink, ...]
 
 
@@ -173,6 +179,8 @@ def _endpoint(
     )
     if files := [f"`{form}`" for form, type_ in MEDIA_TYPES.items() if type_ in reply]:
         facts.append(phrases("also_files", forms=", ".join(files)))
+    if any(one["schema"].get("type") == "array" for one in bodies.values()):
+        facts.append(phrases("answered_each"))
     if media_type != JSON:
         facts.append(phrases("content_types", types=phrases("or").join(f"`{one}`" for one in bodies)))
     values = _path_values(document, parameters)
@@ -187,9 +195,18 @@ def _endpoint(
         parameters=parameter_rows(parameters, phrases),
         request=field_rows(document, body["schema"], phrases) if body else (),
         reply=field_rows(document, reply[JSON]["schema"], phrases),
-        curl=_in_months(api_command(method, url, media_type, body.get("example")), running),
+        curl=_up_to_date(api_command(method, url, media_type, body.get("example")), running),
+        batch=_batch(bodies, running),
         problems=problem_links(tuple(_problem_names(document, operation)), phrases),
     )
+
+
+def _batch(bodies: Mapping[str, Any], running: Period) -> tuple[str, str] | None:
+    """The Content-Type of several requests in one body, and such a body; None where there is none."""
+    for media_type, body in bodies.items():
+        if body["schema"].get("type") == "array":
+            return media_type, _in_months(_pretty(body["example"]), running)
+    return None
 
 
 def _path_values(document: Document, parameters: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
@@ -201,10 +218,14 @@ def _path_values(document: Document, parameters: Iterable[Mapping[str, Any]]) ->
     return values
 
 
-def _in_months(command: str, running: Period) -> str:
-    """An example about the last whole month and the running one, whichever months the contract's speaks of."""
+def _up_to_date(command: str, running: Period) -> str:
+    """An example about now, the last whole month and the running one, whichever moments the contract's speaks of."""
+    return _in_months(_MOMENTS.sub(lambda found: _NOW if found[1] else _NUMBER_NOW, command), running)
+
+
+def _in_months(example: str, running: Period) -> str:
     months = {MONTH_OVER: str(running.previous()), MONTH_RUNNING: str(running)}
-    return _MONTHS.sub(lambda found: months[found[0]], command)
+    return _MONTHS.sub(lambda found: months[found[0]], example)
 
 
 def _problem_names(document: Document, operation: Mapping[str, Any]) -> Iterator[str]:
@@ -261,5 +282,5 @@ def _data(body: Mapping[str, Any]) -> str:
     return f"-d {shlex.quote(text)}"
 
 
-def _pretty(value: Mapping[str, Any]) -> str:
+def _pretty(value: object) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

@@ -9,10 +9,13 @@ from catalog.meter import Meter
 from catalog.passport import Passport
 from catalog.plan import Price, list_price
 from catalog.plan.price import (
+    Capacity,
+    CapacityTier,
     Dynamic,
     Flat,
     Graduated,
     Matrix,
+    Outcome,
     Package,
     Percentage,
     PerUnit,
@@ -142,8 +145,8 @@ def price_text(price: Price, model: str, unit: str, phrases: Phrases) -> PriceTe
             lines = [_line(price.unit_price, unit, phrases)]
         case UnitConversion():
             lines = [_line(price.unit_price, phrases("per_units", size=price.divide_by), phrases)]
-        case Flat():
-            lines = [_line(price.amount, phrases("per_month"), phrases)]
+        case Flat(amount=fee) | Capacity(tiers=(CapacityTier(price=fee),)):
+            lines = [_line(fee, phrases("per_month"), phrases)]
         case Graduated() | Volume():
             lines = list(_tiers(price.tiers, phrases))
             if len(lines) > 1:
@@ -168,8 +171,16 @@ def price_text(price: Price, model: str, unit: str, phrases: Phrases) -> PriceTe
             if price.default is not None:
                 lines.append(_line(price.default, phrases("any_other" if lines else "any"), phrases))
             notes.append(phrases("by_dimensions", dimensions=", ".join(price.dimensions)))
+        case Capacity():
+            lines = [_line(tier.price, _room(tier, phrases), phrases) for tier in price.tiers]
+            notes.append(phrases("capacity"))
         case Percentage():
             lines = [PriceLine(f"{price.rate_pct} %", phrases("percent_of_value"))]
+        case Outcome():
+            lines = [PriceLine(f"{price.rate_pct} %", phrases("percent_of_result"))]
+            bounds = (("result_least", price.min), ("result_most", price.max))
+            notes += [phrases(key, amount=amount) for key, amount in bounds if amount is not None]
+            notes.append(phrases("result_accepted"))
         case Dynamic():
             lines = [PriceLine(f"× {price.multiplier}", phrases("times_value"))]
         case _:
@@ -182,6 +193,13 @@ def _line(amount: str, condition: str, phrases: Phrases) -> PriceLine:
     if Decimal(amount) == 0:
         return PriceLine(phrases("free"), condition, free=True)
     return PriceLine(amount, condition)
+
+
+def _room(tier: CapacityTier, phrases: Phrases) -> str:
+    if tier.max is None:
+        return phrases("capacity_beyond")
+    bounds = " · ".join(phrases(f"capacity_{unit}", most=most) for unit, most in tier.max.items())
+    return phrases("capacity_within", bounds=bounds)
 
 
 def _tiers(tiers: tuple[Tier, ...], phrases: Phrases) -> Iterator[PriceLine]:

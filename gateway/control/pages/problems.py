@@ -14,7 +14,7 @@ from gateway.control.pages.phrases import Phrases
 # What a status says about a request, whatever the problem; RFC 9110 section 15, in the words of this product.
 _MEANING: Mapping[int, Text] = {
     400: Text("The request cannot be understood, or its content breaks a rule. `errors` names each field, rule and remedy.",
-              "请求无法理解，或内容违反规则。errors 逐项列出字段、规则与处理办法。"),
+              "请求无法理解，或内容违反规则。`errors` 逐项列出字段、规则与处理办法。"),
     401: Text("Nobody could be recognised by this credential. Nothing else was looked at.",
               "无法凭此凭证识别调用方，其余内容均未检查。"),
     402: Text("What this call may cost is more than the prepaid credit or the budget has left. It did not reach the service.",
@@ -23,7 +23,7 @@ _MEANING: Mapping[int, Text] = {
     404: Text("Nothing of this name exists here for this account. What belongs to others looks the same.",
               "对该账户而言不存在此名称的内容；属于他人的内容同样显示为不存在。"),
     405: Text("The address exists, but does not answer this method. `Allow` names those that it answers.",
-              "地址存在，但不支持该方法；Allow 列出支持的方法。"),
+              "地址存在，但不支持该方法；`Allow` 列出支持的方法。"),
     409: Text("The request is right, but the present state does not allow it. Nothing was changed.",
               "请求本身正确，但当前状态不允许。未做任何更改。"),
     413: Text("The body is larger than the operation reads. It was not read to its end.", "请求体超过该操作的上限，未被完整读取。"),

@@ -6,6 +6,7 @@ has: it is derived from the session, and a site that cannot read the cookie cann
 """
 
 import hmac
+from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlsplit
 
 from catalog.vocabulary.problem import Problem
@@ -38,8 +39,8 @@ def form_token(session: str) -> str:
     return hmac.digest(session.encode(), b"ordergate form", "sha256").hex()
 
 
-async def check_form(request: ControlRequest, session: str) -> None:
-    """`Problem` forbidden unless the request was sent by a form of this session."""
+async def check_form(request: ControlRequest, session: str) -> Mapping[str, str]:
+    """The fields that a form of this session has sent; `Problem` forbidden for any other request."""
     check_origin(request)
     try:
         fields = dict(parse_qsl((await request.body()).decode("ascii"), max_num_fields=_FIELDS_MAX))
@@ -47,6 +48,7 @@ async def check_form(request: ControlRequest, session: str) -> None:
         fields = {}
     if not hmac.compare_digest(fields.get("token", "").encode(), form_token(session).encode()):
         raise Problem("forbidden", "The form is not of this session; open the page again and repeat.")
+    return fields
 
 
 def check_origin(request: ControlRequest) -> None:

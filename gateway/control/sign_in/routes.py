@@ -9,13 +9,14 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from billing import view
+from billing import desk, view
 from billing.view import Document, Month
 from catalog.accounts.account import Account, find_account, list_accounts
 from catalog.accounts.role import NAMES, sees_every_account
 from catalog.accounts.user import User
 from catalog.vocabulary.clock import from_ns, local_time
 from catalog.vocabulary.ids import Environment
+from catalog.vocabulary.money import decimal_of
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Language, Problem
 from catalog.vocabulary.spreadsheet import csv_file
@@ -110,10 +111,13 @@ async def me(
             used = await view.usage(transaction, account.id, _ENVIRONMENT, period)
             days = await view.usage_days(transaction, month)
             documents = await view.documents(transaction, account.id, _ENVIRONMENT, _DOCUMENTS_MAX)
+            results = await view.waiting_results(transaction, account.id, _ENVIRONMENT)
         shown |= {
             "used": used,
             "picture": picture(period, days),
             "documents": documents.data,
+            "results": results,
+            "may_agree": account.id in user.account_ids,
             "as_of": local_time(now, account.timezone),
         }
     return _page(
@@ -126,6 +130,36 @@ async def me(
         form_token=cookie.form_token(session),
         **shown,
     )
+
+
+@post("/me/{account:str}/results", name="accept_my_results", status_code=303)
+async def accept_my_results(
+    request: ControlRequest,
+    context: NamedDependency[ControlContext],
+    books: NamedDependency[Books],
+    visit: NamedDependency[Visit],
+    account: FromPath[str],
+) -> Response[bytes]:
+    """Accept the open results of a month at the amount that the page showed; who only looks into an account does not agree for it."""
+    session = cookie.read_session(request)
+    user = await _user(request, context, books)
+    if session is None or user is None:
+        raise Problem("forbidden", "Sign in again: the session has ended.")
+    fields = await cookie.check_form(request, session)
+    if account not in user.account_ids:
+        raise Problem("forbidden", "Only members of an account accept its results.")
+    try:
+        month = Month(account, _ENVIRONMENT, Period.parse(fields.get("period", "")))
+        total = decimal_of(fields.get("total", ""))
+    except ValueError:
+        raise Problem(
+            "malformed-request", "The form names no month and amount; open the page again."
+        ) from None
+    async with books.write(account) as transaction:
+        now = from_ns(context.clock.now_ns())
+        await desk.accept_results(transaction, month, total, f"user/{user.id}", now)
+    headers = {"location": visit.href(f"/me?account={account}"), "cache-control": "no-store"}
+    return Response(b"", status_code=303, media_type="text/plain", headers=headers)
 
 
 @get("/me/{account:str}/{period:str}", name="my_document")
@@ -218,4 +252,4 @@ def _elsewhere(path: str, set_cookie: str) -> Response[bytes]:
     return Response(b"", status_code=303, media_type="text/plain", headers=headers)
 
 
-HANDLERS = (sign_in_page, sign_in, sign_out, me, my_document, my_credit_note)
+HANDLERS = (sign_in_page, sign_in, sign_out, me, accept_my_results, my_document, my_credit_note)
