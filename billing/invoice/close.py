@@ -1,6 +1,6 @@
 """Month close: final rating, then the document, account by account."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -10,12 +10,12 @@ import msgspec
 from billing.cut import PATIENCE_S, LagStays, take_cut, wait_until_taken
 from billing.invoice.close_account import IssuedDocument, LeftDraft, close_account, read_agreed
 from billing.invoice.guard import Books
-from billing.invoice.month import all_payers
+from billing.invoice.month import Payer, all_payers
 from billing.invoice.transfer import transfer_older
 from billing.prepaid.apply import CreditHeld
 from billing.rate import UsageError
+from billing.result.open import open_results
 from billing.transaction import Connection, all_accounts, every_account
-from catalog.accounts.seller import is_made_up, read_seller
 from catalog.vocabulary.clock import Clock, from_ns
 from catalog.vocabulary.ids import ENVIRONMENTS
 from catalog.vocabulary.period import Period
@@ -77,8 +77,8 @@ async def close(
     """Issue every account's documents up to and including `period` from what is rolled up; accounts without usage get
     none, unless their contract costs something by itself.
 
-    An account whose month has not ended on its own calendar is refused (its sandbox's, by the sandbox's own clock); one that lacks billing details, and one whose
-    bill is unusual, keeps its draft; the report says so. A month that was left open earlier is closed first, so that an
+    An account whose month has not ended on its own calendar is refused (its sandbox's, by the sandbox's own clock); one that lacks billing details, or whose
+    invoice would name the demo's seller, and one whose bill is unusual, keeps its draft; the report says so. A month that was left open earlier is closed first, so that an
     account's documents come in the order of their months. One transaction per account and environment: a close that
     was stopped anywhere is simply repeated, and closers that run at once wait for each other account by account.
     """
@@ -90,7 +90,6 @@ async def close(
         already = await _count_issued(connection, period)
         open_books = await _open_books(connection, period)
         so_far = await _count_drafts(connection, period)
-        seller, is_demo_seller = await read_seller(connection), await is_made_up(connection)
         by_id = {payer.id: payer for payer in payers}
         await transfer_older(connection, by_id, agreed.deliveries, from_ns(clock.now_ns()))
     not_ended = [
@@ -125,20 +124,33 @@ async def close(
     if progress is not None:
         progress(len(due), len(due))
     invoices = [one for one in issued if by_id[one.account_id].kind == "external"]
-    own = [one for one in invoices if not by_id[one.account_id].demo]
-    warnings: list[str] = []
-    if invoices and seller is None:
-        warnings.append(_warning(invoices, "name no seller, no tax id and no due date"))
-    elif own and is_demo_seller:
-        warnings.append(_warning(own, "name the demo's seller, with its tax id and bank"))
-    return CloseReport(str(period), tuple(issued), already, tuple(left), tuple(not_ended), tuple(warnings))
+    warnings = (_warning(invoices),) if invoices and agreed.seller is None else ()
+    waiting = await _open_results(
+        pool, period, {(payer.id, environment) for payer, environment in due}, by_id
+    )
+    return CloseReport(
+        str(period), tuple(issued), already, tuple(left), tuple(not_ended), (*warnings, *waiting)
+    )
 
 
-def _warning(invoices: Sequence[IssuedDocument], what: str) -> str:
+async def _open_results(
+    pool: asyncpg.Pool, period: Period, closed: Collection[Books], payers: Mapping[str, Payer]
+) -> list[str]:
+    # No reason to leave a draft: a result that is accepted later stands on a later document.
+    async with all_accounts(pool) as connection:
+        return [
+            f"{one.results} results of the {one.environment} {period} wait for {payers[one.account_id].name}'s acceptance: "
+            "its document is without them, and they follow on a later one (`ordergate result list`)."
+            for one in await open_results(connection, period)
+            if (one.account_id, one.environment) in closed
+        ]
+
+
+def _warning(invoices: Sequence[IssuedDocument]) -> str:
     # Not a reason to leave drafts: installations that were closing months before there was a seller go on doing so.
     return (
-        f"{len(invoices)} invoices to other companies ({invoices[0].number} the first) {what}: "
-        "say who issues with `ordergate seller profile`; what is issued stays as it is."
+        f"{len(invoices)} invoices to other companies ({invoices[0].number} the first) name no seller, no tax id and no due "
+        "date: say who issues with `ordergate seller profile`; what is issued stays as it is."
     )
 
 

@@ -11,7 +11,7 @@ from billing.invoice.credit import Judged, credit_months
 from billing.invoice.dispute_hold import hold_from_issue
 from billing.invoice.draft import Draft
 from billing.invoice.guard import UNUSUAL, Books, earlier_totals, is_unusual
-from billing.invoice.issue import SummedUp, issue, missing_profile, sum_up
+from billing.invoice.issue import SummedUp, issue, missing_for_issue, sum_up
 from billing.invoice.month import AccountKind, Month, Payer, lock_books, period_of
 from billing.invoice.net_credit import bring_to_nothing, credit_net
 from billing.invoice.rating import rate_month
@@ -20,6 +20,7 @@ from billing.invoice.standing import waits_because
 from billing.invoice.terms import AgreedTerms, read_terms
 from billing.invoice.transfer import Deliveries, transfer_document
 from billing.transaction import Connection
+from catalog.accounts.seller import NamedSeller, named_seller
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.period import Period
 
@@ -36,7 +37,7 @@ class IssuedDocument(msgspec.Struct, frozen=True):
 
 
 class LeftDraft(msgspec.Struct, frozen=True):
-    """A document that was not issued: which billing details are missing, or the reason; `amount` of an unusual one.
+    """A document that was not issued: which billing details are missing, the payer's or its `seller`, or the reason; `amount` of an unusual one.
     It is not `due` where a calendar says so."""
 
     account_id: str
@@ -50,13 +51,14 @@ class LeftDraft(msgspec.Struct, frozen=True):
 
 class Agreed(msgspec.Struct, frozen=True):
     """What a close reads once for all accounts: their terms, their last totals, the judgements as they are made, who
-    delivers the services, and by which calendars documents are issued."""
+    delivers the services, by which calendars documents are issued, and who is named as their seller."""
 
     terms: AgreedTerms
     earlier: Mapping[Books, list[tuple[Period, Decimal]]]
     judged: Judged
     deliveries: Deliveries
     calendars: Mapping[AccountKind, ClosePolicy]
+    seller: NamedSeller | None
 
 
 async def read_agreed(connection: Connection, period: Period, account_id: str | None = None) -> Agreed:
@@ -67,6 +69,7 @@ async def read_agreed(connection: Connection, period: Period, account_id: str | 
         Judged(),
         Deliveries(),
         await close_policies(connection),
+        await named_seller(connection),
     )
 
 
@@ -92,7 +95,7 @@ async def close_account(
     drafts = await _drafts(connection, payer.id, environment, period)
     months = [draft.period for draft in drafts]
     await settle_months(connection, payer, environment, period, months, agreed.terms, now)
-    if missing := missing_profile(payer):
+    if missing := missing_for_issue(payer, environment, agreed.seller):
         await _note_missing(connection, drafts, missing)
         return [], [LeftDraft(payer.id, environment, str(draft.period), missing) for draft in drafts]
     return await _issue(connection, payer, environment, drafts, agreed, now, approved)

@@ -18,6 +18,7 @@ from billing.ledger.accounts import ACCRUED, RECEIVABLE
 from billing.ledger.post import Entry, post
 from billing.prepaid.apply import apply_credit
 from billing.transaction import Connection
+from catalog.accounts.seller import NamedSeller
 from catalog.vocabulary.ids import Environment
 
 # What an invoice to another company must say about its recipient.
@@ -38,6 +39,14 @@ def missing_profile(payer: Payer) -> tuple[str, ...]:
     if payer.kind != "external":
         return ()
     return tuple(field for field in _PROFILE if not payer.profile.get(field))
+
+
+def missing_for_issue(payer: Payer, environment: Environment, seller: NamedSeller | None) -> tuple[str, ...]:
+    """What keeps an account's documents drafts: what its profile misses, and the `seller` where an invoice that is to be paid
+    would name the one that came with the demo."""
+    missing = missing_profile(payer)
+    to_be_paid = payer.kind == "external" and environment == "live" and not payer.demo
+    return (*missing, "seller") if to_be_paid and seller is not None and seller.demo else missing
 
 
 class SummedUp(msgspec.Struct, frozen=True):

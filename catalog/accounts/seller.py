@@ -32,6 +32,13 @@ class SellerProfile(msgspec.Struct, frozen=True, omit_defaults=True):
     bank: str = ""
 
 
+class NamedSeller(msgspec.Struct, frozen=True):
+    """A seller as it was named; `demo` is one that came with the demo and exists nowhere."""
+
+    profile: SellerProfile
+    demo: bool
+
+
 # Of documents the same, whichever version wrote them.
 decode_seller = msgspec.json.Decoder(SellerProfile).decode
 
@@ -66,13 +73,11 @@ async def set_seller(
 
 async def read_seller(transaction: Transaction) -> SellerProfile | None:
     """The seller as documents would show it now; None where nobody has said who it is."""
-    found = await transaction.fetchval("SELECT profile FROM catalog.seller ORDER BY id DESC LIMIT 1")
-    return None if found is None else decode_seller(found)
+    named = await named_seller(transaction)
+    return None if named is None else named.profile
 
 
-async def is_made_up(transaction: Transaction) -> bool:
-    """Whether the seller as documents would show it now came with the demo."""
-    made_up: bool | None = await transaction.fetchval(
-        "SELECT demo FROM catalog.seller ORDER BY id DESC LIMIT 1"
-    )
-    return bool(made_up)
+async def named_seller(transaction: Transaction) -> NamedSeller | None:
+    """The seller as it was named last, and by whom; None where nobody has said who it is."""
+    found = await transaction.fetchrow("SELECT profile, demo FROM catalog.seller ORDER BY id DESC LIMIT 1")
+    return None if found is None else NamedSeller(decode_seller(found["profile"]), found["demo"])

@@ -90,6 +90,8 @@ def _left(report: CloseReport, names: Mapping[str, str]) -> Iterator[str]:
     """Drafts that ought to be documents: each by name, for somebody has to do something about it."""
     for left in report.left_draft:
         why = f"missing: {', '.join(left.missing)}" if left.missing else left.reason
+        if "seller" in left.missing:
+            why += "; it would name the demo's: say who issues with `ordergate seller profile`"
         if left.amount is not None:
             name = names[left.account_id]
             why += f": {plain(left.amount)}; look at it, then `ordergate approve {name} {left.period}`"

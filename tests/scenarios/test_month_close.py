@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import asyncpg
 import pytest
@@ -16,11 +15,9 @@ from billing.invoice.rate_pending import rate_pending
 from billing.rebuild import verify
 from billing.transaction import all_accounts
 from billing.view import Document, document
-from catalog.accounts.seller import SellerProfile, set_seller
 from catalog.vocabulary.clock import ManualClock
 from catalog.vocabulary.period import Period
-from catalog.vocabulary.problem import Problem
-from tests.usage_books import GRADUATED, PROFILE, add_account, add_price, call, use
+from tests.usage_books import GRADUATED, PROFILE, UNRATABLE, add_account, add_price, call, use
 
 OCTOBER_5 = datetime(2026, 10, 5, tzinfo=UTC)
 OCTOBER, NOVEMBER, DECEMBER = Period(2026, 10), Period(2026, 11), Period(2026, 12)
@@ -224,90 +221,19 @@ async def test_an_issued_document_keeps_the_recipient_that_it_was_issued_to(
     assert found.recipient == {"name": "acct_x", "title": {"en": "acct_x", "zh-CN": "沁源饮品"}, **PROFILE}
 
 
-async def test_an_issued_invoice_keeps_the_seller_and_the_due_day_that_it_was_issued_with(
-    admin: asyncpg.Connection, billing_pool: asyncpg.Pool, gateway_pool: asyncpg.Pool
-) -> None:
-    await add_account(admin, "acct_x", kind="external", profile=PROFILE)
-    await add_account(admin, "acct_a")
-    await add_price(admin, "price")
-    await use(billing_pool, [call(account, OCTOBER_5) for account in ("acct_x", "acct_a")])
-    seller = SellerProfile("Chengchuan Ltd", "2 Huaihe Road", "913401", "CN", 14, "by transfer", "ICBC 6222")
-    await _sell(gateway_pool, seller)
-    report = await close(billing_pool, OCTOBER, ManualClock(datetime(2026, 11, 1, 20, tzinfo=UTC)))
-    assert report.warnings == ()
-    await _sell(gateway_pool, SellerProfile("Renamed Ltd", "3 Huaihe Road", "913402"))
-    invoice = await _document(billing_pool, "acct_x", OCTOBER)
-    assert invoice.seller == (await _document(billing_pool, "acct_a", OCTOBER)).seller == seller
-    # The second of November in Shanghai, and a fortnight.
-    assert invoice.due_on == "2026-11-16"
-
-
-async def test_the_report_warns_of_invoices_of_ones_own_that_name_the_demos_seller(
-    admin: asyncpg.Connection, billing_pool: asyncpg.Pool, gateway_pool: asyncpg.Pool
-) -> None:
-    await add_account(admin, "acct_x", kind="external", profile=PROFILE)
-    await add_price(admin, "price")
-    await use(billing_pool, [call("acct_x", OCTOBER_5), call("acct_x", datetime(2026, 11, 5, tzinfo=UTC))])
-    await _sell(gateway_pool, SellerProfile("Demo Ltd", "1 Demo Road", "DEMO1"), demo=True)
-    (warning,) = (await close(billing_pool, OCTOBER, _clock(2026, 11, 2))).warnings
-    assert "INV-2026-000001" in warning
-    assert "the demo's seller" in warning
-    await _sell(gateway_pool, SellerProfile("Own Ltd", "2 Own Road", "913401"))
-    assert (await close(billing_pool, NOVEMBER, _clock(2026, 12, 2))).warnings == ()
-
-
-async def test_without_a_seller_months_are_closed_and_the_report_warns_of_invoices_that_name_none(
-    admin: asyncpg.Connection, billing_pool: asyncpg.Pool
-) -> None:
-    await add_account(admin, "acct_x", kind="external", profile=PROFILE)
-    await add_account(admin, "acct_a")
-    await add_price(admin, "price")
-    await use(billing_pool, [call("acct_a", OCTOBER_5), call("acct_x", datetime(2026, 11, 5, tzinfo=UTC))])
-    assert (await close(billing_pool, OCTOBER, _clock(2026, 11, 2))).warnings == ()
-    report = await close(billing_pool, NOVEMBER, _clock(2026, 12, 2))
-    (warning,) = report.warnings
-    assert "INV-2026-000001" in warning
-    assert "ordergate seller profile" in warning
-    found = await _document(billing_pool, "acct_x", NOVEMBER)
-    assert (found.state, found.seller, found.due_on) == ("issued", None, None)
-
-
-@pytest.mark.parametrize(
-    ("fields", "told"),
-    [
-        ({"tax_id": " "}, "/tax_id: write 1 to 500 characters"),
-        ({"address": "x" * 501}, "/address"),
-        ({"country": "China"}, "/country"),
-        ({"payment_days": 366}, "/payment_days: write 0 to 365 days"),
-    ],
-)
-async def test_a_seller_that_no_invoice_could_name_is_refused(
-    gateway_pool: asyncpg.Pool, fields: dict[str, Any], told: str
-) -> None:
-    with pytest.raises(Problem, match=told):
-        await _sell(
-            gateway_pool, SellerProfile(**{"legal_name": "a", "address": "b", "tax_id": "c", **fields})
-        )
-
-
-async def _sell(gateway_pool: asyncpg.Pool, seller: SellerProfile, *, demo: bool = False) -> None:
-    async with gateway_pool.acquire() as connection, connection.transaction():
-        await set_seller(connection, seller, "operator@test", OCTOBER_5, demo=demo)
-
-
 async def test_a_month_with_a_price_that_cannot_be_rated_stays_open_and_says_so(
     admin: asyncpg.Connection, billing_pool: asyncpg.Pool
 ) -> None:
     for account in ("acct_a", "acct_b"):
         await add_account(admin, account)
     await add_price(admin, "price")
-    await add_price(admin, "capacity", model="capacity", price={"tiers": [{"max": None, "price": "10"}]})
-    await use(billing_pool, [call("acct_a", OCTOBER_5, price_version="capacity"), call("acct_b", OCTOBER_5)])
+    await add_price(admin, "credits", **UNRATABLE)
+    await use(billing_pool, [call("acct_a", OCTOBER_5, price_version="credits"), call("acct_b", OCTOBER_5)])
     report = await close(billing_pool, OCTOBER, _clock(2026, 11, 2))
     assert _numbers(report) == {"acct_b": "S-2026-000001"}
     ((account, reason),) = [(one.account_id, one.reason) for one in report.left_draft]
     assert account == "acct_a"
-    assert "capacity" in reason
+    assert "uptime" in reason
 
 
 async def test_closers_at_the_same_time_issue_each_document_once_and_leave_no_gap(
