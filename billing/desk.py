@@ -4,9 +4,11 @@ from billing.budget.budgets import THRESHOLDS_PCT, Scope, end_budget, set_budget
 from billing.invoice.approval import Approval, approve
 from billing.invoice.close import CloseReport, NotEnded, close, close_recorded
 from billing.invoice.close_account import IssuedDocument, LeftDraft
+from billing.invoice.contested import Contested, find_contested, line_of
 from billing.invoice.credit_note import CreditLine, CreditNote, issue_credit_note, spread
-from billing.invoice.dispute import Contested, line_of, line_of_call, open_dispute
+from billing.invoice.dispute import open_dispute
 from billing.invoice.issue_held import issue_held
+from billing.invoice.results import Acceptance, accept_results
 from billing.payment.account import collect_from, stop_collecting
 from billing.payment.open import open_stripe
 from billing.payment.outbox import release
@@ -14,18 +16,21 @@ from billing.payment.provider import ProviderAway, ProviderRefused
 from billing.payment.reconcile import PaymentReport, reconcile_payments
 from billing.prepaid.grants import PRIORITY_DEFAULT, grant_credit
 from billing.report import accept
+from billing.result.step import decline_result
 from billing.settings import stripe_secrets
 from billing.settlement.allocate import allocate
 from billing.sla.maintenance import Maintenance, announce_maintenance
 from billing.sla.outcome import Decision, contest, report_outcome, resolve
-from billing.store.reported import Received, Reception, Report
+from billing.store.reported import Correction, Received, Reception, Report
 
 __all__ = [
     "PRIORITY_DEFAULT",
     "THRESHOLDS_PCT",
+    "Acceptance",
     "Approval",
     "CloseReport",
     "Contested",
+    "Correction",
     "CreditLine",
     "CreditNote",
     "Decision",
@@ -41,6 +46,7 @@ __all__ = [
     "Report",
     "Scope",
     "accept",
+    "accept_results",
     "allocate",
     "announce_maintenance",
     "approve",
@@ -48,12 +54,13 @@ __all__ = [
     "close_recorded",
     "collect_from",
     "contest",
+    "decline_result",
     "end_budget",
+    "find_contested",
     "grant_credit",
     "issue_credit_note",
     "issue_held",
     "line_of",
-    "line_of_call",
     "open_dispute",
     "open_stripe",
     "reconcile_payments",

@@ -28,9 +28,10 @@ _PAUSE_S = 2.0
 
 
 class Report(msgspec.Struct, frozen=True):
-    """One environment's books in calls. `diff` and `money_diff` are zero if and only if they agree; `differences`
-    names the first twenty disagreements, `lag` what had not arrived in time, of both environments together. `notices` are
-    no disagreements: reported usage that a person should look at before it is billed."""
+    """One environment's books in calls. `diff` and `money_diff` are zero if and only if they agree; a call on which a
+    client's book and ours disagree is one in `diff`, however it shows in the other figures. `differences` names the
+    first twenty disagreements, `lag` what had not arrived in time, of both environments together. `notices` are no
+    disagreements: reported usage that a person should look at before it is billed, lines that say nothing."""
 
     environment: Environment
     served: int
@@ -117,6 +118,9 @@ async def _reports(
     by_journal = await _stored(connection, point.bound, journaled=True)
     beside = await _stored(connection, point.bound, journaled=False)
     shipped_served, shipped_metered = (with_removed(count, removed, by_journal) for count in (served, kept))
+    in_journals = sum(
+        max(0, shipped_metered[environment] - by_journal[environment]) for environment in _ORDER
+    )
     return tuple(
         [
             await _report(
@@ -127,6 +131,7 @@ async def _reports(
                 stored=by_journal[environment] + beside[environment],
                 lag=lag,
                 receipts=receipts,
+                in_journals=in_journals,
                 notices=await resembling(connection, environment, point.bound),
             )
             for environment in _ORDER
@@ -153,27 +158,28 @@ async def _report(
     stored: int,
     lag: Lag,
     receipts: BookComparison,
+    in_journals: int,
     notices: tuple[str, ...],
 ) -> Report:
     comparison = await compare(connection, environment)
     calls = comparison.calls
-    # A receipt without a stored call has no environment; the live books must answer for it.
-    mine = receipts if environment == "live" else BookComparison(surplus=receipts.surplus)
-    served += mine.missing - mine.surplus.get(environment, 0)
+    # Before clients' books correct what was served: what they say is a difference of its own.
     joints = (abs(served - metered), abs(metered - stored), abs(stored - calls["stored"]))
+    live = environment == "live"
+    lost = receipts.lost(in_journals) if live else 0
     return Report(
         environment,
-        served,
+        served + lost - receipts.surplus.get(environment, 0),
         metered,
         stored,
         calls["rated"],
         calls["posted"],
         calls["invoiced"],
-        sum(joints) + comparison.diff + len(mine.differences),
+        sum(joints) + comparison.diff + receipts.diff(environment, in_journals),
         comparison.money_diff,
-        (*mine.differences, *comparison.differences)[:_NAMED_MAX],
+        (*receipts.differences.get(environment, ()), *comparison.differences)[:_NAMED_MAX],
         str(lag),
-        notices,
+        (*(receipts.notices if live else ()), *notices),
     )
 
 

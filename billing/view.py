@@ -20,6 +20,13 @@ from billing.invoice.note_document import credit_note_document
 from billing.invoice.price import price_versions, rate_lines
 from billing.invoice.printed import printed
 from billing.invoice.render import to_csv, to_json
+from billing.invoice.results import (
+    ResultStatement,
+    ResultView,
+    result_statement,
+    result_view,
+    waiting_results,
+)
 from billing.invoice.simulate import Simulation, simulate
 from billing.invoice.so_far import Beside, Bill, bill_so_far
 from billing.invoice.used import NOTHING, used_lines
@@ -61,6 +68,8 @@ __all__ = [
     "OperationUsage",
     "PaidCall",
     "Point",
+    "ResultStatement",
+    "ResultView",
     "ServiceLevel",
     "ServiceUsage",
     "Simulation",
@@ -80,6 +89,8 @@ __all__ = [
     "paid_call",
     "printed",
     "quota_standing",
+    "result_statement",
+    "result_view",
     "service_level",
     "simulate",
     "spent_by_scope",
@@ -90,6 +101,7 @@ __all__ = [
     "usage_days",
     "verdict",
     "verdicts",
+    "waiting_results",
 ]
 
 
@@ -292,7 +304,8 @@ async def calls(
 def _call(row: asyncpg.Record, prices: Mapping[str, PriceVersion], amended: Decimal | None) -> CallView:
     billable = row["billable"] or amended is not None
     units = row["units"] + (amended or 0)
-    version = prices.get(row["price_version"]) if billable else None
+    # Of what was amended to nothing not even the fee of an event is left.
+    version = prices.get(row["price_version"]) if billable and (units or amended is None) else None
     told = f"0 {row['currency']}" if version is None else applied(version).charge(units)
     charge, _, estimate = told.partition("; ")
     return CallView(

@@ -62,6 +62,10 @@ class Permit(msgspec.Struct, frozen=True, gc=False):
 class Hold(Protocol):
     """What an admitted call reserves of quotas, budgets and credit, settled once: captured, or given back."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not settled yet."""
+
     def reserve(self, charge: Decimal | None) -> bool:
         """Set aside what the call takes at most; False where `acquire` has to ask for it."""
 

@@ -52,11 +52,11 @@ async def read_document(pool: asyncpg.Pool, month: Month) -> Document:
 async def contest(
     database: Database, pool: asyncpg.Pool, month: Month, position: int, amount: str, now: datetime
 ) -> Dispute:
-    """Contest so much of a line of a month's document."""
+    """Contest so much of a line of a month's document, again where it was rejected before."""
     found = await read_document(pool, month)
     contested = Contested(line_of(found, position), Decimal(amount), "it was not ours")
     async with as_gateway(database, month.account_id) as connection:
-        return await open_dispute(connection, found, contested, "key/x", now)
+        return await open_dispute(connection, found, contested, "key/x", now, again=True)
 
 
 async def concede(pool: asyncpg.Pool, dispute_id: str, now: datetime, amount: str | None = None) -> Dispute:

@@ -114,6 +114,7 @@ def _refused(request: AdjustRequest, before: Level) -> BusinessRefusal:
     line = Line(request.sku, abs(request.quantity), request.warehouse)
     return BusinessRefusal(
         "insufficient-stock",
-        f"Only {removable} {name} units can be taken out; {before.reserved} are reserved.",
+        f"Only {removable} {name} units of {request.sku} in {request.warehouse} can be {'moved' if request.moved else 'taken out'}: "
+        f"{before.on_hand} are on hand, {before.reserved} of them reserved and {before.quarantined} quarantined.",
         extra={"lines": [short_line(line, removable)]},
     )

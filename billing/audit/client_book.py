@@ -10,12 +10,14 @@ import msgspec
 from catalog.vocabulary.ids import parse_call_id
 from catalog.vocabulary.problem import FieldError, Problem
 
+_NAMED_MAX = 20
+
 
 class BookEntry(msgspec.Struct, frozen=True, rename={"class_": "class"}):
     """One line of a book: what was called and what came back.
 
     A metered reply shows its class or its charge. A reply without them was refused or replayed by the gateway; an
-    entry without `status` was never answered and may have been metered or not.
+    entry with neither them nor a `status` was never answered and may have been metered or not.
     """
 
     operation: str
@@ -28,7 +30,25 @@ class BookEntry(msgspec.Struct, frozen=True, rename={"class_": "class"}):
     @property
     def unanswered(self) -> bool:
         """Whether the client cannot know how the call ended."""
-        return not self.status
+        return not self.status and not self.metered
+
+    @property
+    def metered(self) -> bool:
+        """Whether the client says that it holds a receipt."""
+        return self.class_ is not None or self.charge is not None
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it says that the call was served; nothing is served without a receipt."""
+        return self.metered or (self.status is not None and 200 <= self.status < 300)
+
+
+class Line(msgspec.Struct, frozen=True):
+    """An entry and where it stands; `number` counts from 1."""
+
+    path: Path
+    number: int
+    entry: BookEntry
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -43,6 +63,8 @@ class Said(msgspec.Struct, frozen=True):
 class Booked:
     """What books say: `answered` by the 16 bytes of the call's id, and how many calls of each operation never were.
 
+    Lines without a call's id can be compared with nothing: `nameless` counts those that say that a call was served,
+    which are differences, and names the first; `refused` the others, which the gateway refuses without metering them.
     A book may have a million calls that say one of a dozen things: each is kept once, and of a call little but its id.
     """
 
@@ -50,20 +72,34 @@ class Booked:
         """Nothing is read yet."""
         self.answered: dict[bytes, Said] = {}
         self.unanswered: Counter[str] = Counter()
+        self.nameless = 0
+        self.nameless_named: list[str] = []
+        self.refused = 0
         self._said: dict[Said, Said] = {}
 
-    def add(self, entries: Iterable[BookEntry]) -> None:
-        """Take entries in."""
-        for entry in entries:
+    def add(self, lines: Iterable[Line]) -> None:
+        """Take lines in."""
+        for line in lines:
+            entry = line.entry
             if entry.unanswered:
                 self.unanswered[entry.operation] += 1
             elif entry.call_id is not None:
                 call_id = parse_call_id(entry.call_id).bytes
-                metered = entry.class_ is not None or entry.charge is not None
                 # A replay repeats the first reply's id without being metered again.
-                if metered or call_id not in self.answered:
-                    said = Said(entry.operation, entry.account, entry.class_, metered)
+                if entry.metered or call_id not in self.answered:
+                    said = Said(entry.operation, entry.account, entry.class_, entry.metered)
                     self.answered[call_id] = self._said.setdefault(said, said)
+            elif entry.ended_well:
+                self._take_nameless(line)
+            else:
+                self.refused += 1
+
+    def _take_nameless(self, line: Line) -> None:
+        self.nameless += 1
+        if len(self.nameless_named) < _NAMED_MAX:
+            self.nameless_named.append(
+                f"{line.path}, line {line.number}: {line.entry.operation} was served, and no `call_id` says which call it was"
+            )
 
     @property
     def span(self) -> tuple[UUID, UUID] | None:
@@ -84,8 +120,8 @@ class ClientBooks:
         """Whether there is any book."""
         return bool(self._places)
 
-    def read_on(self) -> Iterator[BookEntry]:
-        """The entries that are new; `Problem` malformed-request names the file and line that is none.
+    def read_on(self) -> Iterator[Line]:
+        """The lines that are new; `Problem` malformed-request names the file and line that is none.
 
         A last line that is not whole yet is left for the next reading: its writer is at it.
         """
@@ -106,7 +142,7 @@ class ClientBooks:
                     position += len(line)
                     number += not unfinished
                     if entry is not None:
-                        yield entry
+                        yield Line(path, number + unfinished, entry)
             self._places[path] = (position, number)
 
     def _entry(self, line: bytes) -> BookEntry | None:

@@ -9,7 +9,8 @@ _POSTED = """
         ('refund', '', 'receivable', 'house', 'cash'), ('refund_failed', 'house', 'cash', '', 'receivable'),
         ('dispute_opened', '', 'disputed', 'house', 'cash'), ('dispute_fee', 'house', 'dispute_fees', 'house', 'cash'),
         ('dispute_won', 'house', 'cash', '', 'disputed'), ('dispute_lost', 'house', 'loss', '', 'disputed'),
-        ('bank_payment', 'house', 'bank', '', 'receivable'), ('bank_refund', '', 'receivable', 'house', 'bank')
+        ('bank_payment', 'house', 'bank', '', 'receivable'), ('bank_refund', '', 'receivable', 'house', 'bank'),
+        ('written_off', 'house', 'written_off', '', 'receivable'), ('written_back', '', 'receivable', 'house', 'written_off')
     ), fact AS (
         SELECT kind, source, currency, amount, debit, credit,
                coalesce(nullif(debtor, ''), account_id) AS debtor, coalesce(nullif(creditor, ''), account_id) AS creditor

@@ -20,15 +20,33 @@ _AT_ONCE = 10_000
 
 
 class BookComparison(msgspec.Struct, frozen=True):
-    """`missing` receipts are not stored (their environment is unknown); `surplus` calls by environment are stored in
-    the books' time and accounts without a receipt. `differences` names each of them and every contradiction."""
+    """Calls on which clients' books and the stored calls disagree, each counted once.
+
+    `missing` receipts are not stored; `surplus` calls by environment are stored in the books' time and accounts without
+    a receipt; `contradicted` calls are stored otherwise than the client says; `nameless` lines say that a call was
+    served and not which. `differences` names them all, save that lines are named up to twenty; where the environment
+    is unknown, the live books answer for it. `notices` are no disagreements.
+    """
 
     missing: int = 0
     surplus: Mapping[Environment, int] = {}
-    differences: tuple[str, ...] = ()
+    contradicted: Mapping[Environment, int] = {}
+    nameless: int = 0
+    differences: Mapping[Environment, tuple[str, ...]] = {}
+    notices: tuple[str, ...] = ()
+
+    def diff(self, environment: Environment, in_journals: int) -> int:
+        """Calls of an environment on which the books disagree, beside `in_journals`: calls that are journaled and not
+        stored. A missing receipt may be one of those, and is then counted as such."""
+        counted = self.surplus.get(environment, 0) + self.contradicted.get(environment, 0)
+        return counted + (self.lost(in_journals) + self.nameless if environment == "live" else 0)
+
+    def lost(self, in_journals: int) -> int:
+        """Receipts of calls that are neither stored nor among the `in_journals` that are still to be."""
+        return max(0, self.missing - in_journals)
 
 
-_FOUND = "SELECT id, operation, class, account_id FROM billing.usage_event WHERE id = ANY($1)"
+_FOUND = "SELECT id, operation, class, account_id, environment FROM billing.usage_event WHERE id = ANY($1)"
 # The children of a composed call are stored, but their caller is not told of them; amending rows are no calls.
 _IN_THE_BOOKS_TIME = """
     SELECT id, operation, class, account_id, environment, occurred_at FROM billing.usage_event
@@ -53,17 +71,24 @@ async def compare_receipts(
     left is accounted for by an unanswered entry of the same operation, if there is one: that call was metered. Reads
     only, so that nothing waits for the transaction while this one waits for clients.
     """
-    differences: list[str] = []
+    differences: dict[Environment, list[str]] = {environment: [] for environment in ENVIRONMENTS}
+    surplus, contradicted = (dict.fromkeys(ENVIRONMENTS, 0) for _ in range(2))
     missing = 0
+
+    def contradict(row: asyncpg.Record, said: Said) -> None:
+        if sentence := _contradiction(row, said):
+            contradicted[row["environment"]] += 1
+            differences[row["environment"]].append(sentence)
+
     accounts: set[str] = set()
     async for call_id, row in _look_up(connection, booked):
         said = booked.answered[call_id]
         if row is not None:
-            differences += _contradictions(row, said)
+            contradict(row, said)
         elif said.metered:
             missing += 1
             name = call_id_text(UUID(bytes=call_id))
-            differences.append(f"{name} {said.operation}: has a receipt and is not stored")
+            differences["live"].append(f"{name} {said.operation}: has a receipt and is not stored")
         if said.metered:
             accounts |= {row["account_id"]} if row is not None else {said.account or ""}
     unbooked: list[asyncpg.Record] = []
@@ -79,12 +104,20 @@ async def compare_receipts(
         await sleep(_POLL_S)
     for row in unbooked:
         if (late_said := late.answered.get(row["id"].bytes)) is not None:
-            differences += _contradictions(row, late_said)
-    surplus = dict.fromkeys(ENVIRONMENTS, 0)
+            contradict(row, late_said)
     for row in without:
         surplus[row["environment"]] += 1
-        differences.append(f"{call_id_text(row['id'])} {row['operation']}: is stored and has no receipt")
-    return BookComparison(missing, surplus, tuple(differences))
+        sentence = f"{call_id_text(row['id'])} {row['operation']}: is stored and has no receipt"
+        differences[row["environment"]].append(sentence)
+    differences["live"] += (*booked.nameless_named, *late.nameless_named)
+    return BookComparison(
+        missing,
+        surplus,
+        contradicted,
+        booked.nameless + late.nameless,
+        {environment: tuple(sentences) for environment, sentences in differences.items()},
+        _notices(booked.refused + late.refused),
+    )
 
 
 async def _look_up(
@@ -112,15 +145,24 @@ def _without_entry(unbooked: Sequence[asyncpg.Record], booked: Booked, late: Boo
     return without
 
 
-def _contradictions(row: asyncpg.Record, said: Said) -> list[str]:
+def _contradiction(row: asyncpg.Record, said: Said) -> str | None:
     name = f"{call_id_text(row['id'])} {said.operation}"
     if not said.metered:
-        return [f"{name}: is stored, and the client was refused"]
+        return f"{name}: is stored, and the client was refused"
     booked = (said.operation, said.class_, said.account)
     stored = (row["operation"], row["class"], row["account_id"])
     if all(one is None or one == other for one, other in zip(booked, stored, strict=True)):
-        return []
-    return [f"{name}: the receipt says {_words(booked)}, stored is {_words(stored)}"]
+        return None
+    return f"{name}: the receipt says {_words(booked)}, stored is {_words(stored)}"
+
+
+def _notices(refused: int) -> tuple[str, ...]:
+    if not refused:
+        return ()
+    return (
+        f"{refused} lines of clients' books have neither `call_id` nor `charge` and say that the call failed: "
+        "taken as refused by the gateway, which meters nothing, and compared with nothing",
+    )
 
 
 def _words(values: tuple[object, ...]) -> str:

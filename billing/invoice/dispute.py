@@ -2,7 +2,8 @@
 
 Held money stands in `disputed` instead of `receivable`. Accepted, it is released, and what the whole bill is less by
 without that part of the line (its discount, minimum and tax with it) is credited by a credit note over the document;
-rejected, it is released and owed again. Either happens once. A line of a draft can be contested while the account's
+rejected, it is released and owed again. Either happens once. A rejection is final: its line is contested again only by
+the provider's own hand, and otherwise call by call, each once. A line of a draft can be contested while the account's
 calendar says so; nothing is owed yet, so it is held from its issue on.
 """
 
@@ -10,15 +11,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
-from uuid import UUID
 
 import asyncpg
 import msgspec
 
+from billing.invoice.contested import Contested, invalid, line_name
 from billing.invoice.credit_note import CreditLine, CreditNote, issue_credit_note
 from billing.invoice.dispute_hold import hold, left_to_credit, less_used, line_left, would_come_off
-from billing.invoice.disputed import Dispute, dispute, dispute_row, disputes_of_line
-from billing.invoice.document import Document, DocumentLine
+from billing.invoice.disputed import Dispute, dispute, dispute_row, disputes_of_line, last_rejected
+from billing.invoice.document import Document
 from billing.invoice.month import Payer, lock_books, payer_of
 from billing.invoice.taken_off import PartKind, Parts, sum_of, taken_off
 from billing.ledger.accounts import DISPUTED, RECEIVABLE
@@ -28,51 +29,27 @@ from catalog.outbox import announce
 from catalog.registry import audit
 from catalog.vocabulary.ids import new_id
 from catalog.vocabulary.money import plain, round_money
-from catalog.vocabulary.problem import FieldError, Problem
+from catalog.vocabulary.problem import Problem
 
 # As the lines of a credit note stand.
 _ORDER: Sequence[PartKind] = ("line", "fee", "discount", "top_up", "true_up", "tax")
 
 
-class Contested(msgspec.Struct, frozen=True):
-    """What is contested: so much of a line, for one call of it or for the line itself, and why."""
-
-    line: DocumentLine
-    amount: Decimal
-    reason: str
-    call_id: UUID | None = None
-
-
-def line_of(document: Document, position: int) -> DocumentLine:
-    """The line of a document at a position; `Problem` invalid-input where there is none."""
-    for line in document.lines:
-        if line.position == position:
-            return line
-    raise _invalid("/line", "reference", f"the document has lines 1 to {len(document.lines)}")
-
-
-def line_of_call(document: Document, operation: str, usage_period: str) -> DocumentLine:
-    """The line on which a call was charged; `Problem` invalid-input where the document has none."""
-    for line in document.lines:
-        if (line.operation, line.usage_period) == (operation, usage_period) and Decimal(line.amount) > 0:
-            return line
-    raise _invalid("/call", "reference", "the call is not charged on this document")
-
-
-def line_name(line: DocumentLine) -> str:
-    """What a line is of, wherever it stands on its document: `usage customs/certificate 2026-10 pv_…`."""
-    words = (line.kind, line.operation, line.usage_period, line.price_version, line.name)
-    return " ".join(word for word in words if word)
-
-
 async def open_dispute(
-    transaction: Connection, document: Document, contested: Contested, actor: str, now: datetime
+    transaction: Connection,
+    document: Document,
+    contested: Contested,
+    actor: str,
+    now: datetime,
+    *,
+    again: bool = False,
 ) -> Dispute:
     """Contest a line of the account's document; what would come off it is held at once where the document is issued.
 
     `now` is the time of day; the books have the account's own. `Problem` invalid-input for an amount that the line, or the
-    document, does not have left, conflict for a draft outside its calendar's days of dispute and for a call or a line that
-    is contested already. The transaction's scope has the account.
+    document, does not have left, conflict for a draft outside its calendar's days of dispute, for a call or a line that is
+    contested already, and for a line whose dispute was rejected, unless the provider takes it up `again`. The transaction's
+    scope has the account.
     """
     payer = await payer_of(transaction, document.account_id)
     books_now = payer.now_in(document.environment, now)
@@ -80,6 +57,8 @@ async def open_dispute(
     await lock_books(transaction, document.account_id, document.environment)
     name = line_name(contested.line)
     await _check_amount(transaction, document, contested, name)
+    if contested.call_id is None and not again:
+        await _assert_not_rejected(transaction, document, name)
     dispute_id = new_id("dsp")
     try:
         async with transaction.transaction():
@@ -193,7 +172,7 @@ async def _open(connection: Connection, dispute_id: str) -> asyncpg.Record:
 def _accepted_part(row: asyncpg.Record, amount: Decimal) -> Decimal:
     _assert_amount(amount, row["currency"])
     if amount > row["amount"]:
-        raise _invalid("/amount", "range", f"{plain(row['amount'])} {row['currency']} are disputed")
+        raise invalid("/amount", "range", f"{plain(row['amount'])} {row['currency']} are disputed")
     return amount
 
 
@@ -206,7 +185,7 @@ async def _to_hold(
     held = sum_of(parts)
     _assert_lowers(held)
     if held > left:
-        raise _invalid(
+        raise invalid(
             "/amount",
             "range",
             f"{plain(held)} {document.currency} would come off the document, and {plain(max(left, Decimal(0)))} are left "
@@ -303,7 +282,7 @@ def _assert_disputable(document: Document, now: datetime) -> None:
 
 async def _check_amount(transaction: Connection, document: Document, contested: Contested, name: str) -> None:
     if contested.line.kind != "usage":
-        raise _invalid("/line", "kind", "lines of calls are disputed; other charges follow from the contract")
+        raise invalid("/line", "kind", "lines of calls are disputed; other charges follow from the contract")
     _assert_amount(contested.amount, document.currency)
     waiting = [
         row for row in await disputes_of_line(transaction, document.id, name) if row["decision"] is None
@@ -312,17 +291,23 @@ async def _check_amount(transaction: Connection, document: Document, contested: 
         raise Problem("conflict", "This line is disputed already; wait until that is decided.")
     left = await line_left(transaction, document.id, name) - sum(row["amount"] for row in waiting)
     if contested.amount > left:
-        raise _invalid(
+        raise invalid(
             "/amount",
             "range",
             f"{plain(max(left, Decimal(0)))} {document.currency} of this line can be disputed",
         )
 
 
+async def _assert_not_rejected(transaction: Connection, document: Document, name: str) -> None:
+    # Otherwise a payer could hold money, and stop reminders, for as long as it likes.
+    if (rejected := await last_rejected(transaction, document.id, name)) is not None:
+        raise Problem(
+            "conflict",
+            f"This line was disputed before, and {rejected['id']} was rejected ({rejected['ruling']}). That is final: single "
+            "calls of the line can be disputed, and the provider can take it up again where there is new evidence.",
+        )
+
+
 def _assert_amount(amount: Decimal, currency: str) -> None:
     if round_money(amount, currency) != amount or amount <= 0:
-        raise _invalid("/amount", "amount", f"a positive amount in whole minor units of {currency} is needed")
-
-
-def _invalid(pointer: str, rule: str, detail: str) -> Problem:
-    return Problem("invalid-input", f"{pointer}: {detail}.", errors=(FieldError(pointer, rule, detail),))
+        raise invalid("/amount", "amount", f"a positive amount in whole minor units of {currency} is needed")

@@ -107,6 +107,17 @@ async def disputes_of_line(connection: Connection, invoice_id: str, line: str) -
     return rows
 
 
+async def last_rejected(connection: Connection, invoice_id: str, line: str) -> asyncpg.Record | None:
+    """The last dispute of a line itself, not of a call on it, that was rejected, as `dispute_row` has it."""
+    row: asyncpg.Record | None = await connection.fetchrow(
+        f"{_SELECT} WHERE dispute.invoice_id = $1 AND line = $2 AND call_id IS NULL "
+        "AND decision = 'rejected' ORDER BY ruled_at DESC, dispute.id LIMIT 1",
+        invoice_id,
+        line,
+    )
+    return row
+
+
 async def disputes(
     connection: Connection,
     month: Month | None,

@@ -21,6 +21,7 @@
 | `payment_fees` | the house | what the provider keeps of payments, as a debit |
 | `dispute_fees` | the house | what the provider charges for disputes, as a debit |
 | `loss` | the house | disputes that were lost |
+| `written_off` | the house | what is left of invoices and no longer asked for, such as a bank's fees, as a debit: an expense |
 """
 
 # The installation's own books: one group, one issuing legal entity. No payer's scope reaches them.
@@ -40,6 +41,7 @@ CASH = "cash"
 PAYMENT_FEES = "payment_fees"
 DISPUTE_FEES = "dispute_fees"
 LOSS = "loss"
+WRITTEN_OFF = "written_off"
 
 
 def earnings(service: str) -> str:

@@ -37,6 +37,8 @@ Kind = Literal[
     "dispute_lost",
     "bank_payment",
     "bank_refund",
+    "written_off",
+    "written_back",
 ]
 
 

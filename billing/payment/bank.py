@@ -31,7 +31,7 @@ MovementKind = Literal["bank_payment", "bank_refund"]
 _REFERENCE = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 _MOVEMENTS = """
     SELECT source, kind, amount, currency, reference, moved_on, recorded_at, recorded_by FROM billing.settlement_entry
-    WHERE invoice_id = $1 AND reference IS NOT NULL ORDER BY transaction_id
+    WHERE invoice_id = $1 AND kind IN ('bank_payment', 'bank_refund') ORDER BY transaction_id
 """
 _KINDS = {"bank_payment": "a payment", "bank_refund": "a refund"}
 
@@ -143,18 +143,30 @@ async def movements(connection: Connection, invoice_id: str) -> Sequence[Movemen
     ]
 
 
+def amount_errors(amount: Decimal, currency: str) -> list[FieldError]:
+    """What is wrong with an amount of a currency that somebody says: nothing, for a positive number of minor units."""
+    if amount.is_finite() and amount > 0 and round_money(amount, currency) == amount:
+        return []
+    places = exponent(currency)
+    return [FieldError("/amount", "amount", f"a positive amount with at most {places} decimal places")]
+
+
+async def is_handed_over(connection: Connection, invoice_id: str) -> bool:
+    """Whether a provider asks for an invoice's money."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM billing.payment_task WHERE kind = 'invoice' AND document_id = $1)",
+        invoice_id,
+    )
+    return found
+
+
 async def _checked(
     connection: Connection, invoice: Collected, amount: Decimal, told: Told, day: str, now: datetime
 ) -> Told:
     """What a person says, as it is kept."""
     told = msgspec.structs.replace(told, reference=told.reference.strip())
     payer = await payer_of(connection, invoice.account_id)
-    errors: list[FieldError] = []
-    if not amount.is_finite() or amount <= 0 or round_money(amount, invoice.currency) != amount:
-        places = exponent(invoice.currency)
-        errors.append(
-            FieldError("/amount", "amount", f"a positive amount with at most {places} decimal places")
-        )
+    errors = amount_errors(amount, invoice.currency)
     if not _REFERENCE.fullmatch(told.reference):
         errors.append(FieldError("/reference", "length", "write the bank's reference, 1 to 100 characters"))
     if told.moved_on > now.astimezone(ZoneInfo(payer.timezone)).date():
@@ -214,8 +226,5 @@ async def _record(
 async def _recorded(
     connection: Connection, invoice: Collected, movement: Movement, standing: Settlement, *, is_new: bool
 ) -> Recorded:
-    handed_over = await connection.fetchval(
-        "SELECT EXISTS (SELECT FROM billing.payment_task WHERE kind = 'invoice' AND document_id = $1)",
-        invoice.invoice_id,
-    )
+    handed_over = await is_handed_over(connection, invoice.invoice_id)
     return Recorded(invoice.invoice_id, invoice.number, movement, standing, is_new, handed_over)

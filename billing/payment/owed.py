@@ -28,9 +28,11 @@ OWED = f"""(
     invoice.total - {PREPAID}
     - coalesce((SELECT sum(note.total) FROM billing.credit_note AS note
                 WHERE note.invoice_id = invoice.id AND reason <> 'dispute_lost'), 0)
-    - coalesce((SELECT sum(CASE WHEN fact.kind IN ('payment', 'bank_payment', 'refund_failed') THEN amount ELSE -amount END)
+    - coalesce((SELECT sum(CASE WHEN fact.kind IN ('payment', 'bank_payment', 'refund_failed', 'written_off')
+                           THEN amount ELSE -amount END)
                 FROM billing.settlement_entry AS fact WHERE fact.invoice_id = invoice.id
-                AND fact.kind IN ('payment', 'bank_payment', 'refund_failed', 'refund', 'bank_refund')), 0))
+                AND fact.kind IN ('payment', 'bank_payment', 'refund_failed', 'refund', 'bank_refund', 'written_off',
+                                  'written_back')), 0))
 """  # noqa: S608 - constants of this file
 _OPEN = f"""
     SELECT invoice.id, number, invoice.account_id, account.name, period, invoice.currency, total, owed, contested, due_on,
@@ -53,9 +55,9 @@ _FIRST_ZONE = timezone(timedelta(hours=14))
 
 
 class OpenInvoice(msgspec.Struct, frozen=True):
-    """A live invoice that is not paid in full. `contested` of what is `owed` waits for a ruling. `days_overdue` counts from
-    the due day on the payer's calendar, negative before it, None without a due day. `stage` is the last reminder that was
-    announced, 0 before the first; `reminder_days` are the days overdue on which each falls due, none where nobody is reminded."""
+    """A live invoice that is not paid in full. `contested` of what is `owed` waits for a ruling. Days count on the payer's
+    calendar: `due_in_days` until the due day, 0 on it, and `days_overdue` since, from 1; None where it is the other, or there
+    is no due day. `stage` is the last reminder that was announced, 0 before the first; `reminder_days` are the days overdue on which each falls due, none where nobody is reminded."""
 
     document_id: str
     number: str
@@ -66,6 +68,7 @@ class OpenInvoice(msgspec.Struct, frozen=True):
     owed: Money
     contested: Money
     due_on: date | None
+    due_in_days: int | None
     days_overdue: int | None
     handed_over: bool
     stage: int
@@ -73,9 +76,20 @@ class OpenInvoice(msgspec.Struct, frozen=True):
     reminder_days: tuple[int, ...]
 
 
-def days_overdue(due_on: date, zone: str, now: datetime) -> int:
-    """Whole days since the due day on the payer's own calendar; 0 on the due day, negative before it."""
-    return (now.astimezone(ZoneInfo(zone)).date() - due_on).days
+def due_in_days(due_on: date | None, zone: str, now: datetime) -> int | None:
+    """Whole days until the due day on the payer's own calendar, 0 on the due day; None once it is past, or without one."""
+    left = _days_left(due_on, zone, now)
+    return None if left is None or left < 0 else left
+
+
+def days_overdue(due_on: date | None, zone: str, now: datetime) -> int | None:
+    """Whole days since the due day on the payer's own calendar, from 1; None until it is past, or without one."""
+    left = _days_left(due_on, zone, now)
+    return None if left is None or left >= 0 else -left
+
+
+def _days_left(due_on: date | None, zone: str, now: datetime) -> int | None:
+    return None if due_on is None else (due_on - now.astimezone(ZoneInfo(zone)).date()).days
 
 
 async def open_invoices(
@@ -84,7 +98,7 @@ async def open_invoices(
     """What is open of one account or of all, what is due first on top; only what is `overdue` where that is asked for."""
     before = now.astimezone(_FIRST_ZONE).date() if overdue else None
     found = [_open(row, now) for row in await connection.fetch(_OPEN, account_id, before)]
-    return [one for one in found if not overdue or (one.days_overdue or 0) > 0]
+    return [one for one in found if not overdue or one.days_overdue is not None]
 
 
 def _open(row: asyncpg.Record, now: datetime) -> OpenInvoice:
@@ -101,7 +115,8 @@ def _open(row: asyncpg.Record, now: datetime) -> OpenInvoice:
         amount("owed"),
         amount("contested"),
         row["due_on"],
-        None if row["due_on"] is None else days_overdue(row["due_on"], row["timezone"], now),
+        due_in_days(row["due_on"], row["timezone"], now),
+        days_overdue(row["due_on"], row["timezone"], now),
         row["handed_over"],
         row["stage"],
         row["reminded_at"],

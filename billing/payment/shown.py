@@ -6,7 +6,7 @@ from datetime import date, datetime
 import msgspec
 
 from billing.payment.find import find_invoice
-from billing.payment.owed import days_overdue
+from billing.payment.owed import days_overdue, due_in_days
 from billing.payment.settlement import Collected, FactKind, Settlement, settlement
 from billing.transaction import Connection
 from catalog.vocabulary.money import Money, money
@@ -22,8 +22,8 @@ _FACTS = """
 
 
 class Fact(msgspec.Struct, frozen=True):
-    """Something that happened to the money. `name` is the bank's reference, or the provider's id; `moved_on` is the day on
-    the bank's statement, where a person recorded it."""
+    """Something that happened to the money. `name` is the bank's reference, why a rest was written off, or the provider's id;
+    `moved_on` is the day on the bank's statement, or that of the write-off, where a person recorded it."""
 
     kind: FactKind
     amount: Money
@@ -41,7 +41,7 @@ class Reminder(msgspec.Struct, frozen=True):
 
 
 class InvoiceMoney(msgspec.Struct, frozen=True):
-    """An invoice, where it stands, and by what. `days_overdue` is negative before the due day, None without one."""
+    """An invoice, where it stands, and by what. `due_in_days` and `days_overdue` as those of `OpenInvoice`."""
 
     document_id: str
     number: str
@@ -49,6 +49,7 @@ class InvoiceMoney(msgspec.Struct, frozen=True):
     currency: str
     total: Money
     due_on: date | None
+    due_in_days: int | None
     days_overdue: int | None
     standing: Settlement
     facts: Sequence[Fact]
@@ -72,7 +73,8 @@ async def invoice_money(connection: Connection, document: str, now: datetime) ->
         invoice.currency,
         money(invoice.total, invoice.currency),
         row["due_on"],
-        None if row["due_on"] is None else days_overdue(row["due_on"], row["timezone"], now),
+        due_in_days(row["due_on"], row["timezone"], now),
+        days_overdue(row["due_on"], row["timezone"], now),
         await settlement(connection, invoice),
         [
             Fact(

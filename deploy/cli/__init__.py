@@ -23,6 +23,7 @@ _COMMANDS = {
     "leases": "deploy.cli.leases:leases",
     "sla": "deploy.cli.sla:sla",
     "outcome": "deploy.cli.sla:outcome",
+    "result": "deploy.cli.result:result",
     "maintenance": "deploy.cli.sla:maintenance",
     "rate": "deploy.cli.rate:rate",
     "simulate-price": "deploy.cli.simulate:simulate_price",

@@ -8,13 +8,13 @@ import msgspec
 
 from catalog.accounts.account import Account, find_account, list_accounts
 from catalog.accounts.application import Application, CostCentre, list_applications, list_cost_centres
-from catalog.accounts.billing_profile import BillingProfile, set_billing_profile
 from catalog.accounts.open import OpenedAccount, open_account
 from catalog.accounts.subscription import Subscription, end_subscription, list_subscriptions
 from catalog.accounts.subscription import subscribe as subscribe_account
 from catalog.transaction import Transaction
 from catalog.vocabulary.problem import Text
 from deploy.cli.output import json_option, on_clock_of, print_json, print_table
+from deploy.cli.profile import profile
 from deploy.cli.session import By, session
 from deploy.cli.terms import terms
 from gateway.stores.keys import KeyEntry, list_keys
@@ -50,6 +50,7 @@ def account() -> None:
 
 
 account.add_command(terms)
+account.add_command(profile)
 
 
 @account.command()
@@ -144,10 +145,10 @@ def show(account: str, as_json: bool) -> None:
         print_json(view)
         return
     one = view.account
-    zone, profile = one.timezone, "complete" if one.billing_profile else "missing"
+    zone, addressee = one.timezone, "complete" if one.billing_profile else "missing"
     print_table(
         ("id", "name", "kind", "currency", "time zone", "billing profile"),
-        [(one.id, one.name, one.kind, one.currency, one.timezone, profile)],
+        [(one.id, one.name, one.kind, one.currency, one.timezone, addressee)],
     )
     centres = {centre.id: centre.name for centre in view.cost_centres}
     _section(
@@ -179,28 +180,6 @@ def _section(columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> No
     if listed := list(rows):
         click.echo()
         print_table(columns, listed)
-
-
-@account.command()
-@click.argument("account")
-@click.option("--legal-name", required=True)
-@click.option("--address", required=True, help="The postal address; lines may be separated by line breaks.")
-@click.option("--tax-id", required=True)
-@click.option(
-    "--country",
-    default="",
-    help="Two letters of ISO 3166: whose tax is added to the bill, if there is a rate.",
-)
-def profile(account: str, legal_name: str, address: str, tax_id: str, country: str) -> None:
-    """Say who invoices are addressed to. An external account is not invoiced without it."""
-
-    async def work(transaction: Transaction, by: By) -> None:
-        found = await find_account(transaction, account)
-        written = BillingProfile(legal_name, address, tax_id, country)
-        await set_billing_profile(transaction, found, written, by.actor, by.now)
-
-    session().act(work)
-    click.echo(f"Invoices to {account} are addressed to {legal_name}.")
 
 
 @account.command()

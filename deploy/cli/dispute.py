@@ -1,4 +1,4 @@
-"""`ordergate dispute …`: what payers contest, from the provider's side."""
+"""`ordergate dispute …`: what payers contest, taken down and decided from the provider's side."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -8,13 +8,20 @@ from functools import partial
 import asyncpg
 import click
 
-from billing.invoice.dispute import accept_dispute, reject_dispute
+from billing.invoice.contested import Contested, find_contested
+from billing.invoice.dispute import accept_dispute, open_dispute, reject_dispute
 from billing.invoice.disputed import Dispute, disputes
+from billing.invoice.document import Document, document
+from billing.invoice.month import Month
 from billing.transaction import Connection, all_accounts
+from catalog.accounts.account import find_account
 from catalog.transaction import Transaction
+from catalog.vocabulary.ids import ENVIRONMENTS, Environment
+from catalog.vocabulary.period import Period
 from deploy.cli.decimals import DECIMAL
 from deploy.cli.output import json_option, print_json, print_table
-from deploy.cli.session import session
+from deploy.cli.period import PERIOD
+from deploy.cli.session import By, session
 from deploy.operator import local_operator
 
 _LISTED = 1000
@@ -36,6 +43,50 @@ def list_(decided_too: bool, as_json: bool) -> None:
         return (await disputes(transaction, None, _LISTED, open_only=not decided_too)).data
 
     _show(session().read(work), as_json)
+
+
+@dispute.command("open")
+@click.argument("account")
+@click.argument("period", type=PERIOD)
+@click.argument("amount", type=DECIMAL)
+@click.option("--line", type=int, help="The line of the document, by its position on the statement.")
+@click.option("--call", help="A call that is charged on it, by its id.")
+@click.option("--reason", required=True, help="Why, in the payer's words; without personal data.")
+@click.option(
+    "--again", is_flag=True, help="Take a line up again whose dispute was rejected: there is new evidence."
+)
+@click.option("--env", "environment", type=click.Choice(ENVIRONMENTS), default="live", show_default=True)
+@json_option
+def open_(
+    account: str,
+    period: Period,
+    amount: Decimal,
+    line: int | None,
+    call: str | None,
+    reason: str,
+    again: bool,
+    environment: Environment,
+    as_json: bool,
+) -> None:
+    """Contest AMOUNT of a line of ACCOUNT's document of PERIOD, or of a call on it, for a payer who called or wrote.
+
+    What would come off the document is held until the dispute is accepted or rejected. Payers do the same themselves
+    with POST /api/invoices/PERIOD/disputes.
+    """
+    current = session()
+
+    async def find(transaction: Transaction) -> tuple[Document, Contested]:
+        payer = await find_account(transaction, account)
+        found = await document(transaction, Month(payer.id, environment, period))
+        wanted = await find_contested(transaction, found, line=line, call=call, amount=amount, reason=reason)
+        return found, wanted
+
+    found, contested = current.read(find)
+
+    async def work(transaction: Transaction, by: By) -> Dispute:
+        return await open_dispute(transaction, found, contested, by.actor, by.now, again=again)
+
+    _show((current.act(work),), as_json)
 
 
 @dispute.command()

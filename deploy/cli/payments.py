@@ -18,6 +18,7 @@ from catalog.transaction import Transaction
 from deploy.cli.output import json_option, print_json, print_table
 from deploy.cli.payments_received import owed, record, refund, show
 from deploy.cli.session import session
+from deploy.cli.write_off import write_off_
 from deploy.operator import local_operator
 
 
@@ -86,7 +87,7 @@ def payments() -> None:
     """What invoices are paid: through the payment provider or by transfer."""
 
 
-for _command in (record, refund, show, owed):
+for _command in (record, refund, show, owed, write_off_):
     payments.add_command(_command)
 
 

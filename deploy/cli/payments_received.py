@@ -93,7 +93,8 @@ def show(document: str, as_json: bool) -> None:
         print_json(found)
         return
     due = "" if found.due_on is None else f", due on {found.due_on}"
-    click.echo(f"{found.number} of {found.account}: {found.standing.state}{due}")
+    when = f" ({_due(found.due_in_days, found.days_overdue)})" if due and found.standing.owed > 0 else ""
+    click.echo(f"{found.number} of {found.account}: {found.standing.state}{due}{when}")
     standing = found.standing
     figures = (
         ("total", Decimal(found.total.amount)),
@@ -101,6 +102,7 @@ def show(document: str, as_json: bool) -> None:
         ("paid from credit", standing.prepaid),
         ("paid", standing.paid),
         ("refunded", standing.refunded),
+        ("written off", standing.written_off),
         ("owed", standing.owed),
         ("contested", standing.contested),
     )
@@ -152,7 +154,7 @@ def owed(account: str | None, overdue: bool, as_json: bool) -> None:
             "contested",
             "",
             "due on",
-            "days overdue",
+            "due",
             "paid through",
         )
         print_table(
@@ -166,15 +168,26 @@ def owed(account: str | None, overdue: bool, as_json: bool) -> None:
                     one.contested.amount,
                     one.owed.currency,
                     one.due_on,
-                    one.days_overdue,
+                    _due(one.due_in_days, one.days_overdue),
                     "provider" if one.handed_over else "transfer",
                     f"{one.stage} of {len(one.reminder_days)}",
                     one.reminded_at,
                 )
                 for one in found
             ],
-            right=("total", "owed", "contested", "days overdue"),
+            right=("total", "owed", "contested"),
         )
+
+
+def _due(in_days: int | None, overdue: int | None) -> str:
+    """When it is due, or how long it has been, in words; empty without a due day."""
+    if in_days is not None:
+        return "today" if in_days == 0 else f"in {_days(in_days)}"
+    return "" if overdue is None else f"{_days(overdue)} overdue"
+
+
+def _days(count: int) -> str:
+    return f"{count} day{'' if count == 1 else 's'}"
 
 
 def _keep(change: Callable[[Connection, datetime], Awaitable[Recorded]]) -> Recorded:

@@ -1,6 +1,6 @@
 """One route of the control plane as its contract describes it; declared beside the handler that answers it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -8,7 +8,8 @@ import msgspec
 
 from catalog.vocabulary.problem import LANGUAGES, Text
 
-# The months of examples: pages put the last whole month, and the running one, in their place.
+# The months of examples: pages put the last whole month, and the running one, in their place; and the time of the request
+# in the place of a moment of the former.
 MONTH_OVER = "2026-10"
 MONTH_RUNNING = "2026-11"
 
@@ -33,10 +34,12 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Several requests in one body: the Content-Type of such an array, and how many entries it has at most."""
+    """Several requests in one body: the Content-Type of such an array, how many entries it has at most, and one that is
+    accepted."""
 
     media_type: str
     entries_max: int
+    example: Sequence[Mapping[str, Any]]
 
 
 class Endpoint(msgspec.Struct, frozen=True):

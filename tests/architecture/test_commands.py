@@ -8,7 +8,7 @@ from deploy.cli import main
 
 # Commands that change something, and those whose output has a form of its own: cases (JSON lines), a file.
 CHANGING = {
-    "account profile", "account subscribe", "account terms end", "account terms set", "account unsubscribe", "backup",
+    "account subscribe", "account terms end", "account terms set", "account unsubscribe", "backup",
     "budget end", "clock advance", "demo remove", "key revoke", "leases lost", "payments collect", "payments release", "payments stop",
     "restore", "review reject", "seller profile", "tax set", "up", "user sign-out",
 }  # fmt: skip

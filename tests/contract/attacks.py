@@ -220,11 +220,20 @@ def _paths(path: bytes) -> st.SearchStrategy[bytes]:
     return st.sampled_from(written)
 
 
-@st.composite
-def attacks(draw: st.DrawFn, service: str | None = None) -> Attack:
+def attacks(service: str | None = None) -> st.SearchStrategy[Attack]:
     """A request to any operation, or to those of one service: about a third of them are good."""
     names = [name for name in registry.operations() if service in (None, name.partition("/")[0])]
-    name = draw(st.sampled_from(names))
+    return st.sampled_from(names).flatmap(_attack_on)
+
+
+@st.composite
+def one_of_each(draw: st.DrawFn) -> list[Attack]:
+    """A request to every operation, in any order."""
+    return [draw(_attack_on(name)) for name in draw(st.permutations(sorted(registry.operations())))]
+
+
+@st.composite
+def _attack_on(draw: st.DrawFn, name: str) -> Attack:
     request = registry.operations()[name].request
     good = values_of(request)
     ascii_only = draw(st.booleans())

@@ -129,6 +129,23 @@ async def target_in(gateway: RunningGateway) -> Target:
     return target
 
 
+def good_ones() -> list[Attack]:
+    """A good request to every operation, of a target on which nothing was done yet: its passport's first example, or with a
+    reservation that is held."""
+    of_reservations: dict[str, dict[str, Any]] = {
+        "stock/reserve": {"reservation_id": "s1", "lines": [{"sku": "A", "quantity": 1}], "ttl_s": 900},
+        "stock/extend": {"reservation_id": "r0", "ttl_s": 86_400},
+        "stock/confirm": {"reservation_id": "r1"},
+        "stock/release": {"reservation_id": "r2"},
+    }
+    examples = {
+        f"{passport.service}/{entry.id}": entry.examples[0].request
+        for passport in registry.built_in_passports()
+        for entry in passport.operations
+    }
+    return [good(name, **fields) for name, fields in {**examples, **of_reservations}.items()]
+
+
 @contextlib.asynccontextmanager
 async def _installation(server: DatabaseServer, folder: Path) -> AsyncIterator[Target]:
     await server.prepare()

@@ -1,9 +1,10 @@
 """What the documentation prints can be pasted: every command is answered as the contract says, by what a first start serves."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,11 @@ async def test_every_printed_command_is_answered_as_the_contract_says(
             assert name not in _FAULTS_OF_THE_COMMAND, (text, reply.text)
             refused[text] = name
         elif template == "/api/usage/events":
-            assert reply.json()["refused"] == 0, reply.text
+            # What is shown can be sent today, and again later: it happened when it is sent.
+            assert (reply.json()["accepted"], reply.json()["refused"]) == (1, 0), reply.text
+            assert command.body is not None
+            happened = datetime.fromisoformat(json.loads(command.body)["time"])
+            assert abs(datetime.now(UTC) - happened) < timedelta(minutes=1)
     described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     assert tried == described, "every operation has a command"
     # What names a thing of the reader's own, and what the state of the books decides.

@@ -13,8 +13,9 @@ import pytest
 
 from billing.audit.compare import compare
 from billing.desk import close
+from billing.invoice.contested import Contested
 from billing.invoice.credit_note import issue_credit_note, spread
-from billing.invoice.dispute import Contested, open_dispute
+from billing.invoice.dispute import open_dispute
 from billing.invoice.month import Month
 from billing.invoice.rate_pending import rate_pending
 from billing.payment.account import agree
@@ -285,7 +286,7 @@ async def test_an_invoice_that_the_provider_asks_for_is_named_until_it_is_marked
     assert (await _pay(house, invoice_id, "10.50")).handed_over
     report = await reconcile_payments(house.billing, house.provider)
     assert report.differences == (
-        "INV-2026-000001: 10.50 paid by transfer here, 10.50 asked for there: mark it paid elsewhere there",
+        "INV-2026-000001: 10.50 paid by transfer or written off here, 10.50 asked for there: mark it paid elsewhere there",
     )
     assert report.money_diff == {"EUR": Decimal("10.50")}
     (theirs,) = house.stripe.store.all("invoice")

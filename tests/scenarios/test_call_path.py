@@ -122,6 +122,35 @@ async def test_unknown_operations_paths_and_methods_are_told_apart(gateway: Runn
     assert wrong_method.headers["allow"] == "POST"
 
 
+async def test_a_slip_in_the_path_is_told_what_was_meant(gateway: RunningGateway) -> None:
+    key = await gateway.create_key(await gateway.open_account())
+
+    async def told(path: str, credential: str = key) -> str:
+        reply = await gateway.call(credential, path, BERLIN)
+        assert reply.status_code in (401, 404)
+        return str(reply.json()["detail"])
+
+    assert await told("stock/reserv") == (
+        "No operation is published under this path. Did you mean `stock/reserve` (/v1/stock/reserve)?"
+    )
+    assert "`address/validate`" in await told("adress/valdiate")
+    wrong_version = await gateway.client.post(
+        "/v2/stock/reserve", json=BERLIN, headers={"Authorization": f"Bearer {key}"}
+    )
+    assert "(/v1/stock/reserve)" in wrong_version.json()["detail"]
+    for nothing_like_it in ("address/teleport", "rocket/launch", f"{'a' * 40}/{'e' * 40}"):
+        assert "Did you mean" not in await told(nothing_like_it)
+    assert "stock/reserve" not in await told("stock/reserv", f"{key[:-8]}AAAAAAAA")
+
+
+async def test_what_was_meant_is_only_told_of_what_is_on_offer(gateway: RunningGateway) -> None:
+    insider = await gateway.create_key(await gateway.open_account(plans={"bench": "bench"}))
+    outsider = await gateway.create_key(await gateway.open_account("dealer", "external"))
+    for slip in ("bench/ecco", "bensh/echo"):
+        assert "`bench/echo`" in (await gateway.call(insider, slip, BERLIN)).json()["detail"]
+        assert "bench" not in (await gateway.call(outsider, slip, BERLIN)).json()["detail"]
+
+
 async def test_scopes_and_subscriptions_bound_a_key(gateway: RunningGateway) -> None:
     opened = await gateway.open_account(plans={"address": "internal-2026"})
     narrow = await gateway.create_key(opened, scopes=("address/normalise",))

@@ -130,6 +130,30 @@ def test_usage_names_what_the_contract_adds_and_what_the_bill_comes_to(run: Run,
     assert view["bill"]["amount"]["amount"] == statement["total"] == "40.00"
 
 
+def test_a_profile_is_shown_with_what_is_missing_for_an_invoice(run: Run, database: Database) -> None:
+    _used(database, profile=None)
+    empty = run("account", "profile", "dubai").output
+    assert "Missing for an invoice: legal name, address, tax id." in empty
+    assert "ordergate account profile dubai --legal-name … --address … --tax-id …" in empty
+    assert "Nobody has said who issues: `ordergate seller profile`." in empty
+    view = json.loads(run("account", "profile", "dubai", "--json").output)
+    assert (view["missing"], view["legal_name"]) == (["legal_name", "address", "tax_id"], "")
+    partly = " ".join(run("account", "profile", "dubai", "--legal-name", "D Ltd", fails=2).output.split())
+    assert "A profile is replaced as a whole: give --address and --tax-id too." in partly
+    assert "give --legal-name and" in run("account", "profile", "dubai", "--country", "AE", fails=2).output
+    assert "Missing for an invoice" in run("account", "profile", "dubai").output, "nothing was changed"
+    whole = ("--legal-name", "D Ltd", "--address", "1 Creek Road\nDubai", "--tax-id", "100-1")
+    assert run("account", "profile", "dubai", *whole).output == "Invoices to dubai are addressed to D Ltd.\n"
+    said = run("account", "profile", "dubai").output
+    for told in (
+        "1 Creek Road, Dubai",
+        "Nothing is missing for its documents.",
+        "Without a country no tax is added",
+    ):
+        assert told in said
+    assert "statements, which need no profile" in run("account", "profile", "hefei").output
+
+
 def test_close_fails_where_something_due_stays_a_draft_and_only_then(run: Run, database: Database) -> None:
     _used(database, profile=None)
     left = run("close", "2026-10", fails=1)

@@ -159,6 +159,26 @@ async def test_a_rejected_dispute_is_owed_again(payer: _Payer, billing_pool: asy
     await assert_books_agree(billing_pool)
 
 
+async def test_a_rejection_is_final_for_its_line_and_single_calls_can_still_be_disputed(
+    payer: _Payer, billing_pool: asyncpg.Pool
+) -> None:
+    await payer.close()
+    first = (await payer.dispute(line=1, amount="14.00")).json()
+    async with all_accounts(billing_pool) as connection:
+        await reject_dispute(connection, first["id"], "it was asked for", "operator@test", NOVEMBER_1)
+    again = await payer.dispute(line=1, amount="13.99")
+    assert (again.status_code, again.json()["detail"]) == (
+        409,
+        f"This line was disputed before, and {first['id']} was rejected (it was asked for). That is final: single calls of "
+        "the line can be disputed, and the provider can take it up again where there is new evidence.",
+    )
+    assert await payer.held() == {"receivable": Decimal("38.80")}
+    call = call_id_text(payer.certificates[0].uuid)
+    assert (await payer.dispute(call=call, amount="14.00")).status_code == 201
+    assert (await payer.dispute(line=2, amount="3.60")).status_code == 201
+    await assert_books_agree(billing_pool)
+
+
 async def test_a_call_is_disputed_once_and_a_line_once_at_a_time(payer: _Payer) -> None:
     await payer.close()
     one, two = (call_id_text(event.uuid) for event in payer.certificates)

@@ -77,6 +77,9 @@ def test_terms_are_agreed_shown_and_stand_on_the_next_invoice(run: Run) -> None:
     assert document["seller"]["payment_days"] == 9
     (one,) = json.loads(run("payments", "owed", "--json").output)
     assert (one["due_on"], one["reminder_days"]) == (document["due_on"], [])
+    assert (one["due_in_days"], one["days_overdue"]) == (9, None)
+    assert "in 9 days" in run("payments", "owed").output
+    assert "(in 9 days)" in run("payments", "show", one["number"]).output
     # Collecting keeps what was agreed.
     assert "due after 9 days, and never reminded" in run("payments", "collect", "dubai").output
 
@@ -161,3 +164,100 @@ def test_what_cannot_be_recorded_is_refused_by_the_option(run: Run) -> None:
         run("payments", "show", "S-2026-000001", fails=1).output.split()
     )
     assert run("payments", "owed", "--json").output.count("INV-2026-000001") == 1
+
+
+def test_a_rest_is_written_off_and_neither_the_invoice_nor_its_tax_changes(
+    run: Run, database: Database
+) -> None:
+    run("close", "2026-10")
+    issued = run("statement", "dubai", "2026-10").output
+    run("payments", "record", "INV-2026-000001", "99.70", *PAID)
+    fees = ("--reason", "bank fees of the transfer")
+    written = run("payments", "write-off", "INV-2026-000001", *fees).output
+    assert written == "0.30 CNY of INV-2026-000001 is written off: 0.00 CNY are owed, it is paid.\n"
+    again = run("payments", "write-off", "INV-2026-000001", "0.30", *fees).output
+    assert "(recorded before; nothing has changed)" in again
+    assert run("payments", "owed").output == "Nothing is owed.\n"
+    shown = run("payments", "show", "INV-2026-000001").output
+    for told in ("INV-2026-000001 of dubai: paid", "written off", "written_off", "bank fees of the transfer"):
+        assert told in shown
+    found = json.loads(run("payments", "show", "INV-2026-000001", "--json").output)
+    assert (found["standing"]["written_off"], found["standing"]["paid"]) == ("0.30", "99.70")
+    assert run("statement", "dubai", "2026-10").output == issued
+    assert _ledger(database, "written_off") == {("house", "0.30")}
+    assert _ledger(database, "receivable") == {("acct_x", "0.00"), ("acct_a", "100.00")}
+    assert run("reconcile").output.splitlines()[-1].endswith("diff=0 money_diff=0")
+    assert run("rebuild", "--verify").output.splitlines()[-1] == "equal"
+    # It is paid after all.
+    back = run("payments", "write-off", "INV-2026-000001", "--take-back", "--reason", "it came in May").output
+    assert back == "0.30 CNY of INV-2026-000001 is no longer written off: 0.30 CNY are owed, it is open.\n"
+    run(
+        *("payments", "record", "INV-2026-000001", "0.30", "--reference", "TRX-9"),
+        *("--received-on", "2026-11-02"),
+    )
+    assert _ledger(database, "written_off") == {("house", "0.00")}
+    assert run("reconcile").output.splitlines()[-1].endswith("diff=0 money_diff=0")
+    actions = _audited(database)
+    assert actions == [
+        ("payments.write-off", "0.30", "bank fees of the transfer"),
+        ("payments.write-off.taken-back", "0.30", "it came in May"),
+    ]
+
+
+def test_no_more_is_written_off_than_is_owed_and_not_contested(run: Run) -> None:
+    run("close", "2026-10")
+    run("dispute", "open", "dubai", "2026-10", "40.00", "--line", "1", "--reason", "not ours")
+
+    def refused(*arguments: str) -> str:
+        return " ".join(run("payments", "write-off", *arguments, fails=1).output.split())
+
+    why = ("--reason", "too little to ask for")
+    assert (
+        "60.01 CNY are more than the 60.00 CNY that are owed of INV-2026-000001 and not contested"
+        in refused("INV-2026-000001", "60.01", *why)
+    )
+    for amount in ("-5", "0", "0.001"):
+        assert "AMOUNT: a positive amount with at most 2 decimal places" in refused(
+            "INV-2026-000001", amount, *why
+        )
+    assert "--reason: write why" in refused("INV-2026-000001", "1", "--reason", " ")
+    assert "Nothing of INV-2026-000001 is written off: no more can be taken back" in refused(
+        "INV-2026-000001", "--take-back", *why
+    )
+    run("payments", "write-off", "INV-2026-000001", "10.00", *why)
+    assert "10.00 CNY of INV-2026-000001 are recorded under this reason" in refused(
+        "INV-2026-000001", "5.00", *why
+    )
+    assert "10.00 CNY of INV-2026-000001 is written off: no more can be taken back" in refused(
+        "INV-2026-000001", "10.01", "--take-back", *why
+    )
+    run("payments", "write-off", "INV-2026-000001", "--reason", "the rest of it")
+    assert "Nothing is owed of INV-2026-000001 that could be written off" in refused(
+        "INV-2026-000001", "--reason", "more"
+    )
+    assert "is a statement: it is settled inside the group" in refused("S-2026-000001", *why)
+    assert run("reconcile").output.splitlines()[-1].endswith("diff=0 money_diff=0")
+
+
+def _ledger(database: Database, account: str) -> set[tuple[str, str]]:
+    query = "SELECT account_id, sum(amount)::text FROM billing.posting WHERE ledger_account = $1 GROUP BY 1"
+    return {tuple(row) for row in _asked(database, query, account)}
+
+
+def _audited(database: Database) -> list[tuple[str, ...]]:
+    query = (
+        "SELECT action, detail ->> 'amount', detail ->> 'reason' FROM catalog.audit "
+        "WHERE action LIKE $1 ORDER BY seq"
+    )
+    return [tuple(row) for row in _asked(database, query, "payments.write-off%")]
+
+
+def _asked(database: Database, query: str, *arguments: str) -> list[asyncpg.Record]:
+    async def ask() -> list[asyncpg.Record]:
+        admin = await asyncpg.connect(**database.admin())
+        await admin.execute("SET ordergate.account = '*'")
+        found = list(await admin.fetch(query, *arguments))
+        await admin.close()
+        return found
+
+    return asyncio.run(ask())

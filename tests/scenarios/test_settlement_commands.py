@@ -126,6 +126,53 @@ def test_a_month_is_split_earned_disputed_and_exported(database: Database, run: 
     assert run("rebuild", "--verify").output.splitlines()[-1] == "equal"
 
 
+def test_a_dispute_that_was_phoned_in_is_taken_down_and_a_rejected_one_only_again_on_purpose(
+    database: Database, run: Run
+) -> None:
+    used = [*checks("bu-06", 118), *certificates("bu-06", 3)]
+
+    async def october(admin: asyncpg.Connection, pool: asyncpg.Pool) -> None:
+        await open_payers(admin)
+        await close_october(pool, used)
+
+    _on(database, october)
+    statement = json.loads(run("statement", "bu-06", "2026-10").output)
+    position = next(
+        one["position"] for one in statement["lines"] if one["operation"] == "customs/certificate"
+    )
+    words = ("--reason", "told on the phone: issued twice")
+    wanted = ("dispute", "open", "bu-06", "2026-10")
+
+    def refused(*arguments: str) -> str:
+        return " ".join(run(*wanted, *arguments, *words, fails=1).output.split())
+
+    assert "name a line or a call, and not both" in refused("14.00")
+    assert "--line: the document has lines 1 to 2" in refused("14.00", "--line", "3")
+    assert "--call: " in refused("14.00", "--call", "call_x")
+    assert "AMOUNT: 42.00 CNY of this line can be disputed" in refused("42.01", "--line", str(position))
+    line = ("14.00", "--line", str(position))
+    (made,) = json.loads(run(*wanted, *line, *words, "--json").output)
+    assert (made["state"], made["held"]["amount"], made["reason"]) == ("open", "14.00", words[1])
+    assert _on(database, lambda admin, _: ledger(admin, "disputed")) == {
+        ("bu-06", "disputed"): Decimal("14.00")
+    }
+    run("dispute", "reject", made["id"], "--reason", "both were used")
+    assert f"{made['id']} was rejected (both were used). That is final" in refused(*line)
+    assert "14.00 CNY" in run(*wanted, *line, *words, "--again").output
+    # A call on the line is contested once more by its own id, and not twice.
+    call = ("14.00", "--call", f"call_{used[-1].id}")
+    assert "customs/certificate" in run(*wanted, *call, *words).output
+    assert "a call is disputed once" in refused(*call)
+    (opened,) = {one["opened_by"] for one in _on(database, _openers)}
+    assert opened.startswith("operator"), opened
+    assert run("reconcile").output.splitlines()[-1].endswith("diff=0 money_diff=0")
+
+
+async def _openers(admin: asyncpg.Connection, _: asyncpg.Pool) -> list[asyncpg.Record]:
+    await admin.execute("SET ordergate.account = '*'")
+    return list(await admin.fetch("SELECT opened_by FROM billing.dispute"))
+
+
 def test_a_calendar_is_shown_set_and_taken_away(run: Run) -> None:
     assert "when their month is closed" in run("close-calendar").output
     assert "day 2" in run("close-calendar", "internal", "--disputes", "1", "--issue", "2").output

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from billing.invoice.due import PaymentTerms
-from billing.payment.owed import days_overdue
+from billing.payment.owed import days_overdue, due_in_days
 from billing.payment.reminder import due_stage
 
 
@@ -36,8 +36,20 @@ def test_the_payers_own_day_decides() -> None:
     assert days_overdue(due_on, "Asia/Shanghai", now) == 2
     assert days_overdue(due_on, "UTC", now) == 1
     assert days_overdue(due_on, "Pacific/Honolulu", now) == 1
-    assert days_overdue(due_on, "UTC", datetime(2026, 12, 1, 23, 59, tzinfo=UTC)) == 0
-    assert days_overdue(due_on, "UTC", datetime(2026, 11, 30, 12, tzinfo=UTC)) == -1
+    assert days_overdue(due_on, "UTC", datetime(2026, 12, 1, 23, 59, tzinfo=UTC)) is None
+
+
+def test_what_is_not_due_yet_is_due_in_so_many_days_and_not_overdue() -> None:
+    due_on = date(2026, 12, 1)
+    for now, in_days, overdue in (
+        (datetime(2026, 11, 20, 12, tzinfo=UTC), 11, None),
+        (datetime(2026, 11, 30, 23, 59, tzinfo=UTC), 1, None),
+        (datetime(2026, 12, 1, 23, 59, tzinfo=UTC), 0, None),
+        (datetime(2026, 12, 2, 0, 0, tzinfo=UTC), None, 1),
+    ):
+        assert due_in_days(due_on, "UTC", now) == in_days
+        assert days_overdue(due_on, "UTC", now) == overdue
+    assert due_in_days(None, "UTC", now) is days_overdue(None, "UTC", now) is None
 
 
 def test_the_due_day_is_counted_on_the_payers_own_calendar() -> None:

@@ -1,6 +1,7 @@
 """What the stock operations promise, call by call."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
@@ -82,6 +83,12 @@ async def test_an_adjustment_cannot_take_reserved_units(call: StockCalls) -> Non
         await call("adjust", sku="A", warehouse="N", quantity=-4, reason="count")
     assert refused.value.type.name == "insufficient-stock"
     assert refused.value.extra["lines"] == [{"sku": "A", "warehouse": "N", "quantity": 4, "available": 3}]
+    assert refused.value.detail == (
+        "Only 3 good units of A in N can be taken out: 10 are on hand, 7 of them reserved and 0 quarantined."
+    )
+    remedy = refused.value.type.remedy
+    for told in (remedy.en, remedy.chinese()):
+        assert {"stock/adjust", "stock/release", "stock/confirm"} <= set(re.findall(r"stock/[a-z]+", told))
     assert (await call("adjust", sku="A", warehouse="N", quantity=-3, reason="count")).available == 0
 
 
@@ -116,6 +123,15 @@ async def test_quarantined_units_are_on_hand_but_not_available(call: StockCalls)
         await _reserve(call, "r1", _line("B", 6))
     with pytest.raises(BusinessRefusal, match="Only 2 quarantined units"):
         await call("adjust", sku="B", warehouse="S", quantity=-3, reason="scrapped", condition="quarantined")
+
+
+async def test_units_that_are_reserved_cannot_change_their_condition(call: StockCalls) -> None:
+    await _reserve(call, "r1", _line("A", 7, "N"))
+    move = {"sku": "A", "warehouse": "N", "quantity": 4, "reason": "broken", "moved": True}
+    with pytest.raises(BusinessRefusal, match="Only 3 good units of A in N can be moved: 10 are on hand"):
+        await call("adjust", condition="quarantined", **move)
+    with pytest.raises(BusinessRefusal, match="Only 0 quarantined units of A in N can be moved"):
+        await call("adjust", condition="good", **move)
 
 
 async def test_availability_is_per_article_and_warehouse_and_zero_for_the_unknown(call: StockCalls) -> None:

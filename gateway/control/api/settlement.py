@@ -1,7 +1,6 @@
 """/api/invoices/{period}/disputes, …/approval, …/chargeback and /api/allocations: a payer settles a document."""
 
 from typing import Annotated
-from uuid import UUID
 
 import msgspec
 from litestar import Response, get, post
@@ -14,7 +13,6 @@ from billing.view import Chargeback, Dispute, DisputePage, Document, Month
 from catalog.accounts.account import find_account
 from catalog.accounts.allocation import AllocationPart, AllocationRule, list_allocations
 from catalog.vocabulary.clock import from_ns
-from catalog.vocabulary.ids import parse_call_id
 from catalog.vocabulary.money import decimal_of
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import FieldError, Problem, Text
@@ -74,20 +72,16 @@ async def open_dispute(
     read_query(request)
     month = _month(caller, period)
     wanted = await read_body(request, NewDispute)
-    if (wanted.line is None) == (wanted.call is None):
-        raise _invalid("", "one-of", "name a line or a call, and not both")
     async with books.read(caller.account_id) as transaction:
         document = await view.document(transaction, month)
-        if wanted.call is None:
-            assert wanted.line is not None, "one of both is given"
-            line, call_id = desk.line_of(document, wanted.line), None
-        else:
-            call = await view.paid_call(
-                transaction, caller.account_id, caller.environment, _call_id(wanted.call)
-            )
-            charged_in = str(Period.of(call.occurred_at, document.timezone))
-            line, call_id = desk.line_of_call(document, call.operation, charged_in), call.id
-    contested = desk.Contested(line, decimal_of(wanted.amount), wanted.reason, call_id)
+        contested = await desk.find_contested(
+            transaction,
+            document,
+            line=wanted.line,
+            call=wanted.call,
+            amount=decimal_of(wanted.amount),
+            reason=wanted.reason,
+        )
     async with books.write(caller.account_id) as transaction:
         made = await desk.open_dispute(
             transaction, document, contested, f"key/{caller.key_id}", from_ns(context.clock.now_ns())
@@ -194,13 +188,6 @@ def _month(caller: Caller, period: str) -> Month:
         raise Problem("not-found", "A document is named by its month, such as 2026-10.") from None
 
 
-def _call_id(text: str) -> UUID:
-    try:
-        return parse_call_id(text)
-    except ValueError as error:
-        raise _invalid("/call", "form", str(error)) from None
-
-
 def _invalid(pointer: str, rule: str, detail: str) -> Problem:
     return Problem(
         "invalid-input", f"{pointer or 'the body'}: {detail}.", errors=(FieldError(pointer, rule, detail),)
@@ -222,8 +209,8 @@ ENDPOINTS = (
         "POST",
         "/api/invoices/{period}/disputes",
         Text(
-            "Contest a line of a document, or a call on it; the amount is held until it is decided.",
-            "对结算单或发票的某一行（或其中某次调用）提出争议；裁决前该金额暂挂。",
+            "Contest a line of a document, or a call on it; the amount is held until it is decided; a rejection is final.",
+            "对结算单或发票的某一行（或其中某次调用）提出争议；裁决前该金额暂挂；驳回为最终结果。",
         ),
         Dispute,
         request=NewDispute,
@@ -246,8 +233,8 @@ ENDPOINTS = (
         "POST",
         "/api/invoices/{period}/approval",
         Text(
-            "Accept a month's document at the amount that it shows; shares of proven results need it.",
-            "按所示金额确认某月的结算单或发票；按成果计费的金额须经确认。",
+            "Accept a month's document at the amount that it shows.",
+            "按所示金额确认某月的结算单或发票。",
         ),
         Approval,
         request=NewApproval,

@@ -16,6 +16,8 @@ _FILE_SCHEMAS: Mapping[FileForm, dict[str, Any]] = {
     "xlsx": _BINARY,
     "pdf": _BINARY,
 }
+_ANSWER = "The answer."
+_ANSWERS = "The answer, also where single entries were refused: the body says of each what became of it."
 _ALWAYS = ("malformed-request", "unauthenticated", "head-too-large", "internal-error", "unavailable")
 _WITH_BODY = ("malformed-json", "invalid-input", "too-large", "unsupported-media-type")
 
@@ -37,7 +39,10 @@ def api_paths(endpoints: Iterable[Endpoint], refusals: Refusals) -> tuple[dict[s
             "summary": one.summary.en,
             "security": [{"key": list(one.scopes)}],
             "responses": {
-                str(one.status): {"description": "The answer.", "content": content},
+                str(one.status): {
+                    "description": _ANSWER if one.batch is None else _ANSWERS,
+                    "content": content,
+                },
                 **refusals.refer((name for name in PROBLEMS if name in names), of_call=False),
             },
             "x-ordergate": {"summary": {"zh-CN": one.summary.chinese()}},
@@ -56,8 +61,7 @@ def _bodies(endpoint: Endpoint, schema: dict[str, Any]) -> dict[str, Any]:
     bodies: dict[str, Any] = {endpoint.media_type: {"schema": schema, **example}}
     if endpoint.batch is not None:
         many = {"type": "array", "items": schema, "minItems": 1, "maxItems": endpoint.batch.entries_max}
-        examples = {name: [one] for name, one in example.items()}
-        bodies[endpoint.batch.media_type] = {"schema": many, **examples}
+        bodies[endpoint.batch.media_type] = {"schema": many, "example": endpoint.batch.example}
     return bodies
 
 

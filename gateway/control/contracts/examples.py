@@ -26,7 +26,8 @@ _DETAILS: Mapping[str, str] = MappingProxyType(
         "forbidden": "The scopes of this key do not include stock/reserve.",
         "not-subscribed": "The account has no subscription of the service stock.",
         "not-found": "There is nothing under this path.",
-        "unknown-operation": "There is no operation address/verify in version 1.",
+        "unknown-operation": "No operation is published under this path. Did you mean `stock/reserve` "
+        "(/v1/stock/reserve)?",
         "method-not-allowed": "Operations are called with POST, not GET.",
         "conflict": "The document comes to 1284.60 CNY now: read it again before approving it.",
         "idempotency-in-flight": "The first request with this Idempotency-Key has not ended yet.",
