@@ -42,6 +42,7 @@ class _Event(msgspec.Struct, frozen=True):
     id: str
     type: str
     created: int
+    livemode: bool
     data: _Data
 
 
@@ -51,8 +52,9 @@ _decode = msgspec.json.Decoder(_Event).decode
 class StripeInbox:
     """Verifies and stores; what an event means is found out later, by whoever collects."""
 
-    def __init__(self, webhook_secret: str, clock: Clock) -> None:
-        """`webhook_secret` is the endpoint's own, `whsec_…`."""
+    def __init__(self, webhook_secret: str, clock: Clock, *, livemode: bool) -> None:
+        """`webhook_secret` is the endpoint's own, `whsec_…`; `livemode`: events are about real money, or none is."""
+        self._livemode = livemode
         self._secret = webhook_secret.encode()
         self._clock = clock
 
@@ -64,7 +66,8 @@ class StripeInbox:
         """Store which object an event is about, once for each event id, in the caller's transaction.
 
         Nothing else of the event is kept: its payload may name persons, and is out of date by the time it is read.
-        `Problem` malformed-request for a body that is not signed, not signed now or not an event.
+        `Problem` malformed-request for a body that is not signed, not signed now or not an event, conflict for an event of
+        the other mode.
         """
         now = from_ns(self._clock.now_ns())
         self._verify(body, signature or "", now)
@@ -72,6 +75,13 @@ class StripeInbox:
             event = _decode(body)
         except msgspec.DecodeError:
             raise Problem("malformed-request", "The body is not an event of Stripe's API.") from None
+        if event.livemode != self._livemode:
+            modes = {True: "live", False: "test"}
+            raise Problem(
+                "conflict",
+                f"wrong-mode: event {event.id[:100]} is of Stripe's {modes[event.livemode]} mode; this installation is for its "
+                f"{modes[self._livemode]} mode.",
+            )
         subject = event.data.object
         payment = subject.payment or {}
         intent = subject.id if subject.object == "payment_intent" else subject.payment_intent
@@ -104,7 +114,7 @@ class StripeInbox:
 def open_inbox(home: Path, clock: Clock) -> StripeInbox | None:
     """The inbox of an installation, or None where no provider is configured."""
     secrets = stripe_secrets(home)
-    return None if secrets is None else StripeInbox(secrets.webhook_secret, clock)
+    return None if secrets is None else StripeInbox(secrets.webhook_secret, clock, livemode=not secrets.trial)
 
 
 def _pairs(header: str) -> Iterator[tuple[str, str]]:

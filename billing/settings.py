@@ -84,20 +84,36 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
+def is_live_key(api_key: str) -> bool:
+    """Whether real money moves with a key of Stripe's."""
+    return api_key.startswith(("sk_live_", "rk_live_"))
+
+
 class StripeSecrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`secrets/stripe.json`: what Stripe is reached and recognised with. Without the file nothing is collected.
 
-    `webhook_secret` is that of the endpoint `/api/webhooks/stripe`; `api_base` another server of the same protocol.
+    `webhook_secret` is that of the endpoint `/api/webhooks/stripe`; `api_base` another server of the same protocol. `trial`:
+    the installation is for trying out, and all that it collects is Stripe's play money.
     """
 
     api_key: str
     webhook_secret: str
     api_base: str = STRIPE_API
+    trial: bool = False
 
     @property
     def is_live(self) -> bool:
-        """Whether real money moves."""
-        return self.api_key.startswith(("sk_live_", "rk_live_"))
+        """Whether the key moves real money."""
+        return is_live_key(self.api_key)
+
+    @property
+    def mismatch(self) -> str:
+        """Why nothing is collected with this key, as a sentence; empty where it is of the mode that the installation is for."""
+        if self.is_live and self.trial:
+            return 'the key is a live key, and the installation is for trying out: remove "trial" or use a test key'
+        if not self.is_live and not self.trial:
+            return 'the key is a test key: use a live key, or, for trying out, add "trial": true'
+        return ""
 
     def __repr__(self) -> str:
         """Without either secret, wherever it is printed."""

@@ -15,6 +15,7 @@ from billing.journal import JournalDamaged
 from billing.metrics import Metrics
 from billing.payment.collector import Collector
 from billing.payment.open import open_stripe
+from billing.payment.provider import ProviderRefused
 from billing.rollup.roll_up import UnknownPayer
 from billing.settings import Settings, StripeSecrets, from_environment, stripe_secrets
 from billing.sla.probe import Prober
@@ -219,13 +220,20 @@ async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
 
 async def _collect(pool: asyncpg.Pool, secrets: StripeSecrets, clock: Clock, stop: asyncio.Event) -> None:
     """Collect through Stripe. Whatever fails here, usage goes on being shipped and rated."""
-    if not secrets.is_live:
-        log.warning("Stripe's key is a test key: no money is collected")
-    provider = open_stripe(secrets)
+    try:
+        provider = open_stripe(secrets)
+    except ProviderRefused as refused:
+        log.critical("nothing is collected", extra={"reason": refused.reason})
+        return
+    if secrets.trial:
+        log.warning("this installation is for trying out: Stripe's play money is collected, and no other")
     try:
         while not stop.is_set():
             try:
                 await Collector(pool, provider, clock).run(lambda seconds: _stopped(stop, seconds), _AWAY)
+            except ProviderRefused as refused:
+                log.critical("nothing is collected", extra={"reason": refused.reason})
+                await _wait(stop, _ALARM_PAUSE_S)
             except Exception:
                 # What it worked on stays leased and is not the next thing that is taken.
                 log.critical("collection failed", exc_info=True)

@@ -9,7 +9,7 @@ from itertools import takewhile
 import msgspec
 
 from catalog.limit import Quota, Rate
-from catalog.meter import Dimensions
+from catalog.meter import Dimensions, counted_alike
 from catalog.passport import OperationEntry, Passport, Visibility
 from catalog.plan import Price, depends_on_period, list_amount, parse_price
 from catalog.plan.price import Matrix, Modifiers, PerUnit
@@ -26,7 +26,8 @@ class PriceVersion(msgspec.Struct, frozen=True):
 
     It begins when `effective_on` begins on the payer's calendar (at once without one), but never before `effective_from`.
     `version` counts the publications of the price. What was published before this one and has not begun anywhere by
-    `supersedes_after` never begins; None where a publication left the earlier ones standing, as all did once.
+    `supersedes_after` never begins; None where a publication left the earlier ones standing, as all did once. `meter` is the
+    quantity that one unit of it is, `Meter.quantity`; None of a version from before this was kept whose operation is gone.
     """
 
     id: str
@@ -41,6 +42,7 @@ class PriceVersion(msgspec.Struct, frozen=True):
     price: Price
     effective_on: date | None = None
     supersedes_after: datetime | None = None
+    meter: str | None = None
 
     def begins_ns(self, timezone: str) -> int:
         """The moment from which it applies to payers of a zone, in nanoseconds since the epoch."""
@@ -62,6 +64,7 @@ class AppliedPrice(msgspec.Struct, frozen=True, gc=False):
     effective_on: date | None = None
     cells: Mapping[tuple[str, ...], "AppliedPrice"] = {}
     otherwise: "AppliedPrice | None" = None
+    meter: str | None = None
 
     def of(self, dimensions: Dimensions) -> "AppliedPrice | None":
         """The price of a call with these dimensions: of a matrix, that of their combination, None where it has none."""
@@ -118,12 +121,25 @@ class PublishedOperation(msgspec.Struct, frozen=True):
     prices: Mapping[tuple[str, str], tuple[AppliedPrice, ...]]
 
     def price_at(
-        self, plan_id: str, currency: str, timezone: str, occurred_at_ns: int
+        self, plan_id: str, currency: str, timezone: str, occurred_at_ns: int, kept_ns: int | None = None
     ) -> AppliedPrice | None:
-        """The version in force at a moment for payers of a zone; None where the plan has no price in that currency yet."""
+        """The version in force at a moment for payers of a zone; None where the plan has no price in that currency yet.
+
+        Who keeps the prices of an earlier moment pays the one of then; if calls have come to be counted otherwise since,
+        the one that was in force when they did.
+        """
+        kept_ns = occurred_at_ns if kept_ns is None else kept_ns
+        later: AppliedPrice | None = None
         for price in self.prices.get((plan_id, currency), ()):
-            if price.begins_ns(timezone) <= occurred_at_ns:
+            begins_ns = price.begins_ns(timezone)
+            # One that begins no earlier than a newer one never is in force.
+            if begins_ns > occurred_at_ns or (later and begins_ns >= later.begins_ns(timezone)):
+                continue
+            if later is not None and not counted_alike(price.meter, later.meter):
+                return later
+            if begins_ns <= kept_ns:
                 return price
+            later = price
         return None
 
     def next_price(self, plan_id: str, currency: str, timezone: str, moment_ns: int) -> AppliedPrice | None:
@@ -165,6 +181,7 @@ def applied(version: PriceVersion) -> AppliedPrice:
         version.effective_on,
         cells,
         otherwise,
+        version.meter,
     )
 
 

@@ -18,6 +18,8 @@ VALUE_LENGTH_MAX = 64
 _DIMENSIONS_MAX = 8
 _DIMENSION = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _REPLY = "/reply/"
+# Exactly one of them is given.
+_QUANTITIES = ("unit", "items", "value")
 _ONE_CALL = Decimal(1)
 
 
@@ -40,14 +42,25 @@ class Meter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Where each dimension's value stands."""
         return {} if self.dimensions is UNSET else self.dimensions
 
+    @property
+    def quantity(self) -> str:
+        """What of a call is counted, as one text: `unit call`, `items /lines`, `value /reply/amount`. It is a part of every
+        price of the operation; two quantities that differ are never summed."""
+        return next(f"{name} {given}" for name in _QUANTITIES if (given := getattr(self, name)) is not None)
+
     def in_reply(self, dimension: str) -> bool:
         """Whether the value of a dimension is known only once the call is answered."""
         return self.dimension_pointers[dimension].startswith(_REPLY)
 
 
+def counted_alike(one: str | None, other: str | None) -> bool:
+    """Whether two price versions are of one `Meter.quantity`; of an old version that nobody knows it of, it is any."""
+    return one is None or other is None or one == other
+
+
 def rule_broken(meter: Meter) -> str | None:
     """What is wrong with a meter of a passport, or None."""
-    given = [name for name in ("unit", "items", "value") if getattr(meter, name) is not None]
+    given = [name for name in _QUANTITIES if getattr(meter, name) is not None]
     if len(given) != 1:
         return "give exactly one of unit, items and value"
     if meter.unit is not None:

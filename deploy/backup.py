@@ -1,7 +1,7 @@
 """Everything needed to stand up again, in one directory: the database, the journals and the secrets.
 
 DIR/
-  backup.json       format, version of the product, when, and the SHA-256 of every other file
+  backup.json       format, version of the product, when, where the audit log ended, and the SHA-256 of every other file
   database.dump     pg_dump's custom format
   journals/         every journal, taken after the dump: it holds at least what the database had been shipped
   secrets/          the peppers, without which no key is known again; keep the backup as safe as the installation
@@ -25,11 +25,14 @@ from rich.filesize import decimal
 from billing.journal import journal_directories
 from billing.journal.directory import listing_held
 from billing.rollup.restore import after_restore
+from catalog.registry.audit import Head, head
 from catalog.vocabulary.clock import rfc3339
+from deploy.audit_head import keep_head
 from deploy.backup_room import bytes_free, bytes_needed
 from deploy.database import Database
 from deploy.embedded_postgres import EmbeddedPostgres
 from deploy.home import Home
+from deploy.installation import reading
 from deploy.roles import OWNER, prepare_roles
 
 FORMAT = 1
@@ -55,12 +58,14 @@ class BackupRefused(Exception):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a backup is: `files` maps each file's path in it to its SHA-256."""
+    """What a backup is: `files` maps each file's path in it to its SHA-256. `audit` is where the audit log ended just before;
+    None in backups of versions that did not keep it."""
 
     format: int
     product: str
     taken_at: str
     files: dict[str, str]
+    audit: Head | None = None
 
 
 class Backup(msgspec.Struct, frozen=True):
@@ -104,6 +109,7 @@ def _write_backup(
     home: Home, database: Database, directory: Path, now: datetime, notice: Callable[[str], object]
 ) -> Backup:
     """The dump is one snapshot and comes first, so the journals hold at least what it says was shipped."""
+    ended = asyncio.run(_audit_head(database))
     notice("the database")
     _run(home, database, "pg_dump", "--format=custom", f"--file={directory / _DUMP}", "--enable-row-security")
     notice("the journals")
@@ -115,7 +121,7 @@ def _write_backup(
     (directory / _DUMP).chmod(0o600)
     notice("check sums")
     files = {str(path.relative_to(directory)): _sha256(path) for path in _files(directory)}
-    manifest = Manifest(FORMAT, version("ordergate"), rfc3339(now), files)
+    manifest = Manifest(FORMAT, version("ordergate"), rfc3339(now), files, ended)
     _write_durably(directory / _MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2))
     return Backup(manifest, sum(path.stat().st_size for path in _files(directory)))
 
@@ -124,10 +130,13 @@ def read_manifest(directory: Path) -> Manifest:
     """The manifest of a backup whose files are all there and unchanged; `BackupRefused` otherwise."""
     try:
         manifest = msgspec.json.decode((directory / _MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError) as error:
-        raise BackupRefused(
-            f"{directory} is not a whole backup: {error}. Name the directory that `ordergate backup` made."
-        ) from None
+    except OSError as error:
+        why = f"its {_MANIFEST} cannot be read ({error.strerror})"
+        if isinstance(error, FileNotFoundError):
+            why = f"it has no {_MANIFEST}" if directory.is_dir() else "there is no such directory"
+        raise _not_whole(directory, why) from None
+    except msgspec.DecodeError as error:
+        raise _not_whole(directory, f"its {_MANIFEST} was changed ({error})") from None
     if manifest.format != FORMAT:
         raise BackupRefused(
             f"{directory} has format {manifest.format}; restore it with Ordergate {manifest.product}."
@@ -137,6 +146,12 @@ def read_manifest(directory: Path) -> Manifest:
         if not path.is_file() or _sha256(path) != digest:
             raise BackupRefused(f"{path} is missing or was changed; restore from another backup.")
     return manifest
+
+
+def _not_whole(directory: Path, why: str) -> BackupRefused:
+    return BackupRefused(
+        f"{directory} is not a whole backup: {why}. Name the directory that `ordergate backup` made."
+    )
 
 
 def restore_backup(home: Home, url: str | None, directory: Path) -> Manifest:
@@ -160,7 +175,14 @@ def restore_backup(home: Home, url: str | None, directory: Path) -> Manifest:
     for name in ("journals", "secrets"):
         if (directory / name).is_dir():
             _copy(directory / name, home.path / name)
+    if manifest.audit is not None:
+        keep_head(home, manifest.audit)
     return manifest
+
+
+async def _audit_head(database: Database) -> Head:
+    async with reading(database) as transaction:
+        return await head(transaction)
 
 
 def _restore_database(home: Home, database: Database, directory: Path) -> None:

@@ -11,10 +11,14 @@ import msgspec
 
 from atomic_services.registry import CatalogueMismatchError, check
 from billing.journal import filesystem_warning, journal_directories
+from billing.payment.mode import known_mode, mode_name
+from billing.settings import stripe_secrets
 from catalog.registry import audit
+from catalog.registry.audit import Head
 from catalog.registry.published import catalogue
 from catalog.transaction import Transaction
 from catalog.vocabulary.settings import InvalidSetting
+from deploy.audit_head import keep_head, kept_head
 from deploy.connections import WORKERS, connections_needed, room
 from deploy.database import Database
 from deploy.embedded_postgres import EmbeddedPostgresError
@@ -107,7 +111,7 @@ def examine_database(home: Home, url: str | None) -> "Iterator[Database | Findin
 
 
 async def examine_contents(database: Database, home: Home) -> AsyncIterator[Finding]:
-    """Connections, schema, keys, catalogue, audit log and flow."""
+    """Connections, schema, keys, catalogue, audit log, flow and payments."""
     try:
         async with reading(database) as transaction:
             yield Finding("database", True, "answers")
@@ -115,9 +119,10 @@ async def examine_contents(database: Database, home: Home) -> AsyncIterator[Find
             yield await _examine_schema(database)
             yield await _examine_keys(database, home)
             yield await _examine_catalogue(transaction)
-            yield await _examine_audit(transaction)
+            yield await _examine_audit(transaction, home)
             yield await _examine_flow(transaction, home)
             yield await _examine_leases(transaction)
+            yield await _examine_payments(transaction, home)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         yield Finding(
             "database",
@@ -187,12 +192,19 @@ async def _examine_catalogue(transaction: Transaction) -> Finding:
     return Finding("catalogue", True, f"{len(on_sale.operations)} operations, as the code has them")
 
 
-async def _examine_audit(transaction: Transaction) -> Finding:
-    found = await audit.verify(transaction)
-    seen = f"{found.entries} entries hold" if found.is_sound else f"entry {found.broken_at}: {found.reason}"
-    return Finding(
-        "audit log", found.is_sound, seen, "Somebody changed the database by hand: compare with a backup."
-    )
+async def _examine_audit(transaction: Transaction, home: Home) -> Finding:
+    """The chain, and that it goes on from where it ended when it was looked at last; then where it ends now is kept."""
+    remedy = "Somebody changed the database by hand: compare with a backup; see deploy/runbooks/audit-log.md."
+    try:
+        kept = kept_head(home)
+    except msgspec.DecodeError as error:
+        return Finding("audit log", False, f"{home.audit_head} cannot be read ({error})", remedy)
+    found = await audit.verify(transaction, kept)
+    if not found.is_sound:
+        return Finding("audit log", False, f"entry {found.broken_at}: {found.reason}", remedy)
+    if home.path.is_dir():
+        keep_head(home, Head(found.entries, found.head))
+    return Finding("audit log", True, f"{found.entries} entries hold, the last one is {found.head}")
 
 
 async def _examine_flow(transaction: Transaction, home: Home) -> Finding:
@@ -214,6 +226,27 @@ async def _examine_leases(transaction: Transaction) -> Finding:
         f"{stuck} parts of quotas, budgets or credit are kept by workers that are gone",
         "Start `ordergate up`; if it runs, `ordergate leases list` says what each of them waits for.",
     )
+
+
+async def _examine_payments(transaction: Transaction, home: Home) -> Finding:
+    """Whether the provider's key is of the mode that this installation is for, and its payers are known in."""
+    try:
+        secrets = stripe_secrets(home.path)
+    except InvalidSetting as invalid:
+        return Finding(
+            "payments", False, str(invalid), "Correct the file, or remove it: nothing is collected then."
+        )
+    if secrets is None:
+        return Finding("payments", True, "no provider is configured: invoices are paid by transfer")
+    remedy = "Nothing is collected until that is put right; see deploy/runbooks/payments.md."
+    if secrets.mismatch:
+        return Finding("payments", False, secrets.mismatch, remedy)
+    known = await known_mode(transaction)
+    if known is (not secrets.is_live):
+        seen = f"payers are known in Stripe's {mode_name(known)} mode, and the key is of its other one"
+        return Finding("payments", False, seen, remedy)
+    money = "play money, for trying out" if secrets.trial else "real money"
+    return Finding("payments", True, f"collected through Stripe, with {money}")
 
 
 def _files(folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from billing.store.partitions import ensure_upcoming
 from catalog.accounts.user import create_user, list_users
 from catalog.registry.publish import publish_built_in
 from catalog.vocabulary.clock import Clock, from_ns
+from deploy.audit_head import advance_head
 from deploy.database import Database
 from deploy.demo.group import demo_group
 from deploy.demo.start import ensure_demo
@@ -60,6 +61,7 @@ async def prepare(
         async with gateway.transaction():
             await note_peppers(gateway, home.path, _ACTOR, now)
             await publish_built_in(gateway, built_in_passports(), _ACTOR, now)
+        await advance_head(gateway, home)
         async with gateway.transaction():
             sign_in = await _first_sign_in(gateway, now)
             has_accounts = await gateway.fetchval(_HAS_ACCOUNTS)

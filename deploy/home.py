@@ -4,6 +4,7 @@ home/
   journals/       usage that is recorded and not yet pruned, a directory for each worker
   secrets/        0600 files: the peppers of the key digests, the local keys
   postgres/       the embedded database
+  audit/          where the audit log of the database ended, when that was looked at last
   run/            what lives as long as the running product
     ordergate.json  who serves it, on which port; locked while that is true
 """
@@ -51,6 +52,7 @@ class Home:
         self.journals = self.path / "journals"
         self.secrets = self.path / "secrets"
         self.postgres = self.path / "postgres"
+        self.audit_head = self.path / "audit" / "head.json"
         self.run = self.path / "run"
         self._announcement = self.run / "ordergate.json"
         self._lock: int | None = None

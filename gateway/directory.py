@@ -14,7 +14,8 @@ from catalog.vocabulary.ids import Environment
 
 
 class SubscriptionRecord(msgspec.Struct, frozen=True):
-    """What an account is subscribed to, from a moment on and until another, in nanoseconds since the epoch."""
+    """What an account is subscribed to, from a moment on and until another, in nanoseconds since the epoch; and the moment
+    whose prices it keeps, if it does not follow its plan."""
 
     id: str
     service: str
@@ -22,11 +23,6 @@ class SubscriptionRecord(msgspec.Struct, frozen=True):
     starts_at_ns: int
     ends_at_ns: int | None
     prices_as_of_ns: int | None = None
-
-    def priced_at_ns(self, occurred_at_ns: int) -> int:
-        """The moment whose prices a call pays: its own, or the one that the subscription keeps the prices of."""
-        kept_ns = self.prices_as_of_ns
-        return occurred_at_ns if kept_ns is None else min(occurred_at_ns, kept_ns)
 
 
 class BudgetRecord(msgspec.Struct, frozen=True):

@@ -46,7 +46,7 @@ def check(request: RawRequest) -> Mapping[bytes, bytes]:
     if (fields := head.fields) is None:
         fields = head.fields = _checked(head)
     if len(request.body) > BODY_MAX:
-        raise Problem("too-large", f"Bodies are at most {BODY_MAX} bytes.")
+        raise too_large(BODY_MAX)
     return fields
 
 
@@ -96,3 +96,10 @@ def malformed(rule: str, detail: str) -> Problem:
     return Problem(
         "malformed-request", f"{detail[0].upper()}{detail[1:]}.", errors=(FieldError("", rule, detail),)
     )
+
+
+def too_large(bytes_max: int, operation: str | None = None) -> Problem:
+    """413: a body above the `bytes_max` that are taken, by one operation or by the path."""
+    whose = "" if operation is None else f" of {operation}"
+    detail = f"bodies{whose} are at most {bytes_max} bytes"
+    return Problem("too-large", f"B{detail[1:]}.", errors=(FieldError("", "size", detail),))

@@ -20,8 +20,8 @@ from uvicorn.server import ServerState
 from catalog.vocabulary.clock import SystemClock
 from catalog.vocabulary.ids import call_id_text, new_event_id
 from catalog.vocabulary.problem import Problem
-from gateway.broken_rules import broken_rule, check_head, head_too_large, target_too_long, too_large
-from gateway.edge import BODY_MAX, HEADER_BYTES_MAX, HEADERS_MAX, is_call_path, malformed
+from gateway.broken_rules import broken_rule, check_head, head_too_large, target_too_long
+from gateway.edge import BODY_MAX, HEADER_BYTES_MAX, HEADERS_MAX, is_call_path, malformed, too_large
 from gateway.lingering_close import GentleTransport, LingeringClose
 from gateway.pipeline import Pipeline
 from gateway.refuse import refuse

@@ -124,9 +124,8 @@ class Pipeline:
             price = price_of_combination(call, price)
             self._mark(trace, "validate")
             earlier = None
-            if (hold := admission.hold) is not None:
-                if not hold.reserve(charge_at_most(call, price)):
-                    earlier = await self._acquired_or_answered(hold, call)
+            if (hold := admission.hold) is not None and not hold.reserve(charge_at_most(call, price)):
+                earlier = await self._acquired_or_answered(hold, call)
                 self._mark(trace, "limit")
             if earlier is not None:
                 reply = earlier
@@ -142,7 +141,7 @@ class Pipeline:
             log.exception("a call failed outside its operation", extra={"call_id": call_id_text(call_id)})
             ours = Problem("internal-error", "The gateway failed; nothing was changed that is not on record.")
             reply = self._refused(ours, caller, operation, call_id, raw)
-        if hold is not None:
+        if hold is not None and hold.is_open:
             # Not after a cancellation: the call may be in a batch that goes on, and then it is settled there.
             hold.void()
         if trace is not None:

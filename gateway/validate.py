@@ -6,6 +6,7 @@ from hashlib import sha256
 from atomic_services.contract import Operation
 from catalog.vocabulary.problem import FieldError, Problem
 from catalog.vocabulary.strict_json import convert, decode_json
+from gateway.edge import too_large
 from gateway.proofs import Admission, ValidCall
 from gateway.transport import RawRequest
 
@@ -17,7 +18,7 @@ def validate(admission: Admission, raw: RawRequest, operations: Mapping[str, Ope
     operation = admission.permit.operation
     entry = operation.entry
     if len(raw.body) > entry.max_body_bytes:
-        raise Problem("too-large", f"Bodies of {operation.id} are at most {entry.max_body_bytes} bytes.")
+        raise too_large(entry.max_body_bytes, operation.id)
     request = convert(decode_json(raw.body), operations[operation.id].request)
     if entry.idempotency == "not_needed":
         return ValidCall(admission, request, None, b"")

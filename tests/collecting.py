@@ -11,6 +11,7 @@ import asyncpg
 from billing.desk import close
 from billing.inbox import StripeInbox
 from billing.payment.account import collect_from
+from billing.payment.bank import record_payment
 from billing.payment.collector import Collector
 from billing.payment.reminder import remind
 from billing.payment.settlement import Settlement, payable, settlement
@@ -47,7 +48,7 @@ class Installation:
         self.stripe = stripe
         self.provider = provider
         self.clock = clock
-        self.inbox = StripeInbox(WEBHOOK_SECRET, clock)
+        self.inbox = StripeInbox(WEBHOOK_SECRET, clock, livemode=provider.livemode)
         self.collector = Collector(billing, provider, clock)
 
     async def invoiced(
@@ -129,6 +130,20 @@ class Installation:
         await self.news()
         await self.collect()
         return invoice_id, theirs
+
+    async def transferred(self, invoice_id: str, amount: str) -> None:
+        """Its payer's transfer is recorded."""
+        now = from_ns(self.clock.now_ns())
+        async with all_accounts(self.billing) as connection:
+            await record_payment(
+                connection,
+                invoice_id,
+                Decimal(amount),
+                reference="TRX-1",
+                received_on=now.date(),
+                actor="test",
+                now=now,
+            )
 
     async def standing(self, invoice_id: str) -> Settlement:
         """Where an invoice stands."""

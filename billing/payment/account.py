@@ -113,13 +113,14 @@ async def customer_of(connection: Connection, account_id: str) -> str | None:
     return customer_id
 
 
-async def keep_customer(connection: Connection, account_id: str, customer_id: str) -> str:
-    """Note who an account is at the provider, once; answers who it is."""
+async def keep_customer(connection: Connection, account_id: str, customer_id: str, *, livemode: bool) -> str:
+    """Note who an account is at the provider, and in which of its modes, once; answers who it is."""
     kept: str = await connection.fetchval(
-        "UPDATE billing.payment_account SET customer_id = coalesce(customer_id, $2) WHERE account_id = $1 "
-        "RETURNING customer_id",
+        "UPDATE billing.payment_account SET customer_id = coalesce(customer_id, $2), "
+        "livemode = CASE WHEN customer_id IS NULL THEN $3 ELSE livemode END WHERE account_id = $1 RETURNING customer_id",
         account_id,
         customer_id,
+        livemode,
     )
     return kept
 

@@ -33,6 +33,10 @@ _MOVEMENTS = """
     SELECT source, kind, amount, currency, reference, moved_on, recorded_at, recorded_by FROM billing.settlement_entry
     WHERE invoice_id = $1 AND kind IN ('bank_payment', 'bank_refund') ORDER BY transaction_id
 """
+_ISSUED_ON = """
+    SELECT (issued_at AT TIME ZONE timezone)::date
+    FROM billing.invoice JOIN catalog.account ON account.id = account_id WHERE invoice.id = $1
+"""
 _KINDS = {"bank_payment": "a payment", "bank_refund": "a refund"}
 
 
@@ -50,7 +54,8 @@ class Movement(msgspec.Struct, frozen=True):
 
 class Recorded(msgspec.Struct, frozen=True):
     """What a record came to: the movement, where its document stands by then, and whether it is new. `handed_over`: a
-    provider asks for the document's money as well, and has to be told."""
+    provider asks for the document's money as well, and has to be told. `issued_on` is on the payer's calendar: a payment of
+    an earlier day is a prepayment, or another document's."""
 
     document_id: str
     number: str
@@ -58,6 +63,7 @@ class Recorded(msgspec.Struct, frozen=True):
     standing: Settlement
     is_new: bool
     handed_over: bool
+    issued_on: date
 
 
 async def record_payment(
@@ -227,4 +233,5 @@ async def _recorded(
     connection: Connection, invoice: Collected, movement: Movement, standing: Settlement, *, is_new: bool
 ) -> Recorded:
     handed_over = await is_handed_over(connection, invoice.invoice_id)
-    return Recorded(invoice.invoice_id, invoice.number, movement, standing, is_new, handed_over)
+    issued_on = await connection.fetchval(_ISSUED_ON, invoice.invoice_id)
+    return Recorded(invoice.invoice_id, invoice.number, movement, standing, is_new, handed_over, issued_on)

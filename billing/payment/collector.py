@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 
+from billing.payment.mode import keep_mode
 from billing.payment.outbox import take_task
 from billing.payment.provider import PaymentProvider
 from billing.payment.send import send
@@ -28,13 +29,14 @@ class Collector:
         self._pool = pool
         self._provider = provider
         self._clock = clock
+        self._mode_is_kept = False
         self._look_ns = 0
         self._forget_ns = 0
 
     async def run(
         self, wait: Callable[[float], Awaitable[bool]], passing: tuple[type[Exception], ...]
     ) -> None:
-        """Work until `wait(seconds)` says to stop; exceptions of `passing` are waited out."""
+        """Work until `wait(seconds)` says to stop; exceptions of `passing` are waited out. `ProviderRefused` as `turn` has it."""
         stop = False
         while not stop:
             pause_s = _IDLE_S
@@ -46,7 +48,12 @@ class Collector:
             stop = await wait(pause_s)
 
     async def turn(self) -> bool:
-        """One document, one batch of news, and what else is due; whether to go on at once."""
+        """One document, one batch of news, and what else is due; whether to go on at once. `ProviderRefused` wrong-mode, with
+        nothing done, where the payers are known in the other mode than the key's."""
+        if not self._mode_is_kept:
+            async with all_accounts(self._pool) as connection:
+                await keep_mode(connection, livemode=self._provider.livemode)
+            self._mode_is_kept = True
         more = await self._send_one()
         more |= await take_in(self._pool, self._provider, self._clock)
         now_ns = self._clock.monotonic_ns()

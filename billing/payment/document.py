@@ -68,7 +68,6 @@ async def credit_note_for(
         invoice_id=provider_invoice_id,
         currency=note.currency,
         total=note.total,
-        taken_back=note.reason == "dispute_lost",
         lines=_positive(note, lines),
     )
 

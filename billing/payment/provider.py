@@ -60,16 +60,34 @@ class NewInvoice(msgspec.Struct, frozen=True):
     lines: tuple[NewLine, ...]
 
 
+class SentBack(msgspec.Struct, frozen=True):
+    """How much of a refund is for one credit note."""
+
+    refund_id: str
+    amount: Decimal
+
+
 class NewCreditNote(msgspec.Struct, frozen=True):
-    """A credit note of ours. `taken_back`: the money has left already, by a dispute that was lost."""
+    """A credit note of ours. What it exceeds the open amount of its invoice by is covered by refunds that are there already,
+    `sent_back`, and by what is settled `elsewhere`: together exactly that."""
 
     document_id: str
     number: str
     invoice_id: str
     currency: str
     total: Decimal
-    taken_back: bool
     lines: tuple[NewLine, ...]
+    sent_back: tuple[SentBack, ...] = ()
+    elsewhere: Decimal = Decimal(0)
+
+
+class NewRefund(msgspec.Struct, frozen=True):
+    """Money to be sent back from a payment, for a document of ours."""
+
+    document_id: str
+    payment_intent: str
+    currency: str
+    amount: Decimal
 
 
 class ProviderInvoice(msgspec.Struct, frozen=True):
@@ -94,7 +112,8 @@ class ProviderLine(msgspec.Struct, frozen=True):
 
 
 class ProviderCreditNote(msgspec.Struct, frozen=True):
-    """A credit note there."""
+    """A credit note there; `document_id` is empty for one that is not of ours. `lowered` is what it took off the open amount
+    of its invoice; refunds that belong to it are `sent_back`."""
 
     id: str
     document_id: str
@@ -103,6 +122,8 @@ class ProviderCreditNote(msgspec.Struct, frozen=True):
     state: Literal["issued", "void"]
     currency: str
     total: Decimal
+    lowered: Decimal
+    sent_back: tuple[SentBack, ...]
 
 
 class ProviderPayment(msgspec.Struct, frozen=True):
@@ -116,9 +137,12 @@ class ProviderPayment(msgspec.Struct, frozen=True):
 
 
 class ProviderRefund(msgspec.Struct, frozen=True):
-    """Money sent back, or on its way: `failed` means that it has come back to us."""
+    """Money sent back, or on its way: `failed` means that it has come back to us. `document_id` is that of our credit note it
+    was made for, empty for one that somebody else made; `payment_intent` is empty for what no payment intent brought."""
 
     id: str
+    document_id: str
+    payment_intent: str
     state: Literal["pending", "requires_action", "succeeded", "failed", "canceled"]
     currency: str
     amount: Decimal
@@ -136,6 +160,7 @@ class ProviderDispute(msgspec.Struct, frozen=True):
     """A payer's bank reclaims a payment. `inquiry`: it has only asked, no money has moved."""
 
     id: str
+    payment_intent: str
     state: Literal["inquiry", "open", "won", "lost"]
     currency: str
     amount: Decimal
@@ -145,8 +170,13 @@ class ProviderDispute(msgspec.Struct, frozen=True):
 class PaymentProvider(Protocol):
     """A payment provider's book. Every method raises `ProviderAway` or `ProviderRefused` and nothing else.
 
-    What creates something takes a key: the same key again, with the same content, answers what it answered first.
+    What creates something takes a key: the same key again, with the same content, answers what it answered first. An object
+    of the other mode than the key's is refused by name, `wrong-mode`.
     """
+
+    @property
+    def livemode(self) -> bool:
+        """Whether real money moves, or all of it is the provider's play money."""
 
     async def create_customer(self, customer: NewCustomer, key: str) -> str:
         """A new payer; its id there."""
@@ -170,13 +200,16 @@ class PaymentProvider(Protocol):
         """From draft to open: from now on it can be paid and not be changed."""
 
     async def create_credit_note(self, note: NewCreditNote, key: str) -> ProviderCreditNote:
-        """A credit note on an open or paid invoice; what was paid too much is refunded."""
+        """A credit note on an open or paid invoice. It sends no money back by itself."""
 
     async def credit_notes(self, invoice_id: str) -> tuple[ProviderCreditNote, ...]:
         """All credit notes of an invoice."""
 
+    async def create_refund(self, refund: NewRefund, key: str) -> ProviderRefund:
+        """Send money back from a payment; the caller says for which credit note when it makes that."""
+
     async def payments(self, invoice_id: str) -> tuple[ProviderPayment, ...]:
-        """All money that arrived for an invoice."""
+        """All money that arrived for an invoice, the latest first."""
 
     async def payment_fees(self, payment_intent: str) -> tuple[ProviderFee, ...]:
         """What was kept of a payment; nothing while the provider does not know it yet."""
@@ -195,3 +228,12 @@ class PaymentProvider(Protocol):
 
     def all_credit_notes(self) -> AsyncIterator[ProviderCreditNote]:
         """The whole book of credit notes, newest first."""
+
+    def all_payments(self) -> AsyncIterator[ProviderPayment]:
+        """All money that arrived for any invoice, newest first."""
+
+    def all_refunds(self) -> AsyncIterator[ProviderRefund]:
+        """All refunds of anything, newest first."""
+
+    def all_disputes(self) -> AsyncIterator[ProviderDispute]:
+        """All disputes over anything, newest first."""

@@ -1,12 +1,29 @@
 """Our documents and payments against the provider's whole book, both ways."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import asyncpg
 import msgspec
 
-from billing.payment.provider import PaymentProvider, ProviderCreditNote, ProviderInvoice
+from billing.payment.compare import (
+    Difference,
+    Ours,
+    Theirs,
+    compare_credit_note,
+    compare_invoice,
+    notes_of_others,
+)
+from billing.payment.mode import require_mode
+from billing.payment.owed import OWED
+from billing.payment.provider import (
+    PaymentProvider,
+    ProviderCreditNote,
+    ProviderDispute,
+    ProviderInvoice,
+    ProviderRefund,
+)
+from billing.payment.settlement import FactKind
 from billing.transaction import one_snapshot
 from catalog.vocabulary.money import plain
 
@@ -37,61 +54,113 @@ class PaymentReport(msgspec.Struct, frozen=True):
         )
 
 
-class _Document(msgspec.Struct, frozen=True):
-    kind: str
-    id: str
-    provider_id: str | None
-    state: str
-    number: str
-    currency: str
-    total: Decimal
-    paid: Decimal
-    by_bank: Decimal
-
-
-class _Difference(msgspec.Struct, frozen=True):
-    sentence: str
-    currency: str
-    amount: Decimal
-
-
-_OURS = """
+_OURS = f"""
     SELECT task.kind, document_id, provider_id, task.state, invoice.number, invoice.currency, invoice.total,
            coalesce((SELECT sum(amount) FROM billing.settlement_entry AS entry
                      WHERE entry.invoice_id = invoice.id AND entry.kind = 'payment'), 0),
-           coalesce((SELECT sum(CASE kind WHEN 'bank_payment' THEN amount ELSE -amount END)
-                     FROM billing.settlement_entry AS entry
-                     WHERE entry.invoice_id = invoice.id AND entry.kind IN ('bank_payment', 'bank_refund')), 0)
+           coalesce((SELECT sum(CASE WHEN kind IN ('bank_payment', 'written_off') THEN amount ELSE -amount END)
+                     FROM billing.settlement_entry AS entry WHERE entry.invoice_id = invoice.id
+                     AND entry.kind IN ('bank_payment', 'bank_refund', 'written_off', 'written_back')), 0),
+           {OWED}
     FROM billing.payment_task AS task JOIN billing.invoice ON invoice.id = document_id WHERE task.kind = 'invoice'
     UNION ALL
-    SELECT task.kind, document_id, provider_id, task.state, note.number, note.currency, note.total, 0, 0
+    SELECT task.kind, document_id, provider_id, task.state, note.number, note.currency, note.total, 0, 0, 0
     FROM billing.payment_task AS task JOIN billing.credit_note AS note ON note.id = document_id
     WHERE task.kind = 'credit_note'
     ORDER BY 1, 2
+"""  # noqa: S608 - constants of this product
+_MOVEMENTS = """
+    SELECT invoice_id, kind, source, amount FROM billing.settlement_entry
+    WHERE kind IN ('refund', 'refund_failed', 'dispute_opened', 'dispute_won', 'dispute_lost')
+    ORDER BY invoice_id, recorded_at, source
 """
 
 
+class _Book(msgspec.Struct, frozen=True):
+    """What the provider has of ours, and of others on what is ours."""
+
+    invoices: Mapping[str, ProviderInvoice]
+    notes: Mapping[str, ProviderCreditNote]
+    refunds: Mapping[str, Sequence[ProviderRefund]]
+    disputes: Mapping[str, Sequence[ProviderDispute]]
+
+    def of_invoice(self, invoice_id: str) -> Theirs | None:
+        """All there is of one invoice."""
+        invoice = self.invoices.get(invoice_id)
+        if invoice is None:
+            return None
+        notes = tuple(note for note in self.notes.values() if note.invoice_id == invoice_id)
+        return Theirs(
+            invoice, notes, tuple(self.refunds.get(invoice_id, ())), tuple(self.disputes.get(invoice_id, ()))
+        )
+
+
 async def reconcile_payments(pool: asyncpg.Pool, provider: PaymentProvider) -> PaymentReport:
-    """Compare the books; raises `ProviderAway` or `ProviderRefused` if the provider's cannot be read.
+    """Compare the books; raises `ProviderAway` or `ProviderRefused` if the provider's cannot be read, or is of the other mode.
 
     Ours is read after theirs, so what was brought over in between is not taken for a stranger.
     """
-    invoices = {one.id: one async for one in provider.all_invoices() if one.document_id}
-    notes = {one.id: one async for one in provider.all_credit_notes() if one.document_id}
     async with one_snapshot(pool) as connection:
-        ours = [_Document(*row) for row in await connection.fetch(_OURS)]
-    found: list[_Difference] = []
+        await require_mode(connection, livemode=provider.livemode)
+    book = await _read(provider)
+    async with one_snapshot(pool) as connection:
+        ours = [Ours(*row) for row in await connection.fetch(_OURS)]
+        rows = await connection.fetch(_MOVEMENTS)
+    facts: dict[str, list[tuple[FactKind, str, Decimal]]] = {}
+    for row in rows:
+        facts.setdefault(row["invoice_id"], []).append((row["kind"], row["source"], row["amount"]))
+    found: list[Difference] = []
+    for document in ours:
+        if document.provider_id is None:
+            continue
+        if document.kind == "invoice":
+            theirs = book.of_invoice(document.provider_id)
+            found += compare_invoice(document, facts.get(document.id, ()), theirs)
+        else:
+            found += compare_credit_note(document, book.notes.get(document.provider_id))
+    found += _strangers(ours, book)
+    return _report(ours, found)
+
+
+async def _read(provider: PaymentProvider) -> _Book:
+    """What is there, as far as it is ours. Refunds and disputes know a payment, and only payments know an invoice."""
+    invoices = {one.id: one async for one in provider.all_invoices() if one.document_id}
+    notes = {
+        one.id: one
+        async for one in provider.all_credit_notes()
+        if one.document_id or one.invoice_id in invoices
+    }
+    paid = {
+        one.payment_intent: one.invoice_id
+        async for one in provider.all_payments()
+        if one.payment_intent and one.invoice_id in invoices
+    }
+    refunds: dict[str, list[ProviderRefund]] = {}
+    async for refund in provider.all_refunds():
+        if refund.payment_intent in paid:
+            refunds.setdefault(paid[refund.payment_intent], []).append(refund)
+    disputes: dict[str, list[ProviderDispute]] = {}
+    async for dispute in provider.all_disputes():
+        if dispute.payment_intent in paid:
+            disputes.setdefault(paid[dispute.payment_intent], []).append(dispute)
+    return _Book(invoices, notes, refunds, disputes)
+
+
+def _strangers(ours: Sequence[Ours], book: _Book) -> list[Difference]:
+    """Documents there that we know nothing of: under a mark of ours, or credit notes of others on an invoice of ours."""
     known = {document.provider_id for document in ours}
     coming = {document.id for document in ours if document.state != "done"}
-    for document in ours:
-        if document.provider_id is not None and document.kind == "invoice":
-            found += _invoice(document, invoices.get(document.provider_id))
-        elif document.provider_id is not None:
-            found += _credit_note(document, notes.get(document.provider_id))
-    strangers: tuple[ProviderInvoice | ProviderCreditNote, ...] = (*invoices.values(), *notes.values())
-    for stranger in strangers:
-        if stranger.id not in known and stranger.document_id not in coming:
-            found.append(_Difference(f"{stranger.id}: not in our book", stranger.currency, stranger.total))
+    marked: tuple[ProviderInvoice | ProviderCreditNote, ...] = (*book.invoices.values(), *book.notes.values())
+    found = [
+        Difference(f"{one.id}: not in our book", one.currency, one.total)
+        for one in marked
+        if one.document_id and one.id not in known and one.document_id not in coming
+    ]
+    numbers = {document.provider_id: document.number for document in ours if document.kind == "invoice"}
+    return found + notes_of_others(numbers, list(book.notes.values()))
+
+
+def _report(ours: Sequence[Ours], found: Sequence[Difference]) -> PaymentReport:
     money: dict[str, Decimal] = {}
     for one in found:
         if one.amount:
@@ -104,36 +173,3 @@ async def reconcile_payments(pool: asyncpg.Pool, provider: PaymentProvider) -> P
         tuple(one.sentence for one in found),
         money,
     )
-
-
-def _invoice(ours: _Document, theirs: ProviderInvoice | None) -> list[_Difference]:
-    if theirs is None:
-        return [_Difference(f"{ours.number}: not in the provider's book", ours.currency, ours.total)]
-    found = _total(ours, theirs)
-    # What was paid elsewhere may be counted there, once it is marked.
-    marked = ours.paid + ours.by_bank if theirs.state == "paid" else ours.paid
-    if theirs.amount_paid not in (ours.paid, marked):
-        sentence = f"{ours.number}: paid {plain(ours.paid)} here, {plain(theirs.amount_paid)} there"
-        found.append(_Difference(sentence, ours.currency, ours.paid - theirs.amount_paid))
-    if ours.by_bank > 0 and theirs.state == "open":
-        here, there = plain(ours.by_bank), plain(theirs.amount_remaining)
-        sentence = f"{ours.number}: {here} paid by transfer here, {there} asked for there: mark it paid elsewhere there"
-        found.append(_Difference(sentence, ours.currency, min(ours.by_bank, theirs.amount_remaining)))
-    if theirs.state == "draft":
-        found.append(_Difference(f"{ours.number}: a draft there", ours.currency, Decimal(0)))
-    return found
-
-
-def _credit_note(ours: _Document, theirs: ProviderCreditNote | None) -> list[_Difference]:
-    if theirs is None or theirs.state == "void":
-        there = "not in the provider's book" if theirs is None else "void there"
-        return [_Difference(f"{ours.number}: {there}", ours.currency, ours.total)]
-    return _total(ours, theirs)
-
-
-def _total(ours: _Document, theirs: ProviderInvoice | ProviderCreditNote) -> list[_Difference]:
-    if (ours.currency, ours.total) == (theirs.currency, theirs.total):
-        return []
-    here, there = f"{plain(ours.total)} {ours.currency}", f"{plain(theirs.total)} {theirs.currency}"
-    amount = ours.total - theirs.total if ours.currency == theirs.currency else ours.total
-    return [_Difference(f"{ours.number}: {here} here, {there} there", ours.currency, amount)]

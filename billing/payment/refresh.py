@@ -29,11 +29,20 @@ from catalog.vocabulary.clock import Clock, from_ns
 from catalog.vocabulary.money import plain
 
 
-class _Paid(msgspec.Struct, frozen=True):
+class Received(msgspec.Struct, frozen=True):
+    """A payment, and all that became of it."""
+
     payment: ProviderPayment
     fees: tuple[ProviderFee, ...]
     refunds: tuple[ProviderRefund, ...]
     disputes: tuple[ProviderDispute, ...]
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """An invoice in the provider's book and all money that arrived for it, the latest first."""
+
+    invoice: ProviderInvoice
+    received: tuple[Received, ...]
 
 
 async def refresh(
@@ -43,24 +52,32 @@ async def refresh(
 
     An invoice that is not of ours is nobody's business here. Raises `ProviderAway` and `ProviderRefused`.
     """
+    return (await look(pool, provider, provider_invoice_id, clock))[1]
+
+
+async def look(
+    pool: asyncpg.Pool, provider: PaymentProvider, provider_invoice_id: str, clock: Clock
+) -> tuple[Seen, tuple[str, ...]]:
+    """The same, with what was seen."""
     invoice = await provider.invoice(provider_invoice_id)
     if not invoice.document_id:
-        return ()
-    payments = [await _look(provider, payment) for payment in await provider.payments(invoice.id)]
+        return Seen(invoice, ()), ()
+    received = [await _received(provider, payment) for payment in await provider.payments(invoice.id)]
     async with all_accounts(pool) as connection:
-        return await _apply(connection, invoice, payments, from_ns(clock.now_ns()))
+        faults = await _apply(connection, invoice, received, from_ns(clock.now_ns()))
+    return Seen(invoice, tuple(received)), faults
 
 
-async def _look(provider: PaymentProvider, payment: ProviderPayment) -> _Paid:
+async def _received(provider: PaymentProvider, payment: ProviderPayment) -> Received:
     if not payment.payment_intent:
-        return _Paid(payment, (), (), ())
+        return Received(payment, (), (), ())
     intent = payment.payment_intent
     fees = await provider.payment_fees(intent)
-    return _Paid(payment, fees, await provider.refunds(intent), await provider.disputes(intent))
+    return Received(payment, fees, await provider.refunds(intent), await provider.disputes(intent))
 
 
 async def _apply(
-    connection: Connection, invoice: ProviderInvoice, payments: Sequence[_Paid], now: datetime
+    connection: Connection, invoice: ProviderInvoice, payments: Sequence[Received], now: datetime
 ) -> tuple[str, ...]:
     ours = await collected(connection, invoice.document_id)
     if ours is None:
@@ -82,7 +99,7 @@ async def _apply(
     return tuple(faults)
 
 
-async def _apply_payment(connection: Connection, ours: Collected, paid: _Paid, now: datetime) -> list[str]:
+async def _apply_payment(connection: Connection, ours: Collected, paid: Received, now: datetime) -> list[str]:
     payment = paid.payment
     movements: tuple[ProviderPayment | ProviderRefund | ProviderDispute, ...] = (
         payment,

@@ -10,21 +10,21 @@ from datetime import datetime
 
 import asyncpg
 
-from billing.invoice.credit_note import credit_note
 from billing.payment.account import customer_of, keep_customer
 from billing.payment.amount import NotChargeable, check_payable, to_stripe
-from billing.payment.document import credit_note_for, customer_for, invoice_for
+from billing.payment.document import customer_for, invoice_for
 from billing.payment.outbox import Task, finish, hold, put_off
 from billing.payment.provider import (
     NewInvoice,
     NewLine,
     PaymentProvider,
     ProviderAway,
-    ProviderCreditNote,
     ProviderInvoice,
     ProviderLine,
     ProviderRefused,
 )
+from billing.payment.same import BooksDiffer, same
+from billing.payment.send_note import send_credit_note
 from billing.transaction import all_accounts
 from catalog.vocabulary.clock import Clock, from_ns
 from catalog.vocabulary.money import plain
@@ -34,10 +34,6 @@ log = logging.getLogger(__name__)
 _LINES_AT_ONCE = 100
 
 
-class BooksDiffer(Exception):
-    """The provider's record does not say what our document says. The message is the reason that is kept."""
-
-
 async def send(pool: asyncpg.Pool, provider: PaymentProvider, task: Task, clock: Clock) -> None:
     """Work on a task that was taken: done, held for a named reason, or put off. Raises nothing of the provider's."""
     reason, again, new_key, provider_id = "", False, False, ""
@@ -45,7 +41,7 @@ async def send(pool: asyncpg.Pool, provider: PaymentProvider, task: Task, clock:
         if task.kind == "invoice":
             provider_id = await _send_invoice(pool, provider, task, from_ns(clock.now_ns()))
         else:
-            provider_id = await _send_credit_note(pool, provider, task)
+            provider_id = await send_credit_note(pool, provider, task, clock)
     except ProviderAway as away:
         reason, again, new_key = away.reason, True, away.replayed
     except ProviderRefused as refused:
@@ -96,7 +92,9 @@ async def _ours(pool: asyncpg.Pool, provider: PaymentProvider, task: Task, now: 
         customer = await customer_for(connection, task.document_id)
     customer_id = known_as or await provider.create_customer(customer, task.key("customer"))
     async with all_accounts(pool) as connection:
-        customer_id = await keep_customer(connection, task.account_id, customer_id)
+        customer_id = await keep_customer(
+            connection, task.account_id, customer_id, livemode=provider.livemode
+        )
         return await invoice_for(connection, task.document_id, customer_id, now)
 
 
@@ -119,38 +117,8 @@ def _check(ours: NewInvoice, theirs: ProviderInvoice, lines: Sequence[ProviderLi
             raise BooksDiffer(f"line {line.position} is {plain(line.amount)} here and {shown} there")
     if len(lines) != len(ours.lines):
         raise BooksDiffer(f"{len(ours.lines)} lines here and {len(lines)} there")
-    _same("currency", ours.currency, theirs.currency)
-    _same("total", plain(ours.total), plain(theirs.total))
-    _same("number", ours.number, theirs.number)
-    _same("document", ours.document_id, theirs.document_id)
-    _same("customer", ours.customer_id, theirs.customer_id)
-
-
-async def _send_credit_note(pool: asyncpg.Pool, provider: PaymentProvider, task: Task) -> str:
-    async with all_accounts(pool) as connection:
-        note = await credit_note(connection, task.document_id)
-        invoice_id = await connection.fetchval(
-            "SELECT provider_id FROM billing.payment_task WHERE kind = 'invoice' AND document_id = $1 AND state = 'done'",
-            note.invoice_id,
-        )
-        if invoice_id is None:
-            raise BooksDiffer(f"its invoice {note.invoice_id} is not in the provider's book")
-        ours = await credit_note_for(connection, note, invoice_id)
-    check_payable(ours.total, ours.currency)
-    theirs: ProviderCreditNote | None = None
-    if task.attempts > 1:
-        for one in await provider.credit_notes(invoice_id):
-            theirs = one if one.document_id == ours.document_id else theirs
-    if theirs is None:
-        theirs = await provider.create_credit_note(ours, task.key("credit-note"))
-    _same("currency", ours.currency, theirs.currency)
-    _same("total", plain(ours.total), plain(theirs.total))
-    _same("number", ours.number, theirs.number)
-    _same("invoice", invoice_id, theirs.invoice_id)
-    _same("state", "issued", theirs.state)
-    return theirs.id
-
-
-def _same(what: str, ours: str, theirs: str) -> None:
-    if ours != theirs:
-        raise BooksDiffer(f"{what} is {ours} here and {theirs} there")
+    same("currency", ours.currency, theirs.currency)
+    same("total", plain(ours.total), plain(theirs.total))
+    same("number", ours.number, theirs.number)
+    same("document", ours.document_id, theirs.document_id)
+    same("customer", ours.customer_id, theirs.customer_id)

@@ -27,6 +27,8 @@ FactKind = Literal[
     "voided",
     "bank_payment",
     "bank_refund",
+    "written_off",
+    "written_back",
 ]
 SettlementState = Literal["open", "paid", "disputed", "lost", "void"]
 _NOTHING = Decimal(0)
@@ -40,7 +42,8 @@ _CREDITED = f"""
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What no provider tells: a person's word that money moved by bank on a day, and under which reference."""
+    """What no provider tells: a person's word that money moved by bank on a day, and under which reference; or that a
+    rest was written off on a day, and why."""
 
     reference: str
     moved_on: date
@@ -59,7 +62,8 @@ class Collected(msgspec.Struct, frozen=True):
 
 class Settlement(msgspec.Struct, frozen=True):
     """Where an invoice stands. `owed` is what the payer still owes of it, less than nothing where it is owed to the payer;
-    `prepaid` was paid from credit, and `contested` of what is owed waits for a ruling. Amounts are in its currency."""
+    `prepaid` was paid from credit, `written_off` is no longer asked for, and `contested` of what is owed waits for a ruling.
+    Amounts are in its currency."""
 
     state: SettlementState
     paid: Decimal
@@ -68,6 +72,7 @@ class Settlement(msgspec.Struct, frozen=True):
     owed: Decimal
     prepaid: Decimal = Decimal(0)
     contested: Decimal = Decimal(0)
+    written_off: Decimal = Decimal(0)
 
 
 async def collected(connection: Connection, invoice_id: str) -> Collected | None:
@@ -183,6 +188,7 @@ def settle(
     by_bank, back_by_bank = sums.get("bank_payment", _NOTHING), sums.get("bank_refund", _NOTHING)
     by_provider = sums.get("payment", _NOTHING)
     refunded = sums.get("refund", _NOTHING) - sums.get("refund_failed", _NOTHING) + back_by_bank
+    written_off = sums.get("written_off", _NOTHING) - sums.get("written_back", _NOTHING)
     decided = counts.get("dispute_won", 0) + counts.get("dispute_lost", 0)
     state: SettlementState = "open"
     if "voided" in counts:
@@ -192,8 +198,8 @@ def settle(
     elif "dispute_lost" in counts:
         state = "lost"
     # What a provider sends back it sends for a reason that it tells; what is sent back by bank may never have been owed.
-    elif by_provider + by_bank - back_by_bank + credited + prepaid >= total:
+    elif by_provider + by_bank - back_by_bank + written_off + credited + prepaid >= total:
         state = "paid"
     paid = by_provider + by_bank
-    owed = total - credited - prepaid - paid + refunded
-    return Settlement(state, paid, refunded, credited, owed, prepaid, contested)
+    owed = total - credited - prepaid - paid - written_off + refunded
+    return Settlement(state, paid, refunded, credited, owed, prepaid, contested, written_off)

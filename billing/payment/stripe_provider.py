@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import requests
 import stripe
@@ -14,6 +14,7 @@ from billing.payment.provider import (
     NewCustomer,
     NewInvoice,
     NewLine,
+    NewRefund,
     ProviderAway,
     ProviderCreditNote,
     ProviderDispute,
@@ -24,19 +25,15 @@ from billing.payment.provider import (
     ProviderRefund,
     ProviderRefused,
 )
+from billing.settings import is_live_key
 
 _PAGE = 100
 _CONNECT_S = 5.0
 _NAME_MAX, _DESCRIPTION_MAX = 256, 500
-T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
 # Otherwise the client reports our latencies with each request.
 stripe.enable_telemetry = False
-
-
-class _Readable(Protocol[T_co]):
-    def read(self) -> T_co: ...
 
 
 class StripeProvider:
@@ -46,6 +43,7 @@ class StripeProvider:
         self, api_key: str, api_base: str = "https://api.stripe.com", timeout_s: float = 12.0
     ) -> None:
         """`api_base` is another address for a server that speaks the same protocol."""
+        self.livemode = is_live_key(api_key)
         self._key = api_key
         self._session = requests.Session()
         self._v1 = stripe.StripeClient(
@@ -71,7 +69,7 @@ class StripeProvider:
             "metadata": {wire.ACCOUNT: customer.account_id, "ordergate_tax_id": customer.tax_id[:500]},
         }
         answer = await self._ask(lambda: self._v1.customers.create(_any(params), {"idempotency_key": key}))
-        return wire.convert(answer, wire.Customer).id
+        return self._read(answer, wire.Customer)
 
     async def create_invoice(self, invoice: NewInvoice, key: str) -> ProviderInvoice:
         """See `PaymentProvider`. Nothing is left to Stripe's own advance, tax, numbering or pending items."""
@@ -92,7 +90,7 @@ class StripeProvider:
             },
         }
         answer = await self._ask(lambda: self._v1.invoices.create(_any(params), {"idempotency_key": key}))
-        return wire.convert(answer, wire.Invoice).read()
+        return self._read(answer, wire.Invoice)
 
     async def find_invoice(self, customer_id: str, document_id: str) -> ProviderInvoice | None:
         """See `PaymentProvider`. Stripe's search lags behind its writes, its lists do not."""
@@ -104,7 +102,7 @@ class StripeProvider:
     async def invoice(self, invoice_id: str) -> ProviderInvoice:
         """See `PaymentProvider`."""
         answer = await self._ask(lambda: self._v1.invoices.retrieve(invoice_id))
-        return wire.convert(answer, wire.Invoice).read()
+        return self._read(answer, wire.Invoice)
 
     async def lines(self, invoice_id: str) -> tuple[ProviderLine, ...]:
         """See `PaymentProvider`."""
@@ -137,12 +135,10 @@ class StripeProvider:
                 invoice_id, {"auto_advance": False}, {"idempotency_key": key}
             )
         )
-        return wire.convert(answer, wire.Invoice).read()
+        return self._read(answer, wire.Invoice)
 
     async def create_credit_note(self, note: NewCreditNote, key: str) -> ProviderCreditNote:
-        """See `PaymentProvider`. What exceeds the open amount is refunded, or recorded as gone where it is gone."""
-        invoice = await self.invoice(note.invoice_id)
-        exceeding = max(note.total - invoice.amount_remaining, note.total * 0)
+        """See `PaymentProvider`."""
         params: dict[str, Any] = {
             "invoice": note.invoice_id,
             "email_type": "none",
@@ -158,11 +154,29 @@ class StripeProvider:
                 for line in note.lines
             ],
         }
-        if exceeding:
-            way = "out_of_band_amount" if note.taken_back else "refund_amount"
-            params[way] = to_stripe(exceeding, note.currency)
+        if note.sent_back:
+            params["refunds"] = [
+                {
+                    "type": "refund",
+                    "refund": one.refund_id,
+                    "amount_refunded": to_stripe(one.amount, note.currency),
+                }
+                for one in note.sent_back
+            ]
+        if note.elsewhere:
+            params["out_of_band_amount"] = to_stripe(note.elsewhere, note.currency)
         answer = await self._ask(lambda: self._v1.credit_notes.create(_any(params), {"idempotency_key": key}))
-        return wire.convert(answer, wire.CreditNote).read()
+        return self._read(answer, wire.CreditNote)
+
+    async def create_refund(self, refund: NewRefund, key: str) -> ProviderRefund:
+        """See `PaymentProvider`."""
+        params = {
+            "payment_intent": refund.payment_intent,
+            "amount": to_stripe(refund.amount, refund.currency),
+            "metadata": {wire.DOCUMENT: refund.document_id},
+        }
+        answer = await self._ask(lambda: self._v1.refunds.create(_any(params), {"idempotency_key": key}))
+        return self._read(answer, wire.Refund)
 
     async def credit_notes(self, invoice_id: str) -> tuple[ProviderCreditNote, ...]:
         """See `PaymentProvider`."""
@@ -179,7 +193,7 @@ class StripeProvider:
         """See `PaymentProvider`."""
         asked = _any({"expand": ["latest_charge.balance_transaction"]})
         answer = await self._ask(lambda: self._v1.payment_intents.retrieve(payment_intent, asked))
-        return wire.convert(answer, wire.PaymentIntent).read()
+        return self._read(answer, wire.PaymentIntent)
 
     async def invoice_of_payment(self, payment_intent: str) -> str | None:
         """See `PaymentProvider`."""
@@ -208,19 +222,39 @@ class StripeProvider:
         """See `PaymentProvider`."""
         return self._pages(self._v1.credit_notes.list, {}, wire.CreditNote)
 
+    def all_payments(self) -> AsyncIterator[ProviderPayment]:
+        """See `PaymentProvider`."""
+        return self._pages(self._v1.invoice_payments.list, {"status": "paid"}, wire.InvoicePayment)
+
+    def all_refunds(self) -> AsyncIterator[ProviderRefund]:
+        """See `PaymentProvider`."""
+        return self._pages(self._v1.refunds.list, {}, wire.Refund)
+
+    def all_disputes(self) -> AsyncIterator[ProviderDispute]:
+        """See `PaymentProvider`."""
+        return self._pages(self._v1.disputes.list, {}, wire.Dispute)
+
+    def _read(self, answer: Any, type_: type[wire.Readable[T]]) -> T:
+        return wire.read(answer, type_, livemode=self.livemode)
+
     async def _pages(
-        self, ask: Callable[[Any], Any], params: Mapping[str, Any], type_: type[_Readable[T]]
+        self, ask: Callable[[Any], Any], params: Mapping[str, Any], type_: type[wire.Readable[T]]
     ) -> AsyncIterator[T]:
         after: dict[str, str] = {}
+        passed: set[str] = set()
         while True:
             asked = {**params, "limit": _PAGE, **after}
             page = await self._ask(lambda asked=asked: ask(asked))  # type: ignore[misc]
             entries = wire.convert(page, dict[str, Any]).get("data")
             for entry in _listed(entries):
-                yield wire.convert(entry, type_).read()
+                yield self._read(entry, type_)
             if not entries or page.get("has_more") is not True:
                 return
-            after = {"starting_after": wire.convert(entries[-1].get("id"), str)}
+            last = wire.convert(entries[-1].get("id"), str)
+            if last in passed:
+                raise ProviderRefused(f"unreadable-answer: a list comes back to {last} and never ends")
+            passed.add(last)
+            after = {"starting_after": last}
 
     async def _ask(self, call: Callable[[], Any]) -> Any:
         """One request in a thread; every failure is one of the port's two, and tells no key and no body."""

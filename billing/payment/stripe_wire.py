@@ -5,7 +5,7 @@ is asked for so, with its balance transaction.
 """
 
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from billing.payment.provider import (
     ProviderPayment,
     ProviderRefund,
     ProviderRefused,
+    SentBack,
 )
 from catalog.vocabulary.money import is_currency
 
@@ -49,12 +50,18 @@ class Customer(msgspec.Struct, frozen=True):
     """`customer`."""
 
     id: str
+    livemode: bool
+
+    def read(self) -> str:
+        """As the port gives it: the id."""
+        return self.id
 
 
 class Invoice(msgspec.Struct, frozen=True):
     """`invoice`."""
 
     id: str
+    livemode: bool
     customer: str
     status: str
     currency: str
@@ -98,14 +105,23 @@ class Line(msgspec.Struct, frozen=True):
         return ProviderLine(int(position), _amount(self.amount, self.currency.upper()))
 
 
+class _LinkedRefund(msgspec.Struct, frozen=True):
+    amount_refunded: int
+    # None for a refund of a payment that was only recorded at Stripe.
+    refund: str | None = None
+
+
 class CreditNote(msgspec.Struct, frozen=True):
     """`credit_note`."""
 
     id: str
+    livemode: bool
     invoice: str
     status: str
     currency: str
     total: int
+    pre_payment_amount: int
+    refunds: tuple[_LinkedRefund, ...] = ()
     metadata: dict[str, str] | None = None
 
     def read(self) -> ProviderCreditNote:
@@ -120,6 +136,12 @@ class CreditNote(msgspec.Struct, frozen=True):
                 "state": self.status,
                 "currency": currency,
                 "total": _amount(self.total, currency),
+                "lowered": _amount(self.pre_payment_amount, currency),
+                "sent_back": tuple(
+                    SentBack(one.refund, _amount(one.amount_refunded, currency))
+                    for one in self.refunds
+                    if one.refund is not None
+                ),
             },
             ProviderCreditNote,
         )
@@ -134,6 +156,7 @@ class InvoicePayment(msgspec.Struct, frozen=True):
     """`invoice_payment`."""
 
     id: str
+    livemode: bool
     invoice: str
     status: str
     currency: str
@@ -148,12 +171,14 @@ class InvoicePayment(msgspec.Struct, frozen=True):
 
 
 class Refund(msgspec.Struct, frozen=True):
-    """`refund`."""
+    """`refund`. Of which mode it is Stripe does not say: its payment does."""
 
     id: str
     amount: int
     currency: str
     status: str | None = None
+    payment_intent: str | None = None
+    metadata: dict[str, str] | None = None
 
     def read(self) -> ProviderRefund:
         """As the port gives it."""
@@ -161,6 +186,8 @@ class Refund(msgspec.Struct, frozen=True):
         return convert(
             {
                 "id": self.id,
+                "document_id": (self.metadata or {}).get(DOCUMENT, ""),
+                "payment_intent": self.payment_intent or "",
                 "state": self.status,
                 "currency": currency,
                 "amount": _amount(self.amount, currency),
@@ -187,6 +214,8 @@ class _Charge(msgspec.Struct, frozen=True):
 class PaymentIntent(msgspec.Struct, frozen=True):
     """`payment_intent`, with its charge's balance transaction."""
 
+    id: str
+    livemode: bool
     latest_charge: _Charge | str | None = None
 
     def read(self) -> tuple[ProviderFee, ...]:
@@ -200,9 +229,11 @@ class Dispute(msgspec.Struct, frozen=True):
     """`dispute`. Its balance transactions carry the fees, in the currency of the balance."""
 
     id: str
+    livemode: bool
     status: str
     amount: int
     currency: str
+    payment_intent: str | None = None
     balance_transactions: tuple[_BalanceTransaction, ...] = ()
 
     def read(self) -> ProviderDispute:
@@ -212,6 +243,7 @@ class Dispute(msgspec.Struct, frozen=True):
         return convert(
             {
                 "id": self.id,
+                "payment_intent": self.payment_intent or "",
                 "state": _DISPUTE_STATES.get(self.status, self.status),
                 "currency": currency,
                 "amount": _amount(self.amount, currency),
@@ -228,6 +260,27 @@ def _amount(number: int, currency: str) -> Decimal:
 
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Readable(Protocol[T_co]):
+    """An answer of Stripe's that the port has a word for."""
+
+    def read(self) -> T_co:
+        """As the port gives it."""
+
+
+def read(answer: Any, type_: type[Readable[T]], *, livemode: bool) -> T:
+    """What an answer means to the port; `ProviderRefused` unreadable-answer for another shape, wrong-mode for an object of
+    Stripe's test mode where only real money counts, or the other way round."""
+    found = convert(answer, type_)
+    theirs = getattr(found, "livemode", livemode)
+    if theirs != livemode:
+        modes = {True: "live", False: "test"}
+        raise ProviderRefused(
+            f"wrong-mode: {getattr(found, 'id', '')} is of Stripe's {modes[theirs]} mode, the key of its {modes[livemode]} mode"
+        )
+    return found.read()
 
 
 def convert(answer: Any, type_: type[T]) -> T:

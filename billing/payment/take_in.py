@@ -35,7 +35,7 @@ _LOOKED_AFTER = """
     SELECT task.provider_id FROM billing.payment_task AS task JOIN billing.invoice ON invoice.id = document_id
     WHERE task.kind = 'invoice' AND task.state = 'done' AND (invoice.issued_at > $1 OR invoice.total > coalesce((
         SELECT sum(amount) FROM billing.settlement_entry AS entry
-        WHERE entry.invoice_id = invoice.id AND kind IN ('payment', 'bank_payment')), 0))
+        WHERE entry.invoice_id = invoice.id AND kind IN ('payment', 'bank_payment', 'written_off')), 0))
     ORDER BY task.id
 """
 

@@ -1,7 +1,8 @@
 """Who changed what: a log that only grows, each entry sealed with the hash of the one before.
 
 The hash is SHA-256 over the previous hash and the entry as canonical JSON (keys sorted, no blanks). Whoever alters,
-removes or inserts an entry has to recompute every later one; keeping the newest hash elsewhere shows a cut-off end.
+removes or inserts an entry has to recompute every later one. A cut-off end, and a log that was recomputed, show against a
+`Head` that was kept elsewhere: `deploy/audit_head.py` keeps one outside of the database.
 """
 
 import hashlib
@@ -17,6 +18,13 @@ from catalog.vocabulary.clock import rfc3339
 # Appending is one at a time: the next entry needs the hash of this one.
 _LOCK = 0x4F67_4175
 _FIRST_PREVIOUS = bytes(32)
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Where the log ended once: how many entries it had, and the hash of the last one in hexadecimal."""
+
+    entries: int
+    hash: str
 
 
 class Verification(msgspec.Struct, frozen=True):
@@ -61,8 +69,20 @@ async def append(
     return int(seq)
 
 
-async def verify(transaction: Transaction) -> Verification:
-    """Recompute the whole chain; reads only."""
+async def head(transaction: Transaction) -> Head:
+    """Where the log ends now."""
+    last = await transaction.fetchrow("SELECT seq, hash FROM catalog.audit ORDER BY seq DESC LIMIT 1")
+    return Head(last["seq"], last["hash"].hex()) if last else Head(0, _FIRST_PREVIOUS.hex())
+
+
+async def goes_on_from(transaction: Transaction, kept: Head) -> bool:
+    """Whether the log has the entry that it ended with once; the chain itself is not recomputed."""
+    found = await transaction.fetchval("SELECT hash FROM catalog.audit WHERE seq = $1", kept.entries)
+    return (found or _FIRST_PREVIOUS).hex() == kept.hash
+
+
+async def verify(transaction: Transaction, kept: Head | None = None) -> Verification:
+    """Recompute the whole chain, and compare it with where it ended once; reads only."""
     previous, count = _FIRST_PREVIOUS, 0
     async for row in transaction.cursor(
         "SELECT seq, at, actor, action, object, detail, previous, hash FROM catalog.audit ORDER BY seq"
@@ -77,6 +97,13 @@ async def verify(transaction: Transaction) -> Verification:
         ):
             return Verification(count, previous.hex(), row["seq"], "the entry was altered")
         previous, count = row["hash"], count + 1
+        if kept is not None and count == kept.entries and previous.hex() != kept.hash:
+            return Verification(
+                count, previous.hex(), count, "the log was made anew: it is another entry than was kept"
+            )
+    if kept is not None and count < kept.entries:
+        reason = f"the log was cut off: it had {kept.entries} entries"
+        return Verification(count, previous.hex(), count + 1, reason)
     return Verification(count, previous.hex())
 
 

@@ -1,16 +1,25 @@
 """What new price versions change, as whoever publishes or reviews them reads it: old, new, and from when."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
+from types import MappingProxyType
 
 import msgspec
 
 from catalog.load import PriceVersion, standing, timeline
-from catalog.plan import price_fields
+from catalog.plan import BillableOn, price_fields
 from catalog.vocabulary.clock import local_time
 
 # No calendar on earth is further behind: a day that has begun there has begun everywhere.
 _LATEST = timezone(timedelta(hours=-12))
+# What a plan's `billable_on` adds to the terms of a price.
+_BILLED: Mapping[BillableOn, str] = MappingProxyType(
+    {
+        "success": "",
+        "accepted": ", billing business refusals too",
+        "outcome": ", billing proven outcomes only",
+    }
+)
 
 
 class Scheduled(msgspec.Struct, frozen=True):
@@ -25,7 +34,7 @@ class PriceChange(msgspec.Struct, frozen=True):
     """A new version of a price beside the one that it follows, which is None for a first one.
 
     It begins at the moment `starts_at` for everybody, or else when the day `starts_on` begins on each payer's calendar.
-    `superseded` was scheduled and never begins.
+    `superseded` was scheduled and never begins. `meter` is what one unit is now and was before, where that changes.
     """
 
     version: str
@@ -36,6 +45,7 @@ class PriceChange(msgspec.Struct, frozen=True):
     starts_at: datetime | None
     starts_on: date | None
     superseded: tuple[Scheduled, ...]
+    meter: tuple[str, str] | None = None
 
 
 def price_changes(published: Iterable[PriceVersion], new: Iterable[PriceVersion]) -> tuple[PriceChange, ...]:
@@ -61,7 +71,8 @@ def sentence(change: PriceChange) -> str:
     """A change in one line: `address/validate, plan partner: 0.085 CNY -> 0.095 CNY from …`."""
     before = "" if change.before is None else f"{change.before} -> "
     ended = "".join(f"; no longer {one.price} from {one.begins_on}" for one in change.superseded)
-    return f"{change.operation}, plan {change.plan}: {before}{change.after} {starting(change)}{ended}"
+    counts = ", counting {} instead of {}".format(*change.meter) if change.meter else ""
+    return f"{change.operation}, plan {change.plan}: {before}{change.after} {starting(change)}{counts}{ended}"
 
 
 def price_terms(version: PriceVersion) -> str:
@@ -71,13 +82,15 @@ def price_terms(version: PriceVersion) -> str:
         text = f"{fields['unit_price']} {version.currency}"
     else:
         text = f"{version.currency} {version.model} {msgspec.json.encode(fields).decode()}"
-    return text if version.billable_on == "success" else f"{text} for each call that is {version.billable_on}"
+    # What a share of results bills is in its model; of other prices the plan says it.
+    return text if version.model == "outcome" else text + _BILLED[version.billable_on]
 
 
 def _change(published: Sequence[PriceVersion], new: PriceVersion) -> PriceChange:
     line = timeline([*published, new], "UTC")
     place = next(index for index, one in enumerate(line) if one.id == new.id)
     left = {one.id for one in standing([*published, new])}
+    before = line[place - 1] if place else None
     at_once = (
         new.effective_on is None
         or datetime.combine(new.effective_on, time.min, _LATEST) <= new.effective_from
@@ -86,7 +99,7 @@ def _change(published: Sequence[PriceVersion], new: PriceVersion) -> PriceChange
         new.id,
         new.operation,
         new.plan_id,
-        price_terms(line[place - 1]) if place else None,
+        price_terms(before) if before else None,
         price_terms(new),
         new.effective_from if at_once else None,
         None if at_once else new.effective_on,
@@ -95,7 +108,14 @@ def _change(published: Sequence[PriceVersion], new: PriceVersion) -> PriceChange
             for one in reversed(standing(published))
             if one.id not in left
         ),
+        _recounted(before, new),
     )
+
+
+def _recounted(before: PriceVersion | None, new: PriceVersion) -> tuple[str, str] | None:
+    if before is None or before.meter is None or new.meter is None or before.meter == new.meter:
+        return None
+    return new.meter, before.meter
 
 
 def _place(version: PriceVersion) -> tuple[str, str, str, str]:

@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timedelta, timezone
 import msgspec
 
 from catalog.load import PriceVersion, price_version, standing
-from catalog.meter import Meter
+from catalog.meter import Meter, counted_alike
 from catalog.passport import OperationEntry, Passport
 from catalog.plan import Audience, BillableOn, Plan, PriceEntry, price_fields
 from catalog.plan.price import CAPACITY_UNITS, Capacity, Matrix, Outcome, Price
@@ -19,6 +19,8 @@ _Key = tuple[str, str, str]
 _TICK = timedelta(microseconds=1)
 # No calendar on earth is further ahead: a day has begun nowhere before it begins there.
 _EARLIEST = timezone(timedelta(hours=14))
+# None is further behind: a day that has begun there has begun everywhere.
+_LATEST = timezone(timedelta(hours=-12))
 
 
 class NewPrice(msgspec.Struct, frozen=True):
@@ -28,9 +30,16 @@ class NewPrice(msgspec.Struct, frozen=True):
     audience: Audience
 
     @property
-    def terms(self) -> tuple[Audience, BillableOn, str, Price]:
-        """What is agreed: two versions that agree in it differ only in when they begin."""
-        return self.audience, self.version.billable_on, self.version.model, self.version.price
+    def terms(self) -> "_Terms":
+        """What is agreed: two versions of one meter that agree in it differ only in when they begin."""
+        return _Terms(self.audience, self.version.billable_on, self.version.model, self.version.price)
+
+
+class _Terms(msgspec.Struct, frozen=True):
+    audience: Audience
+    billable_on: BillableOn
+    model: str
+    price: Price
 
 
 class _Published(msgspec.Struct, frozen=True):
@@ -44,6 +53,28 @@ class _Published(msgspec.Struct, frozen=True):
     begun: tuple[NewPrice, ...]
     coming: tuple[NewPrice, ...]
 
+    def says(self, offer: "_Offer") -> bool:
+        """Whether what was published last says the same: what is scheduled, with its day, or else what is in force."""
+        if self.coming:
+            scheduled = self.coming[0]
+            return (scheduled.terms, scheduled.version.effective_on) == (offer.terms, offer.begins_on)
+        return bool(self.begun) and self.begun[0].terms == offer.terms
+
+    def counts(self, meter: str) -> bool:
+        """Whether what was published last is of this `Meter.quantity`."""
+        return all(counted_alike(one.version.meter, meter) for one in (*self.coming, *self.begun)[:1])
+
+
+class _Offer(msgspec.Struct, frozen=True):
+    """Terms from a day on; None: from their publication on."""
+
+    terms: _Terms
+    begins_on: date | None
+
+    def has_begun(self, moment: datetime) -> bool:
+        """Whether its day has begun everywhere."""
+        return self.begins_on is None or datetime.combine(self.begins_on, time.min, _LATEST) <= moment
+
 
 def unmetered(plans: Iterable[Plan], operations: Iterable[OperationEntry]) -> list[FieldError]:
     """Prices that could be read but never be charged, because calls of these operations do not carry what they measure."""
@@ -53,11 +84,14 @@ def unmetered(plans: Iterable[Plan], operations: Iterable[OperationEntry]) -> li
         for index, plan in enumerate(plans)
         for place, entry in enumerate(plan.prices)
         if (metered := meters.get(entry.operation)) is not None
-        for error in _unmetered(entry, metered, f"/plans/{index}/prices/{place}")
+        for error in _unmetered(entry, plan.billable_on, metered, f"/plans/{index}/prices/{place}")
     ]
 
 
-def _unmetered(entry: PriceEntry, metered: Meter, at: str) -> Iterator[FieldError]:
+def _unmetered(entry: PriceEntry, billable_on: BillableOn, metered: Meter, at: str) -> Iterator[FieldError]:
+    if billable_on == "outcome" and not isinstance(entry.price, Outcome):
+        detail = f"no call is billed under `billable_on: outcome`, and {entry.model} prices calls; only `outcome` prices results"
+        yield FieldError(f"{at}/model", "not-metered", detail)
     if isinstance(entry.price, Outcome) and (of := entry.price.of) is not None:
         pointers = metered.dimension_pointers
         replied = sorted(pointers[name] for name in pointers if metered.in_reply(name))
@@ -92,8 +126,8 @@ async def write_prices(transaction: Transaction, new: Iterable[NewPrice], now: d
     await transaction.executemany(
         """
         INSERT INTO catalog.price_version (id, service, plan_id, operation, currency, version, effective_from, effective_on,
-                                           supersedes_after, billable_on, model, price, audience, published_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                                           supersedes_after, billable_on, model, price, meter, audience, published_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
         """,
         [_row(price, now) for price in new],
     )
@@ -107,11 +141,14 @@ async def planned_prices(transaction: Transaction, passport: Passport, now: date
     `occurred_at`, so one that began earlier would reprice what has happened. What was scheduled and has not begun is
     superseded, whether the new version begins before or after it; a price that is published as it stands, with nothing
     scheduled, keeps its version.
+
+    A unit is a part of its price. Where the code counts an operation otherwise, every price of it begins anew with this
+    publication, on the terms that it had, those of plans that are no longer offered included; what is scheduled keeps its day.
     """
     rows = await transaction.fetch(
         """
         SELECT id, service, plan_id, operation, currency, version, effective_from, effective_on, supersedes_after,
-               billable_on, model, price, audience
+               billable_on, model, price, meter, audience
         FROM catalog.price_version WHERE service = $1
         """,
         passport.service,
@@ -126,37 +163,63 @@ async def planned_prices(transaction: Transaction, passport: Passport, now: date
 def _changed(
     passport: Passport, published: Mapping[_Key, Sequence[NewPrice]], now: datetime
 ) -> Iterator[NewPrice]:
-    for plan, entry in _entries(passport.parsed_plans):
-        operation = f"{passport.service}/{entry.operation}"
-        held = _seen_from(now, published.get((plan.id, operation, entry.currency), ()))
-        terms = (plan.audience, plan.billed_on(entry), entry.model, entry.price)
-        if _stands(held, terms, plan.effective_from):
-            continue
-        number = held.count + 1
-        begins = datetime.combine(plan.effective_from, time.min, _EARLIEST)
-        version = PriceVersion(
-            f"{passport.service}/{plan.id}/{entry.operation}/{entry.currency}@{number}",
-            passport.service,
-            plan.id,
-            operation,
-            entry.currency,
-            number,
-            max(begins, held.moment) if held.count else begins,
-            plan.billed_on(entry),
-            entry.model,
-            entry.price,
-            plan.effective_from,
-            held.moment,
+    meters = {f"{passport.service}/{entry.id}": entry.meter.quantity for entry in passport.operations}
+    offered = {
+        (plan.id, f"{passport.service}/{entry.operation}", entry.currency): _Offer(
+            _Terms(plan.audience, plan.billed_on(entry), entry.model, entry.price), plan.effective_from
         )
-        yield NewPrice(version, plan.audience)
+        for plan in passport.parsed_plans
+        for entry in plan.prices
+    }
+    for key in (*offered, *(key for key in published if key not in offered)):
+        held, offer, meter = _seen_from(now, published.get(key, ())), offered.get(key), meters.get(key[1])
+        if meter is None:
+            continue
+        if not held.counts(meter):
+            new: Sequence[_Offer] = _recounted(held, offer)
+        elif offer is not None and not held.says(offer):
+            new = (offer,)
+        else:
+            continue
+        for number, one in enumerate(new, held.count + 1):
+            yield _version(passport.service, key, number, one, held, meter)
 
 
-def _stands(held: _Published, terms: object, begins_on: date) -> bool:
-    """Whether what was published last says the same: what is scheduled, with its day, or else what is in force."""
-    if held.coming:
-        scheduled = held.coming[0]
-        return (scheduled.terms, scheduled.version.effective_on) == (terms, begins_on)
-    return bool(held.begun) and held.begun[0].terms == terms
+def _recounted(held: _Published, offer: _Offer | None) -> Sequence[_Offer]:
+    """What is in force somewhere, and what comes after it: the offer, or what was scheduled where there is none."""
+    begun = [_Offer(one.terms, one.version.effective_on) for one in reversed(held.begun)]
+    coming = [_Offer(one.terms, one.version.effective_on) for one in reversed(held.coming)]
+    line: list[_Offer] = []
+    for one in (*begun, *(coming if offer is None else (offer,))):
+        if line and line[-1].terms == one.terms:
+            continue
+        if one.has_begun(held.moment):
+            line.clear()
+        line.append(one)
+    return line
+
+
+def _version(service: str, key: _Key, number: int, offer: _Offer, held: _Published, meter: str) -> NewPrice:
+    plan_id, operation, currency = key
+    begins = (
+        held.moment if offer.begins_on is None else datetime.combine(offer.begins_on, time.min, _EARLIEST)
+    )
+    version = PriceVersion(
+        f"{service}/{plan_id}/{operation.partition('/')[2]}/{currency}@{number}",
+        service,
+        plan_id,
+        operation,
+        currency,
+        number,
+        max(begins, held.moment) if held.count else begins,
+        offer.terms.billable_on,
+        offer.terms.model,
+        offer.terms.price,
+        offer.begins_on,
+        held.moment,
+        meter,
+    )
+    return NewPrice(version, offer.terms.audience)
 
 
 def _seen_from(now: datetime, published: Sequence[NewPrice]) -> _Published:
@@ -175,10 +238,6 @@ def _key(version: PriceVersion) -> _Key:
     return version.plan_id, version.operation, version.currency
 
 
-def _entries(plans: Iterable[Plan]) -> Iterator[tuple[Plan, PriceEntry]]:
-    return ((plan, entry) for plan in plans for entry in plan.prices)
-
-
 def _row(price: NewPrice, now: datetime) -> tuple[object, ...]:
     version = price.version
     return (
@@ -194,6 +253,7 @@ def _row(price: NewPrice, now: datetime) -> tuple[object, ...]:
         version.billable_on,
         version.model,
         msgspec.json.encode(price_fields(version.price)).decode(),
+        version.meter,
         price.audience,
         now,
     )

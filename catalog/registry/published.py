@@ -54,7 +54,7 @@ async def price_versions(
     rows = await transaction.fetch(
         """
         SELECT id, service, plan_id, operation, currency, version, effective_from, effective_on, supersedes_after,
-               billable_on, model, price
+               billable_on, model, price, meter
         FROM catalog.price_version WHERE $1::text[] IS NULL OR id = ANY($1)
         ORDER BY plan_id, operation, currency, version
         """,

@@ -263,7 +263,7 @@ _CHANGED = {
     """,
     "price_version": """
         SELECT id, service, plan_id, operation, currency, version, effective_from, effective_on, supersedes_after,
-               billable_on, model, price
+               billable_on, model, price, meter
         FROM catalog.price_version WHERE changed_xid >= $1::text::xid8
     """,
 }

@@ -11,13 +11,12 @@ import msgspec
 from billing.allowance import Granted, Kind, Standing
 from catalog.vocabulary.clock import from_ns, to_ns
 from catalog.vocabulary.ids import Environment
-from catalog.vocabulary.money import plain
 from catalog.vocabulary.period import day_bounds, month_bounds
+from gateway.stores.lease import Bundle, Lease, Part
 
 _ZERO = Decimal(0)
 # Near the end of a limit nothing is taken before a call needs it.
 _AHEAD_CALLS_MIN = 20
-_FOR_EVER = 1 << 62
 
 
 class LimitTerms(msgspec.Struct, frozen=True):
@@ -36,49 +35,6 @@ class LimitTerms(msgspec.Struct, frozen=True):
     limit: Decimal
     counts: str = ""
     application_id: str | None = None
-
-
-class Lease:
-    """A lease of this worker: of its `worth`, `left` can be reserved and `used` is taken; calls in flight hold the rest.
-
-    In the database it is never worth less. Below `low` the next lease is asked for ahead of need. A `retired` lease serves
-    nobody any more and is returned; of one that `is_doubtful` what became of one of its calls is not known.
-    """
-
-    __slots__ = (
-        "expires_ns",
-        "id",
-        "is_doubtful",
-        "last_ns",
-        "left",
-        "low",
-        "pool",
-        "retired",
-        "until_ns",
-        "used",
-        "worth",
-    )
-
-    def __init__(self, granted: Granted, pool: "LimitPool", expires_ns: int, now_ns: int) -> None:
-        """`expires_ns` and `now_ns` are monotonic, `until_ns` bounds the moment at which a call may occur."""
-        self.id = granted.id
-        self.pool = pool
-        self.worth = self.left = granted.amount
-        self.low = granted.amount / 4
-        self.used = _ZERO
-        self.expires_ns = expires_ns
-        self.until_ns = _FOR_EVER if granted.valid_until is None else to_ns(granted.valid_until)
-        self.last_ns = now_ns
-        self.is_doubtful = False
-        self.retired = False
-
-    @property
-    def is_held(self) -> bool:
-        """Whether calls in flight have reserved a part of it."""
-        return self.left + self.used != self.worth
-
-
-Part = tuple[Lease, Decimal]
 
 
 class _Refused(msgspec.Struct, frozen=True):
@@ -104,7 +60,7 @@ class LimitPool:
         # One question at a time: whoever waits for it finds a lease, or why there is none.
         self.asking = asyncio.Lock()
         self._refused: _Refused | None = None
-        self._amount, self._text = _ZERO, plain(_ZERO)
+        self._bundles: list[Bundle] = []
 
     def change(self, terms: LimitTerms) -> None:
         """Be the same limit by other terms: what was granted by the old ones serves nobody any more."""
@@ -114,37 +70,46 @@ class LimitPool:
 
     def reserve(self, need: Decimal, occurred_at_ns: int, now_ns: int, parts: list[Part]) -> bool:
         """Set `need` aside, from the oldest leases first, and say of which; False, with nothing changed, if it lacks."""
+        lease = self.covering(need, occurred_at_ns, now_ns)
+        if lease is None:
+            return self._reserve_of_several(need, occurred_at_ns, now_ns, parts)
+        self._set_aside(lease, need, need, now_ns)
+        parts.append((lease, need))
+        return True
+
+    def covering(self, need: Decimal, occurred_at_ns: int, now_ns: int) -> Lease | None:
+        """The oldest lease that has all of a need left; None where no single one has."""
         if not self.starts_ns <= occurred_at_ns < self.ends_ns:
             self._turn_to(occurred_at_ns)
         leases = self.leases
         if leases and not leases[0].left:
-            # Used up: what calls in flight may give back of it is returned with it.
-            leases.pop(0).retired = True
+            self.gather()
+            if not leases[0].left:
+                # Used up: what calls in flight may give back of it is returned with it.
+                leases.pop(0).retired = True
         for lease in leases:
-            left = lease.left
-            if left >= need and lease.expires_ns > now_ns and lease.until_ns > occurred_at_ns:
-                lease.left = left = left - need
-                lease.last_ns = now_ns
-                if left < lease.low:
-                    lease.low = _ZERO
-                    if left > need * _AHEAD_CALLS_MIN:
-                        self._ask_ahead(self, need)
-                parts.append((lease, need))
-                return True
-        return self._reserve_of_several(need, occurred_at_ns, now_ns, parts)
+            if lease.left >= need and lease.expires_ns > now_ns and lease.until_ns > occurred_at_ns:
+                return lease
+        return None
+
+    def bundle(self, bundle: Bundle, lease: Lease, need: Decimal, now_ns: int) -> None:
+        """Set aside what the calls of a bundle need of a lease."""
+        self._set_aside(lease, need * bundle.left, need, now_ns)
+        self._bundles.append(bundle)
+
+    def gather(self) -> None:
+        """Dissolve the bundles: what they have of the leases and no call has reserved is left again."""
+        for bundle in self._bundles:
+            bundle.dissolve()
+        self._bundles.clear()
 
     def lacks(self, need: Decimal, occurred_at_ns: int, now_ns: int) -> Decimal:
         """How much more a call of that moment needs than it could reserve; 0 where it could."""
         if not self.starts_ns <= occurred_at_ns < self.ends_ns:
             self._turn_to(occurred_at_ns)
+        self.gather()
         usable = (lease.left for lease in self._usable(occurred_at_ns, now_ns))
         return max(need - sum(usable, _ZERO), _ZERO)
-
-    def text_of(self, amount: Decimal) -> str:
-        """An amount in digits. Most calls cost what the one before cost, by the same price: it is written once."""
-        if amount is not self._amount:
-            self._amount, self._text = amount, plain(amount)
-        return self._text
 
     def refuse(self, need: Decimal, standing: Standing, until_ns: int) -> None:
         """Nobody can spare so much, and until then nobody is asked again."""
@@ -170,6 +135,14 @@ class LimitPool:
         """Hold a lease no longer."""
         if lease in self.leases:
             self.leases.remove(lease)
+
+    def _set_aside(self, lease: Lease, amount: Decimal, need: Decimal, now_ns: int) -> None:
+        lease.left = left = lease.left - amount
+        lease.last_ns = now_ns
+        if left < lease.low:
+            lease.low = _ZERO
+            if left > need * _AHEAD_CALLS_MIN:
+                self._ask_ahead(self, need)
 
     def _reserve_of_several(self, need: Decimal, occurred_at_ns: int, now_ns: int, parts: list[Part]) -> bool:
         if self.lacks(need, occurred_at_ns, now_ns):
@@ -197,6 +170,7 @@ class LimitPool:
         start, end = bounds(from_ns(occurred_at_ns), ZoneInfo(self.terms.timezone))
         self.starts_ns, self.ends_ns = to_ns(start), to_ns(end)
         self.generation += 1
+        self.gather()
         for lease in self.leases:
             lease.retired = True
         self.leases = []

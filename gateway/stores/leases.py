@@ -29,14 +29,14 @@ from billing.allowance import (
     shrink_leases,
     take,
 )
-from catalog.load import PublishedOperation
 from catalog.vocabulary.clock import Clock, from_ns
 from catalog.vocabulary.problem import Problem
-from gateway.proofs import Caller, Permit
+from gateway.proofs import Permit
 from gateway.stores.exhausted import exhausted
 from gateway.stores.failures import DATABASE_FAILURES
-from gateway.stores.hold import LeaseHold
-from gateway.stores.lease_pool import Lease, LimitPool, LimitTerms
+from gateway.stores.hold import LeaseHold, Limits
+from gateway.stores.lease import Lease
+from gateway.stores.lease_pool import LimitPool, LimitTerms
 from gateway.stores.limit_terms import limits_of
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class LeaseStore:
         self._clock = clock
         self._holder = Holder(uuid4(), journal_id)
         self._limits: dict[_Key, LimitPool] = {}
-        self._remembered: dict[tuple[str, str], tuple[Caller, PublishedOperation, tuple[LimitPool, ...]]] = {}
+        self._remembered: dict[tuple[str, str], Limits] = {}
         self._leases: dict[int, Lease] = {}
         # Questions under way, and how many there have been: a lease that nobody here knows was lost with its answer
         # only if none was under way all the while.
@@ -113,18 +113,19 @@ class LeaseStore:
     def hold(self, permit: Permit, occurred_at_ns: int, admitted_ns: int) -> LeaseHold | None:
         """The limits that a call falls under, with nothing reserved yet; None where there are none."""
         caller, operation = permit.caller, permit.operation
-        key = caller.key_id, operation.id
-        known = self._remembered.get(key)
-        if known is not None and known[0] is caller and known[1] is operation:
-            pools = known[2]
-        else:
-            pools = tuple(self._limit(terms) for terms in limits_of(permit))
-            if len(self._remembered) >= _REMEMBERED_MAX:
-                self._remembered.clear()
-            self._remembered[key] = caller, operation, pools
-        if not pools:
-            return None
-        return LeaseHold(pools, self, occurred_at_ns, admitted_ns)
+        limits = self._remembered.get((caller.key_id, operation.id))
+        if limits is None or limits.caller is not caller or limits.operation is not operation:
+            limits = self._remember(permit)
+        return LeaseHold(limits, occurred_at_ns, admitted_ns) if limits.pools else None
+
+    def _remember(self, permit: Permit) -> Limits:
+        """The limits of a key's calls to an operation, as the directory has them now."""
+        caller, operation = permit.caller, permit.operation
+        pools = tuple(self._limit(terms) for terms in limits_of(permit))
+        if len(self._remembered) >= _REMEMBERED_MAX:
+            self._remembered.clear()
+        limits = self._remembered[caller.key_id, operation.id] = Limits(caller, operation, pools, self)
+        return limits
 
     async def turn(self) -> None:
         """Look through the leases: return what is used up, idle, expired or wanted elsewhere. Raises what PostgreSQL raises."""
@@ -158,6 +159,7 @@ class LeaseStore:
         shrunk: dict[int, Decimal] = {}
         abandoned: list[Lease] = []
         for lease in self._leases.values():
+            lease.pool.gather()
             over = lease.retired or lease.is_doubtful or lease.expires_ns <= now_ns
             if lease.left and not over and lease.id not in wanted and now_ns - lease.last_ns < _IDLE_NS:
                 continue

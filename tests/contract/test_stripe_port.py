@@ -6,7 +6,16 @@ from decimal import Decimal
 
 import pytest
 
-from billing.payment.provider import NewCreditNote, NewLine, ProviderAway, ProviderRefused
+from billing.payment.provider import (
+    NewCreditNote,
+    NewLine,
+    NewRefund,
+    ProviderAway,
+    ProviderPayment,
+    ProviderRefund,
+    ProviderRefused,
+    SentBack,
+)
 from billing.payment.stripe_provider import StripeProvider
 from tests.contract.stripe_books import KINDS, StripeBook, stripe_book
 
@@ -17,12 +26,26 @@ async def book(request: pytest.FixtureRequest) -> AsyncIterator[StripeBook]:
         yield book
 
 
-def _note(book: StripeBook, invoice_id: str, amount: str, *, taken_back: bool = False) -> NewCreditNote:
+def _note(
+    book: StripeBook, invoice_id: str, amount: str, *sent_back: SentBack, elsewhere: str = "0"
+) -> NewCreditNote:
     total = Decimal(amount)
     lines = (NewLine(1, "address: availability below 99.9 %", total),)
     return NewCreditNote(
-        f"cn_{book.run}_{amount}", f"CN-{book.run}-{amount}", invoice_id, "EUR", total, taken_back, lines
+        f"cn_{book.run}_{amount}",
+        f"CN-{book.run}-{amount}",
+        invoice_id,
+        "EUR",
+        total,
+        lines,
+        sent_back,
+        Decimal(elsewhere),
     )
+
+
+async def _send_back(book: StripeBook, payment: ProviderPayment, amount: str) -> ProviderRefund:
+    new = NewRefund(f"cn_{book.run}_{amount}", payment.payment_intent, "EUR", Decimal(amount))
+    return await book.provider.create_refund(new, book.key(f"refund-{payment.payment_intent}-{amount}"))
 
 
 async def test_an_invoice_stands_there_line_by_line_to_the_cent(book: StripeBook) -> None:
@@ -101,23 +124,63 @@ async def test_a_credit_note_on_an_open_invoice_lowers_what_is_owed(book: Stripe
     opened = await book.open_invoice(book.invoice(await book.customer(), "12.50"))
     note = await book.provider.create_credit_note(_note(book, opened.id, "2.50"), book.key("note"))
     assert (note.invoice_id, note.total, note.state) == (opened.id, Decimal("2.50"), "issued")
+    assert (note.lowered, note.sent_back) == (Decimal("2.50"), ())
     assert await book.provider.credit_notes(opened.id) == (note,)
     assert (await book.provider.invoice(opened.id)).amount_remaining == Decimal("10.00")
 
 
-async def test_a_credit_note_on_a_paid_invoice_sends_money_back(book: StripeBook) -> None:
+async def test_a_credit_note_on_a_paid_invoice_names_the_money_that_was_sent_back_for_it(
+    book: StripeBook,
+) -> None:
     opened = await book.open_invoice(book.invoice(await book.customer(), "12.50"))
     await book.pay(opened)
-    await book.provider.create_credit_note(_note(book, opened.id, "2.50"), book.key("note"))
     (payment,) = await book.provider.payments(opened.id)
-    (refund,) = await book.provider.refunds(payment.payment_intent)
+    refund = await _send_back(book, payment, "2.50")
+    assert await _send_back(book, payment, "2.50") == refund
     assert (refund.state, refund.amount) == ("succeeded", Decimal("2.50"))
+    assert (refund.payment_intent, refund.document_id) == (payment.payment_intent, f"cn_{book.run}_2.50")
+    covered = _note(book, opened.id, "2.50", SentBack(refund.id, refund.amount))
+    note = await book.provider.create_credit_note(covered, book.key("note"))
+    assert (note.lowered, note.sent_back) == (Decimal(0), covered.sent_back)
+    assert await book.provider.refunds(payment.payment_intent) == (refund,)
+
+
+async def test_what_a_credit_note_exceeds_the_open_amount_by_is_covered_exactly(book: StripeBook) -> None:
+    opened = await book.open_invoice(book.invoice(await book.customer(), "12.50"))
+    await book.pay(opened)
+    (payment,) = await book.provider.payments(opened.id)
+    refund = await _send_back(book, payment, "1.00")
+    for sent_back, elsewhere in (((), "0"), ((SentBack(refund.id, Decimal("1.00")),), "1.00")):
+        with pytest.raises(ProviderRefused):
+            await book.provider.create_credit_note(
+                _note(book, opened.id, "2.50", *sent_back, elsewhere=elsewhere), book.key(f"n{elsewhere}")
+            )
+
+
+async def test_no_more_is_sent_back_than_was_paid(book: StripeBook) -> None:
+    opened = await book.open_invoice(book.invoice(await book.customer(), "12.50"))
+    await book.pay(opened)
+    (payment,) = await book.provider.payments(opened.id)
+    await _send_back(book, payment, "12.00")
+    with pytest.raises(ProviderRefused):
+        await _send_back(book, payment, "0.51")
+
+
+async def test_what_was_sent_back_without_a_note_is_not_credited_beside_it(book: StripeBook) -> None:
+    opened = await book.open_invoice(book.invoice(await book.customer(), "12.50"))
+    await book.pay(opened)
+    (payment,) = await book.provider.payments(opened.id)
+    await _send_back(book, payment, "2.50")
+    with pytest.raises(ProviderRefused):
+        await book.provider.create_credit_note(
+            _note(book, opened.id, "12.50", elsewhere="12.50"), book.key("note")
+        )
 
 
 async def test_a_credit_note_over_money_that_was_taken_back_sends_none(book: StripeBook) -> None:
     opened = await book.open_invoice(book.invoice(await book.customer(), "12.50"))
     await book.pay(opened)
-    note = _note(book, opened.id, "12.50", taken_back=True)
+    note = _note(book, opened.id, "12.50", elsewhere="12.50")
     assert (await book.provider.create_credit_note(note, book.key("note"))).total == Decimal("12.50")
     (payment,) = await book.provider.payments(opened.id)
     assert await book.provider.refunds(payment.payment_intent) == ()
@@ -138,6 +201,36 @@ async def test_the_whole_book_is_read_page_by_page(book: StripeBook) -> None:
         if made <= seen:
             break
     assert made <= seen
+
+
+async def test_payments_and_refunds_of_the_whole_book_are_read_with_what_they_belong_to(
+    book: StripeBook,
+) -> None:
+    opened = await book.open_invoice(book.invoice(await book.customer(), "12.50"))
+    await book.pay(opened)
+    (payment,) = await book.provider.payments(opened.id)
+    refund = await _send_back(book, payment, "2.50")
+    async for one in book.provider.all_payments():
+        if one.id == payment.id:
+            assert one == payment
+            break
+    else:
+        pytest.fail("the payment is not in the book")
+    async for found in book.provider.all_refunds():
+        if found.id == refund.id:
+            assert found == refund
+            break
+    else:
+        pytest.fail("the refund is not in the book")
+    if book.fake is not None:
+        dispute = book.fake.payments.open_dispute(payment.payment_intent, 1000)
+        assert [(one.id, one.payment_intent) async for one in book.provider.all_disputes()] == [
+            (dispute["id"], payment.payment_intent)
+        ]
+
+
+async def test_a_test_key_is_known_as_one(book: StripeBook) -> None:
+    assert not book.provider.livemode
 
 
 async def test_what_is_not_there_is_refused_by_name(book: StripeBook) -> None:

@@ -19,6 +19,7 @@ BODY = msgspec.json.encode(
         "id": "evt_1",
         "type": "invoice.paid",
         "created": 1_790_000_000,
+        "livemode": True,
         "data": {"object": {"object": "invoice", "id": "in_1", "lines": "x" * 100_000}},
     }
 )
@@ -26,7 +27,9 @@ BODY = msgspec.json.encode(
 
 @pytest.fixture
 async def configured(plane: Installation) -> AsyncIterator[httpx.AsyncClient]:
-    context = msgspec.structs.replace(plane.context, inbox=StripeInbox(SECRET, ManualClock(NOW)))
+    context = msgspec.structs.replace(
+        plane.context, inbox=StripeInbox(SECRET, ManualClock(NOW), livemode=True)
+    )
     control = build_control(context)
     transport = httpx.ASGITransport(app=control, raise_app_exceptions=False)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
@@ -55,6 +58,18 @@ async def test_a_bad_signature_is_answered_400_and_a_huge_body_413(
     assert (reply.status_code, reply.json()["type"].rpartition("/")[2]) == (400, "malformed-request")
     assert (await _post(configured, b"x" * 600_000, "t=1,v1=0")).status_code == 413
     assert (await configured.get("/api/webhooks/stripe")).status_code == 405
+    assert await admin.fetchval("SELECT count(*) FROM billing.webhook_event") == 0
+
+
+async def test_an_event_of_the_other_mode_is_refused_by_name(
+    configured: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    body = msgspec.json.encode(msgspec.json.decode(BODY) | {"livemode": False})
+    reply = await _post(configured, body, signature(SECRET, body, int(NOW.timestamp())))
+    assert (reply.status_code, reply.json()["detail"]) == (
+        409,
+        "wrong-mode: event evt_1 is of Stripe's test mode; this installation is for its live mode.",
+    )
     assert await admin.fetchval("SELECT count(*) FROM billing.webhook_event") == 0
 
 

@@ -56,6 +56,15 @@ Ending = Literal[
 ]
 WORKER = st.integers(0, WORKERS - 1)
 CHARGE = st.sampled_from([Decimal(one) for one in ("0.01", "0.055", "0.09", "0.30")])
+# So cheap that like calls are set aside of their leases together.
+CHEAP = st.sampled_from([Decimal(one) for one in ("0.005", "0.01")])
+ENDING = st.sampled_from(
+    [
+        *("ok", "ok", "ok", "cheaper", "failed", "refused", "unknown-recorded", "unknown-lost"),
+        *("hangs", "cancelled", "cancelled-recorded"),
+    ]
+)
+_LAST = Decimal("0.005")
 
 
 class Worker:
@@ -151,7 +160,7 @@ class LeaseMachine(RuleBasedStateMachine):
         return True
 
     async def _record(self, worker: Worker, hold: LeaseHold, charge: Decimal, ending: Ending) -> None:
-        cost = {"cheaper": Decimal("0.01"), "failed": Decimal(0)}.get(ending, charge)
+        cost = {"cheaper": Decimal("0.005"), "failed": Decimal(0)}.get(ending, charge)
         taken = hold.capture(ending != "failed", cost)
         event = usage_event(
             from_ns(self.clock.now_ns()), account_id=self.account_id, payer=self.account_id, taken=taken
@@ -165,16 +174,15 @@ class LeaseMachine(RuleBasedStateMachine):
         else:
             hold.confirm()
 
-    @rule(
-        number=WORKER,
-        charge=CHARGE,
-        ending=st.sampled_from(
-            [
-                *("ok", "ok", "ok", "cheaper", "failed", "refused", "unknown-recorded", "unknown-lost"),
-                *("hangs", "cancelled", "cancelled-recorded"),
-            ]
-        ),
-    )
+    @rule(number=WORKER, charge=CHEAP, endings=st.lists(ENDING, min_size=3, max_size=8))
+    def like_calls_in_a_row(self, number: int, charge: Decimal, endings: list[Ending]) -> None:
+        self.run(self._calls(self.workers[number], charge, endings))
+
+    async def _calls(self, worker: Worker, charge: Decimal, endings: list[Ending]) -> None:
+        for ending in endings:
+            await self._call(worker, charge, ending)
+
+    @rule(number=WORKER, charge=CHARGE, ending=ENDING)
     def call(self, number: int, charge: Decimal, ending: Ending) -> None:
         self.run(self._call(self.workers[number], charge, ending))
 
@@ -260,7 +268,7 @@ class LeaseMachine(RuleBasedStateMachine):
             await self._flow()
         whole = sum(self.recorded) + self.reported
         assert await self._standing() == (whole, 0)
-        while await self._call(self.workers[0], Decimal("0.005"), "ok"):
+        while await self._call(self.workers[0], _LAST, "ok"):
             pass
         assert sum(self.recorded) + self.reported == max(whole, LIMIT)
         self.flow.close()

@@ -173,6 +173,9 @@ def test_a_backup_stands_up_again_with_every_key_and_every_call(folder: Path) ->
     assert (second / "secrets" / "pepper.json").read_bytes() == (
         first / "secrets" / "pepper.json"
     ).read_bytes()
+    ended = json.loads((backup / "backup.json").read_text())["audit"]
+    assert json.loads((second / "audit" / "head.json").read_text()) == ended
+    assert ended["entries"] > 0
     run(second, "doctor")
     assert asyncio.run(ids_from_elsewhere(second)) == []
 
@@ -182,4 +185,12 @@ def test_a_backup_stands_up_again_with_every_key_and_every_call(folder: Path) ->
         "pepper.json is missing or was changed"
         in run(folder / "third", "restore", str(backup), fails=1).stderr
     )
-    assert not (folder / "third").exists()
+    third = folder / "third"
+    nowhere, empty = folder / "nowhere", folder / "empty"
+    empty.mkdir()
+    assert (
+        f"{nowhere} is not a whole backup: there is no such directory."
+        in run(third, "restore", str(nowhere), fails=1).stderr
+    )
+    assert "it has no backup.json." in run(third, "restore", str(empty), fails=1).stderr
+    assert not third.exists()

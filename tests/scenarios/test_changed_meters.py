@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import asyncpg
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from billing.invoice.close import close
 from billing.invoice.document import Document, document
@@ -15,18 +18,20 @@ from billing.invoice.parts import Life, shares
 from billing.invoice.simulate import simulate
 from billing.rebuild import verify
 from billing.transaction import all_accounts
-from catalog.load import PublishedOperation
+from catalog.load import AppliedPrice, PublishedOperation, load
 from catalog.passport import Passport
 from catalog.plan import parse_plan
 from catalog.registry import audit
 from catalog.registry.price_changes import price_changes, sentence
+from catalog.registry.prices import NewPrice, _changed
 from catalog.registry.publish import Publication, publish_built_in
 from catalog.registry.published import catalogue, price_versions
 from catalog.vocabulary.clock import ManualClock, to_ns
-from catalog.vocabulary.period import Period
+from catalog.vocabulary.period import Period, day_starts_ns
 from catalog.vocabulary.problem import Problem
+from deploy.migrate import migrate
 from tests.databases import DatabaseServer
-from tests.older_databases import migrate_to_newest, older_database
+from tests.older_databases import older_database
 from tests.passports import echo_document, echo_passport, plan
 from tests.scenarios.test_publishing import NOW, operation, published, transaction
 from tests.usage_books import add_account, call, use
@@ -82,7 +87,7 @@ async def test_another_unit_is_another_price_from_the_start_that_counts_it(
     assert msgspec.json.decode(detail)["new_prices"] == ["echo/standard/echo/CNY@2"]
     (change,) = price_changes(versions, [one for one in versions if one.version == 2])
     assert sentence(change) == (
-        "echo/echo, plan standard: 0.05 CNY -> 0.05 CNY from now (2026-06-16 10:30:00 UTC), "
+        "echo/echo, plan standard: 0.05 CNY -> 0.05 CNY from now (2026-06-16 10:30:00 Z), "
         "counting items /lines instead of unit call"
     )
 
@@ -166,12 +171,11 @@ async def test_a_kept_price_goes_over_to_what_its_plan_had_when_the_unit_changed
 
     def paid(moment: datetime, kept_at: datetime) -> str | None:
         price = sold.price_at("standard", "CNY", "UTC", to_ns(moment), to_ns(kept_at))
-        return price and price.one_call
+        return None if price is None else price.one_call
 
     assert paid(changed - timedelta(seconds=1), kept) == "0.06 CNY"
     assert paid(changed, kept) == paid(after, kept) == "0.07 CNY"
     assert paid(after, after) == paid(after, after + timedelta(days=1)) == "0.09 CNY"
-    assert paid(after, datetime(2025, 1, 1, tzinfo=UTC)) is None
     async with transaction(gateway_pool) as connection:
         versions = await price_versions(connection)
     life = Life(datetime(2026, 1, 1, tzinfo=UTC), None, kept)
@@ -182,6 +186,66 @@ async def test_a_kept_price_goes_over_to_what_its_plan_had_when_the_unit_changed
         "2": 2,
         "4": 8,
     }
+
+
+_ZONES = ("UTC", "Asia/Shanghai", "Pacific/Kiritimati", "Pacific/Pago_Pago")
+_METERS = (BY_CALL, BY_LINE, {"value": "/reply/a"})
+
+
+@cache
+def _offered(price: int, day: date, meter: int) -> Passport:
+    plans = [plan("standard", unit_price=f"0.0{price}", effective_from=day.isoformat())]
+    return echo_passport(plans=plans, operations=operation(meter=_METERS[meter]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 40),
+            st.integers(1, 3),
+            st.dates(date(2026, 6, 10), date(2026, 6, 20)),
+            st.integers(0, 2),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.sampled_from(_ZONES),
+)
+def test_whatever_is_published_when_a_price_is_of_the_unit_that_is_counted(
+    publications: list[tuple[int, int, date, int]], zone: str
+) -> None:
+    """At every moment after a publication; no moment before it is priced otherwise than it was, and who published a day
+    and a price gets both."""
+    standing: list[NewPrice] = []
+    now = datetime(2026, 6, 10, tzinfo=UTC)
+
+    def paid(moment: datetime) -> AppliedPrice | None:
+        found = load([passport], (one.version for one in standing)).operations["/v1/echo/echo"]
+        return found.price_at("standard", "CNY", zone, to_ns(moment))
+
+    for hours, price, day, meter in publications:
+        now += timedelta(hours=hours, minutes=1)
+        passport = _offered(price, day, meter)
+        moments = [now - timedelta(hours=back, minutes=1) for back in range(0, 240, 7)]
+        before = [paid(moment) for moment in moments]
+        in_force = paid(now)
+        key = ("standard", "echo/echo", "CNY")
+        new = list(_changed(passport, {key: standing} if standing else {}, now))
+        standing += new
+        assert list(_changed(passport, {key: standing}, now + timedelta(seconds=1))) == []
+        if in_force is not None:
+            assert [paid(moment) for moment in moments] == before
+        at_once = paid(now + timedelta(seconds=1))
+        if in_force is not None and to_ns(now) < day_starts_ns(day, zone):
+            assert at_once is not None
+            assert at_once.one_call == in_force.one_call, "until its day it costs what it did"
+        for later in range(0, 400, 5):
+            found = paid(now + timedelta(hours=later, seconds=1))
+            assert found is None or found.meter == passport.operations[0].meter.quantity
+        last = paid(datetime(2026, 7, 1, tzinfo=UTC))
+        assert last is not None
+        assert last.one_call == f"0.0{price} CNY"
 
 
 # --- on bills
@@ -239,7 +303,7 @@ async def test_tiers_go_on_with_quantities_of_their_own_unit_only(
     assert _amounts(await _closed(billing_pool, "8", "8", "4")) == amounts
 
 
-async def test_single_values_and_capacities_are_of_one_unit_as_well(
+async def test_free_events_are_those_of_one_value(
     admin: asyncpg.Connection, billing_pool: asyncpg.Pool
 ) -> None:
     share = {"rate_pct": "10", "free_events": 1}
@@ -253,8 +317,8 @@ async def test_a_capacity_is_judged_by_units_of_one_kind(
 ) -> None:
     tiers = {"tiers": [{"max": {"units": "10"}, "price": "31"}, {"max": None, "price": "310"}]}
     await _sold(admin, *(("capacity", tiers, meter) for meter in ("unit call", "items /lines")))
-    # 6 calls and 50 lines: 10 days of the lowest tier, 21 of the highest.
-    assert _amounts(await _closed(billing_pool, "6", "50")) == ["10.00", "210.00"]
+    # 6 calls and 8 lines are not 14 of anything: 31 days of the lowest tier.
+    assert _amounts(await _closed(billing_pool, "6", "8")) == ["10.00", "21.00"]
 
 
 async def test_a_draft_is_not_tried_on_what_was_counted_otherwise(
@@ -273,13 +337,17 @@ async def test_a_draft_is_not_tried_on_what_was_counted_otherwise(
         terms = {"audience": "both", "effective_from": "2027-01-01", "billable_on": "success"}
         draft = parse_plan({"id": plan_id, **terms, "prices": prices})
         async with all_accounts(billing_pool) as connection:
-            found = await simulate(connection, "address", [draft], OCTOBER, "live")
+            found = await simulate(
+                connection, "address", [draft], OCTOBER, "live", meters={"validate": "items /lines"}
+            )
         return found.lines[0].effect.draft.amount
 
     assert await drafted("plan") == "1.00"
     await use(billing_pool, [call("acct_a", datetime(2026, 10, 5, tzinfo=UTC), price_version="v1")])
     assert await drafted("another") == "2.00", "what the draft does not price costs what it costs"
-    with pytest.raises(Problem, match="counted unit call, and the draft's price is for items /lines") as refused:
+    with pytest.raises(
+        Problem, match="counted by `unit call`, and the draft's price counts by `items /lines`"
+    ) as refused:
         await drafted("plan")
     assert [error.rule for error in refused.value.errors] == ["recounted"]
 
@@ -287,9 +355,9 @@ async def test_a_draft_is_not_tried_on_what_was_counted_otherwise(
 # --- of an installation that is older
 
 
-async def test_an_upgrade_knows_what_the_prices_on_sale_count(server: DatabaseServer) -> None:
+async def test_an_upgrade_knows_what_the_prices_on_sale_count(database_server: DatabaseServer) -> None:
     """So that the next change of a unit shows; a price of an operation that is gone counts what nobody knows."""
-    async with older_database(server, "before_meters", "0038") as database:
+    async with older_database(database_server, "before_meters", "0038") as database:
         owner = await asyncpg.connect(**database.admin())
         document_ = {**echo_document(), "operations": operation(meter=BY_LINE)}
         for revision, kept in enumerate((echo_document(), document_), 1):
@@ -306,7 +374,7 @@ async def test_an_upgrade_knows_what_the_prices_on_sale_count(server: DatabaseSe
                 "VALUES ($1, 'echo', 'standard', 'both', 'echo/' || $1, 'CNY', 1, now(), 'success', 'per_unit', '{}', now())",
                 operation_,
             )
-        await migrate_to_newest(database)
+        await migrate(database)
         rows = await owner.fetch("SELECT id, meter FROM catalog.price_version ORDER BY id")
         assert [tuple(row) for row in rows] == [("echo", "items /lines"), ("gone", None)]
         with pytest.raises(asyncpg.RestrictViolationError):

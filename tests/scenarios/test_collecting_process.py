@@ -71,7 +71,7 @@ async def test_a_configured_process_brings_invoices_over(
     house: Installation, database: Database, tmp_path: Path
 ) -> None:
     invoice_id = await house.invoiced()
-    secrets = StripeSecrets(API_KEY, WEBHOOK_SECRET, house.stripe.address)
+    secrets = StripeSecrets(API_KEY, WEBHOOK_SECRET, house.stripe.address, trial=True)
 
     async def done() -> None:
         while (await house.task(invoice_id))["state"] != "done":

@@ -3,12 +3,9 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
-from uuid import UUID, uuid4
+from typing import Any
 
 import asyncpg
 import pytest
@@ -17,98 +14,23 @@ from billing.allowance import take
 from billing.journal import Journal, JournalDamaged
 from billing.lease.settle import settle_leases
 from catalog.accounts.account import find_account
-from catalog.limit import Quota
-from catalog.vocabulary.clock import ManualClock, from_ns
-from catalog.vocabulary.ids import new_id
+from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.problem import Problem
 from deploy.database import Database
 from gateway.directory import AllowancesRecord, BudgetRecord
 from gateway.proofs import Permit
 from gateway.stores import leases
-from gateway.stores.hold import LeaseHold
-from gateway.stores.leases import LeaseStore
 from tests.allowances import budget, grant, nothing_held, publish_quota, standing, until
 from tests.gateways import BERLIN, RunningGateway
-from tests.usage_books import add_account
+from tests.lease_workers import PRICE, Workers, quota, workers_of_a_new_account
 
-_NOON = datetime(2026, 11, 10, 4, tzinfo=UTC)
-"""In Shanghai, where the account is."""
 _TO_MIDNIGHT_S = 12 * 3600
-_PRICE = Decimal("0.055")
-
-
-class Workers:
-    """Workers of one account as far as leases go. They take their turns while one of them waits for another."""
-
-    def __init__(self, pool: asyncpg.Pool, account_id: str) -> None:
-        self.clock = ManualClock(_NOON)
-        self.account_id = account_id
-        self.stores: list[LeaseStore] = []
-        self._pool = pool
-
-    async def add(self, journal_id: UUID | None = None) -> LeaseStore:
-        """One more worker, with a journal of its own."""
-        store = LeaseStore(self._pool, journal_id or uuid4(), self.clock, sleep=self._others_go_on)
-        await store.start()
-        self.stores.append(store)
-        return store
-
-    async def _others_go_on(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        for store in self.stores:
-            await store.turn()
-
-    def permit(self, *quotas: Quota, allowances: AllowancesRecord | None = None) -> Permit:
-        """For a call of the account to an operation with these quotas."""
-        caller = SimpleNamespace(
-            key_id="key",
-            account_id=self.account_id,
-            application_id="app",
-            environment="live",
-            cost_centre_id="",
-            currency="CNY",
-            timezone="Asia/Shanghai",
-            allowances=allowances,
-        )
-        operation = SimpleNamespace(id="address/validate", service="address", quotas=quotas)
-        return cast("Permit", SimpleNamespace(caller=caller, operation=operation))
-
-    def hold(self, store: LeaseStore, permit: Permit) -> LeaseHold:
-        """What a call that is admitted now may reserve."""
-        hold = store.hold(permit, self.clock.now_ns(), self.clock.monotonic_ns())
-        assert hold is not None
-        return hold
-
-    async def reserved(self, store: LeaseStore, permit: Permit, charge: Decimal = _PRICE) -> LeaseHold:
-        """What a call of that worker has reserved; `Problem` where it was refused."""
-        hold = self.hold(store, permit)
-        if not hold.reserve(charge):
-            await hold.acquire()
-        return hold
-
-    async def call(self, store: LeaseStore, permit: Permit) -> None:
-        """A call that goes well; `Problem` where it was refused."""
-        hold = await self.reserved(store, permit)
-        hold.capture(True, _PRICE)
-        hold.confirm()
-
-    async def turns(self, seconds: float = 0) -> None:
-        """Time passes, and all look through their leases."""
-        await self._others_go_on(seconds)
 
 
 @pytest.fixture
 async def workers(gateway_pool: asyncpg.Pool, admin: asyncpg.Connection) -> AsyncIterator[Workers]:
-    account_id = new_id("acct")
-    await add_account(admin, account_id)
-    made = Workers(gateway_pool, account_id)
-    yield made
-    for store in made.stores:
-        await store.stop()
-
-
-def quota(q: int) -> Quota:
-    return Quota("account", "day", q, True)
+    async with workers_of_a_new_account(gateway_pool, admin) as made:
+        yield made
 
 
 async def test_what_one_worker_holds_is_returned_when_another_needs_it(
@@ -257,7 +179,7 @@ async def test_a_call_that_is_cancelled_while_its_record_is_on_its_way_is_left_t
 ) -> None:
     store, permit = await workers.add(), workers.permit(quota(4))
     hold = await workers.reserved(store, permit)
-    ((lease_id, taken),) = hold.capture(True, _PRICE)
+    ((lease_id, taken),) = hold.capture(True, PRICE)
     del hold
     await workers.turns(2)
     assert taken == "1"
@@ -275,7 +197,7 @@ async def test_what_a_call_holds_is_not_given_away_however_long_it_takes(
     await workers.turns(600)
     with pytest.raises(Problem, match="1 reserved"):
         await workers.reserved(other, permit)
-    slow.capture(True, _PRICE)
+    slow.capture(True, PRICE)
     slow.confirm()
     await workers.turns()
     assert await standing(admin, "quota") == (1, 0)

@@ -27,6 +27,7 @@ def _event(id_: str = "evt_1", **subject: object) -> bytes:
             "object": "event",
             "type": "invoice.paid",
             "created": 1_790_000_000,
+            "livemode": True,
             "data": {"object": {"object": "invoice", "id": "in_1", "customer_email": "a@b.c"} | subject},
         }
     )
@@ -41,7 +42,7 @@ def _signed(body: bytes, secret: str = SECRET, moved_s: int = 0) -> str:
 
 async def _accept(pool: asyncpg.Pool, body: bytes, header: str | None) -> None:
     async with pool.acquire() as connection, connection.transaction():
-        await StripeInbox(SECRET, ManualClock(NOW)).accept(connection, body, header)
+        await StripeInbox(SECRET, ManualClock(NOW), livemode=True).accept(connection, body, header)
 
 
 async def test_an_event_is_stored_once_and_without_what_it_says(
@@ -93,7 +94,7 @@ async def test_what_is_not_signed_now_with_the_secret_is_refused(
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"id": 1}', b"\xff", b'{"id":"evt_1","type":"x"}'])
 async def test_what_is_signed_and_no_event_is_refused(gateway_pool: asyncpg.Pool, body: bytes) -> None:
-    signed = StripeInbox(SECRET, ManualClock(NOW))
+    signed = StripeInbox(SECRET, ManualClock(NOW), livemode=True)
     header = _signed(body) if body != b"\xff" else _signed_bytes(body)
     async with gateway_pool.acquire() as connection, connection.transaction():
         with pytest.raises(Problem, match="not an event"):
@@ -153,7 +154,7 @@ def test_secrets_that_cannot_be_used_are_refused_and_not_told(tmp_path: Path, co
 
 def test_nothing_prints_a_secret(caplog: pytest.LogCaptureFixture) -> None:
     secrets = StripeSecrets(KEY, SECRET)
-    inbox = StripeInbox(SECRET, ManualClock(NOW))
+    inbox = StripeInbox(SECRET, ManualClock(NOW), livemode=True)
     logging.getLogger("billing").warning("configured %s %r %s", secrets, inbox, [secrets])
     assert KEY not in caplog.text
     assert SECRET not in caplog.text

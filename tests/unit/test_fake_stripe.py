@@ -9,10 +9,11 @@ import httpx
 import pytest
 import stripe
 
-from billing.payment.provider import NewCustomer, ProviderAway
+from billing.payment.provider import NewCustomer, ProviderAway, ProviderRefused
 from billing.payment.stripe_provider import StripeProvider
 from catalog.vocabulary.clock import ManualClock
 from tests.fakes.stripe_server import API_KEY, FakeStripe, running_stripe
+from tests.fakes.stripe_server.errors import ApiError
 from tests.fakes.stripe_server.form import decode_form
 from tests.fakes.stripe_server.webhooks import signature
 
@@ -90,6 +91,41 @@ async def test_a_draft_can_be_deleted_and_an_open_invoice_void_or_uncollectible(
     assert fake.invoices.mark_uncollectible(made[2]["id"], {})["status"] == "uncollectible"
     assert fake.payments.pay(made[2]["id"], {})["status"] == "paid"
     assert [one["id"] for one in fake.store.all("invoice")] == [made[1]["id"], made[2]["id"]]
+
+
+async def test_a_note_takes_its_refund_from_the_one_payment_and_never_chooses_among_several(
+    fake: FakeStripe,
+) -> None:
+    customer = fake.invoices.create_customer({})
+    for parts in ((1000,), (400, 600)):
+        invoice = fake.invoices.create({"customer": customer["id"]})
+        fake.invoices.create_item({"invoice": invoice["id"], "amount": "1000"})
+        fake.invoices.finalize(invoice["id"], {})
+        for part in parts:
+            fake.payments.receive(invoice, part)
+        asked = {"invoice": invoice["id"], "amount": "500", "refund_amount": "500"}
+        if len(parts) == 1:
+            note = fake.payments.create_credit_note(asked)
+            assert [one["amount_refunded"] for one in note["refunds"]] == [500]
+        else:
+            with pytest.raises(ApiError, match="2 payments of this invoice could be refunded"):
+                fake.payments.create_credit_note(asked)
+    assert [one["amount"] for one in fake.store.all("refund")] == [500]
+
+
+async def test_a_list_that_never_ends_is_refused(fake: FakeStripe, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.invoices.create({"customer": fake.invoices.create_customer({})["id"], "currency": "eur"})
+    page = fake.store.page
+    monkeypatch.setattr(
+        fake.store,
+        "page",
+        lambda kind, _, matches, url: page(kind, {}, matches, url) | {"has_more": True},
+    )
+    with (
+        closing(StripeProvider(API_KEY, fake.address, timeout_s=2)) as provider,
+        pytest.raises(ProviderRefused, match="unreadable-answer: a list comes back to in_"),
+    ):
+        [one async for one in provider.all_invoices()]
 
 
 def test_signatures_are_those_of_stripes_own_package() -> None:

@@ -34,6 +34,8 @@ _STATEMENTS = (
     "CREATE INDEX correction_event ON billing.correction (event_id)",
     "CALL catalog.protect('billing.correction')",
     "CALL catalog.append_only('billing.correction')",
+    "CREATE TRIGGER never_emptied BEFORE TRUNCATE ON billing.correction "
+    "FOR EACH STATEMENT EXECUTE FUNCTION catalog.refuse_change()",
     "GRANT SELECT, INSERT ON billing.correction TO ordergate_gateway",
     "GRANT SELECT ON billing.correction TO ordergate_billing, ordergate_reader",
 )

@@ -4,6 +4,6 @@ Its shapes follow https://docs.stripe.com/api and are held against Stripe's own 
 Stripe itself by `tests/contract/test_stripe_port.py` and `tests/conformance/stripe_shapes.py`.
 """
 
-from tests.fakes.stripe_server.server import API_KEY, WEBHOOK_SECRET, FakeStripe, running_stripe
+from tests.fakes.stripe_server.server import API_KEY, LIVE_KEY, WEBHOOK_SECRET, FakeStripe, running_stripe
 
-__all__ = ["API_KEY", "WEBHOOK_SECRET", "FakeStripe", "running_stripe"]
+__all__ = ["API_KEY", "LIVE_KEY", "WEBHOOK_SECRET", "FakeStripe", "running_stripe"]

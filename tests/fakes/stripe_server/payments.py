@@ -1,6 +1,6 @@
 """Payments, refunds, credit notes and disputes of invoices."""
 
-from tests.fakes.stripe_server.errors import invalid, missing, not_now
+from tests.fakes.stripe_server.errors import invalid, not_now
 from tests.fakes.stripe_server.invoices import Invoices
 from tests.fakes.stripe_server.params import Params, entries, flag, integer, metadata, only, text
 from tests.fakes.stripe_server.store import Object, Store
@@ -17,6 +17,8 @@ class Payments:
         self._invoices = invoices
         # What is kept of each payment from now on.
         self.fee = 0
+        # What becomes of each refund from now on.
+        self.refund_state = "succeeded"
 
     def pay(self, invoice_id: str, params: Params) -> Object:
         """POST /v1/invoices/{id}/pay: all that remains."""
@@ -25,8 +27,9 @@ class Payments:
         if invoice["status"] not in ("open", "uncollectible"):
             raise not_now(f"This invoice is {invoice['status']}.", "invoice_not_open")
         if flag(params, "paid_out_of_band", False):
-            invoice["status"] = "paid"
-            self._store.emit("invoice.paid", invoice)
+            # Since version 2025-03-31 the amount paid has what was paid out of band as well.
+            invoice["amount_paid"] += invoice["amount_remaining"]
+            self._invoices.settle(invoice)
             return invoice
         self.receive(invoice, invoice["amount_remaining"])
         return invoice
@@ -87,7 +90,8 @@ class Payments:
         """POST /v1/refunds of a payment intent."""
         only(params, "payment_intent", "amount", "reason", "metadata")
         intent = self._store.get("payment_intent", text(params, "payment_intent"), "payment_intent")
-        return self._refund(intent, integer(params, "amount", intent["amount"] - intent["refunded"]))
+        amount = integer(params, "amount", intent["amount"] - intent["refunded"])
+        return self._refund(intent, amount, metadata(params))
 
     def list_refunds(self, params: Params) -> Object:
         """GET /v1/refunds"""
@@ -97,6 +101,7 @@ class Payments:
         """The bank sends the money back."""
         refund = self._store.get("refund", refund_id)
         refund["status"] = "failed"
+        self._store.get("payment_intent", refund["payment_intent"])["refunded"] -= refund["amount"]
         self._store.emit("refund.failed", refund)
 
     def list_disputes(self, params: Params) -> Object:
@@ -147,6 +152,7 @@ class Payments:
             "email_type",
             "reason",
             "refund_amount",
+            "refunds",
             "credit_amount",
             "out_of_band_amount",
         )
@@ -154,8 +160,8 @@ class Payments:
         if invoice["status"] not in ("open", "paid", "uncollectible"):
             raise not_now(f"A credit note needs an open or paid invoice, this one is {invoice['status']}.")
         total = self._credit_total(params)
-        credited = invoice["pre_payment_credit_notes_amount"] + invoice["post_payment_credit_notes_amount"]
-        if not 0 < total <= invoice["total"] - credited:
+        links = self._links(invoice, params)
+        if not 0 < total <= self._creditable(invoice, {one["refund"] for one in links}):
             raise not_now(
                 "The credit note is more than what is left of the invoice.", "credit_note_too_large"
             )
@@ -164,10 +170,13 @@ class Payments:
             name: integer(params, name, 0)
             for name in ("refund_amount", "credit_amount", "out_of_band_amount")
         }
-        if sum(ways.values()) != total - before:
+        if sum(ways.values()) + sum(one["amount_refunded"] for one in links) != total - before:
             raise invalid(
                 f"refund, credit and out of band amounts must sum to {total - before}.", "out_of_band_amount"
             )
+        made = []
+        if ways["refund_amount"]:
+            made.append(self._refund(self._only_intent(invoice), ways["refund_amount"], {}))
         note = self._store.add(
             "credit_note",
             "cn",
@@ -180,6 +189,14 @@ class Payments:
                 "amount": total,
                 "pre_payment_amount": before,
                 "post_payment_amount": total - before,
+                "out_of_band_amount": ways["out_of_band_amount"] or None,
+                "refunds": [
+                    *links,
+                    *(
+                        {"type": "refund", "refund": one["id"], "amount_refunded": one["amount"]}
+                        for one in made
+                    ),
+                ],
                 "memo": params.get("memo"),
                 "metadata": metadata(params),
             },
@@ -187,8 +204,6 @@ class Payments:
         invoice["pre_payment_credit_notes_amount"] += before
         invoice["post_payment_credit_notes_amount"] += total - before
         self._store.emit("credit_note.created", note)
-        if ways["refund_amount"]:
-            self._refund(self._paid_intent(invoice), ways["refund_amount"])
         self._invoices.settle(invoice)
         return note
 
@@ -213,16 +228,60 @@ class Payments:
             total += integer(line, "quantity") * integer(line, "unit_amount")
         return total
 
-    def _paid_intent(self, invoice: Object) -> Object:
-        for payment in self._store.all("invoice_payment"):
-            if payment["invoice"] == invoice["id"]:
-                return self._store.get("payment_intent", payment["payment"]["payment_intent"])
-        raise missing("payment_intent", invoice["id"], "invoice")
+    def _links(self, invoice: Object, params: Params) -> list[Object]:
+        """Refunds of the invoice's payments that a note names, none for more than is left of it."""
+        paid = {intent["id"] for intent in self._intents(invoice)}
+        linked = self._linked(invoice)
+        links = []
+        for one in entries(params, "refunds") if "refunds" in params else ():
+            only(one, "type", "refund", "amount_refunded")
+            refund = self._store.get("refund", text(one, "refund"), "refunds[refund]")
+            left = refund["amount"] - linked.get(refund["id"], 0)
+            amount = integer(one, "amount_refunded", left)
+            if refund["payment_intent"] not in paid or not 0 < amount <= left:
+                raise invalid(f"Refund {refund['id']} has no {amount} left for this invoice.", "refunds")
+            links.append({"type": "refund", "refund": refund["id"], "amount_refunded": amount})
+        return links
 
-    def _refund(self, intent: Object, amount: int) -> Object:
+    def _linked(self, invoice: Object) -> dict[str, int]:
+        linked: dict[str, int] = {}
+        for note in self._store.all("credit_note"):
+            if note["invoice"] == invoice["id"] and note["status"] == "issued":
+                for one in note["refunds"]:
+                    linked[one["refund"]] = linked.get(one["refund"], 0) + one["amount_refunded"]
+        return linked
+
+    def _creditable(self, invoice: Object, naming: set[str]) -> int:
+        """What can still be credited: refunds that belong to no note, and are not named by this one, lower it."""
+        credited = invoice["pre_payment_credit_notes_amount"] + invoice["post_payment_credit_notes_amount"]
+        paid, linked = {intent["id"] for intent in self._intents(invoice)}, self._linked(invoice)
+        alone = sum(
+            one["amount"] - linked.get(one["id"], 0)
+            for one in self._store.all("refund")
+            if one["payment_intent"] in paid and one["status"] != "failed" and one["id"] not in naming
+        )
+        left: int = invoice["total"] - credited - alone
+        return left
+
+    def _intents(self, invoice: Object) -> list[Object]:
+        return [
+            self._store.get("payment_intent", one["payment"]["payment_intent"])
+            for one in self._store.all("invoice_payment")
+            if one["invoice"] == invoice["id"] and "payment_intent" in one["payment"]
+        ]
+
+    def _only_intent(self, invoice: Object) -> Object:
+        """The payment that `refund_amount` is taken from: the one that the invoice has."""
+        intents = self._intents(invoice)
+        if len(intents) != 1:
+            raise invalid(f"{len(intents)} payments of this invoice could be refunded.", "refund_amount")
+        return intents[0]
+
+    def _refund(self, intent: Object, amount: int, marks: dict[str, str]) -> Object:
         if not 0 < amount <= intent["amount"] - intent["refunded"]:
             raise not_now("The refund is more than what was paid.", "amount_too_large")
-        intent["refunded"] += amount
+        if self.refund_state != "failed":
+            intent["refunded"] += amount
         refund = self._store.add(
             "refund",
             "re",
@@ -231,7 +290,8 @@ class Payments:
                 "currency": intent["currency"],
                 "payment_intent": intent["id"],
                 "charge": intent["latest_charge"],
-                "status": "succeeded",
+                "metadata": marks,
+                "status": self.refund_state,
             },
         )
         self._store.emit("refund.created", refund)

@@ -1,7 +1,8 @@
 """HTTP/1.1 on a loopback port, so that the product's own adapter talks to it as it would to Stripe."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from tests.fakes.stripe_server.store import Store
 from tests.fakes.stripe_server.webhooks import Webhooks
 
 API_KEY = "sk_test_fake0000000000000000key"
+LIVE_KEY = "sk_live_fake0000000000000000key"
 WEBHOOK_SECRET = "whsec_fake00000000000000000secret"
 _FAILED = {"error": {"type": "api_error", "message": "Something went wrong at the server."}}
 _BUSY = {"error": {"type": "invalid_request_error", "code": "rate_limit", "message": "Too many requests."}}
@@ -38,7 +40,12 @@ class FakeStripe:
         self.requests: list[str] = []
         self.address = ""
         self._routes = Routes(self.invoices, self.payments)
+        self._meanwhile: list[tuple[str, Callable[[], object]]] = []
         self._connections: set[asyncio.StreamWriter] = set()
+
+    def before(self, requests: str, happens: Callable[[], object]) -> None:
+        """Just before the next request that matches, such as `POST /v1/credit_notes$`, something happens; in turn."""
+        self._meanwhile.append((requests, happens))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection: requests in turn until either side ends it."""
@@ -94,8 +101,9 @@ class FakeStripe:
         request = (method, path, form)
         try:
             presented = headers.get("authorization", "").removeprefix("Bearer ")
-            if presented != API_KEY:
+            if presented != (LIVE_KEY if self.store.livemode else API_KEY):
                 raise ApiError(401, f"Invalid API Key provided: {presented}")
+            self._happen(f"{method} {path}")
             earlier = self.idempotency.earlier(key, request)
             if earlier is not None:
                 return earlier, True
@@ -112,6 +120,13 @@ class FakeStripe:
             return Answer(400, {"error": {"type": "invalid_request_error", "message": str(error)}}), False
         self.idempotency.keep(key, request, answer)
         return answer, False
+
+    def _happen(self, request: str) -> None:
+        for planned in self._meanwhile:
+            if re.search(planned[0], request):
+                self._meanwhile.remove(planned)
+                planned[1]()
+                return
 
 
 @asynccontextmanager

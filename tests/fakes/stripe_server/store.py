@@ -19,6 +19,8 @@ class Store:
     def __init__(self, clock: Clock) -> None:
         """`clock` is Stripe's: tests may let it differ from the product's."""
         self._clock = clock
+        # Whether objects are those of the account's live mode.
+        self.livemode = False
         self._numbers = count(1)
         self._objects: dict[str, dict[str, Object]] = {}
         self.events: list[Object] = []
@@ -38,7 +40,7 @@ class Store:
             "id": self.new_id(prefix),
             "object": kind,
             "created": self.now,
-            "livemode": False,
+            "livemode": self.livemode,
             **fields,
         }
         self._objects.setdefault(kind, {})[one["id"]] = one
@@ -67,7 +69,7 @@ class Store:
                 "object": "event",
                 "api_version": "2026-10-28.endive",
                 "created": self.now,
-                "livemode": False,
+                "livemode": self.livemode,
                 "pending_webhooks": 1,
                 "request": {"id": None, "idempotency_key": None},
                 "type": type_,
