@@ -76,7 +76,7 @@ SEED ?= 1
 
 .PHONY: torture
 torture: setup ## kill everything everywhere and compare the books: CALLS=200000 SEED=1
-	ORDERGATE_TORTURE=full $(PY) -m pytest tests/faults tests/properties tests/scenarios/test_collection.py --timeout=3600
+	ORDERGATE_TORTURE=full $(PY) -m pytest tests/faults tests/properties tests/scenarios/test_collection.py tests/scenarios/test_results_agreed_once.py --timeout=3600
 	$(PY) -m tests.faults.storm --calls $(CALLS) --seed $(SEED)
 	$(PY) -m tests.faults.stock_storm --attempts 1000000 --concurrency 1000 --kill-every-s 5
 	$(PY) -m tests.contract.fuzz --count 100000 --service address

@@ -4,7 +4,7 @@ from billing.budget.budgets import THRESHOLDS_PCT, Scope, end_budget, set_budget
 from billing.invoice.approval import Approval, approve
 from billing.invoice.close import CloseReport, NotEnded, close, close_recorded
 from billing.invoice.close_account import IssuedDocument, LeftDraft
-from billing.invoice.contested import Contested, find_contested, line_of
+from billing.invoice.contested import Contested, find_contested
 from billing.invoice.credit_note import CreditLine, CreditNote, issue_credit_note, spread
 from billing.invoice.dispute import open_dispute
 from billing.invoice.issue_held import issue_held
@@ -60,7 +60,6 @@ __all__ = [
     "grant_credit",
     "issue_credit_note",
     "issue_held",
-    "line_of",
     "open_dispute",
     "open_stripe",
     "reconcile_payments",

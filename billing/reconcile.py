@@ -29,7 +29,8 @@ _PAUSE_S = 2.0
 
 class Report(msgspec.Struct, frozen=True):
     """One environment's books in calls. `diff` and `money_diff` are zero if and only if they agree; a call on which a
-    client's book and ours disagree is one in `diff`, however it shows in the other figures. `differences` names the
+    client's book and ours disagree is one in `diff`, however it shows in the other figures; a charge, by which its receipt
+    is off in `money_diff` too. `differences` names the
     first twenty disagreements, `lag` what had not arrived in time, of both environments together. `notices` are no
     disagreements: reported usage that a person should look at before it is billed, lines that say nothing."""
 
@@ -176,7 +177,7 @@ async def _report(
         calls["posted"],
         calls["invoiced"],
         sum(joints) + comparison.diff + receipts.diff(environment, in_journals),
-        comparison.money_diff,
+        comparison.money_diff + receipts.money.get(environment, Decimal(0)),
         (*receipts.differences.get(environment, ()), *comparison.differences)[:_NAMED_MAX],
         str(lag),
         (*(receipts.notices if live else ()), *notices),

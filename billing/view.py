@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import reduce
 from itertools import groupby
 from uuid import UUID
 
@@ -37,12 +38,15 @@ from billing.settlement.chargeback import Chargeback, chargeback
 from billing.sla.outcome import PaidCall, Verdict, paid_call, verdict, verdicts
 from billing.sla.report import Attained, ObjectiveLevel, Point, ServiceLevel, service_level
 from billing.store.amend import amended_units
+from billing.store.usage_row import dimensions_of
 from billing.transaction import Connection
-from catalog.load import PriceVersion, applied
+from catalog.load import AppliedPrice, PriceVersion, applied
+from catalog.plan import depends_on_period
+from catalog.plan.price import Outcome as ShareOfResults
 from catalog.usage_event import CallClass, Fault, Outcome
 from catalog.vocabulary.clock import rfc3339
 from catalog.vocabulary.ids import Environment, call_id_text
-from catalog.vocabulary.money import Money, money, round_money
+from catalog.vocabulary.money import EXACT, Money, money, plain, round_money
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.spreadsheet import csv_table
 
@@ -103,6 +107,9 @@ __all__ = [
     "verdicts",
     "waiting_results",
 ]
+
+
+_NOTHING = Decimal(0)
 
 
 class OperationUsage(msgspec.Struct, frozen=True):
@@ -287,7 +294,8 @@ async def calls(
     """At most `limit` stored calls of an account, latest first, beginning behind the call `after`."""
     rows = await connection.fetch(
         "SELECT id, occurred_at, operation, application_id, key_id, class, outcome, fault, status, latency_us, "
-        "units, billable, price_version, (SELECT currency FROM catalog.account WHERE account.id = account_id) AS currency "
+        "units, billable, price_version, dimension_names, dimension_values, "
+        "(SELECT currency FROM catalog.account WHERE account.id = account_id) AS currency "
         "FROM billing.usage_event WHERE account_id = $1 AND environment = $2 AND ($3::uuid IS NULL OR id < $3) "
         "AND amends IS NULL ORDER BY id DESC LIMIT $4",
         account_id,
@@ -297,17 +305,17 @@ async def calls(
     )
     amended = await amended_units(connection, [row["id"] for row in rows])
     prices = await price_versions(connection, (row["price_version"] for row in rows))
-    entries = tuple(_call(row, prices, amended.get(row["id"])) for row in rows[:limit])
+    entries = tuple(_call(row, prices, amended.get(row["id"], ())) for row in rows[:limit])
     return CallList(entries, entries[-1].id if len(rows) > limit else None)
 
 
-def _call(row: asyncpg.Record, prices: Mapping[str, PriceVersion], amended: Decimal | None) -> CallView:
-    billable = row["billable"] or amended is not None
-    units = row["units"] + (amended or 0)
+def _call(row: asyncpg.Record, prices: Mapping[str, PriceVersion], amended: Sequence[Decimal]) -> CallView:
+    billable = row["billable"] or bool(amended)
+    units = reduce(EXACT.add, amended, row["units"])
     # Of what was amended to nothing not even the fee of an event is left.
-    version = prices.get(row["price_version"]) if billable and (units or amended is None) else None
-    told = f"0 {row['currency']}" if version is None else applied(version).charge(units)
-    charge, _, estimate = told.partition("; ")
+    version = prices.get(row["price_version"]) if billable and (units or not amended) else None
+    price = None if version is None else applied(version).of(dimensions_of(row))
+    charge = _NOTHING if price is None else _charge(price, units, amended)
     return CallView(
         id=call_id_text(row["id"]),
         occurred_at=rfc3339(row["occurred_at"]),
@@ -321,9 +329,16 @@ def _call(row: asyncpg.Record, prices: Mapping[str, PriceVersion], amended: Deci
         latency_us=row["latency_us"],
         units=quantity(units),
         billable=billable,
-        charge=Money(*charge.split(" ")),
-        estimate=bool(estimate),
+        charge=Money(plain(charge), row["currency"] if price is None else price.currency),
+        estimate=price is not None and depends_on_period(price.price),
     )
+
+
+def _charge(price: AppliedPrice, units: Decimal, amended: Sequence[Decimal]) -> Decimal:
+    """Results that amend one call are several, each bounded by itself; all else that amends it says what it is now."""
+    if isinstance(price.price, ShareOfResults):
+        return reduce(EXACT.add, map(price.amount, amended), _NOTHING)
+    return price.amount(units)
 
 
 def _money(amount: Decimal, currency: str) -> Money:

@@ -56,7 +56,41 @@ async def correct(
 ) -> None:
     """The same, in the caller's transaction and scope."""
     await keep_limits(connection, event.account_id)
-    await amend(connection, [Amendment(event.uuid, Decimal(units))])
+    await amend_as_said(connection, event, units)
     amount = _PRICE * Decimal(units) if charge is None else charge
     difference = Report("/edge-box", f"{event.id} {units}", b"", event, amount, ())
     await count_reports(connection, event.account_id, event.environment, TIMEZONE, [difference], now)
+
+
+async def amend_as_said(connection: Connection, event: UsageEvent, units: str) -> None:
+    """Amend a stored event by so many units, and write down that its source said so; in the caller's scope."""
+    (amendment_id,) = await amend(connection, [Amendment(event.uuid, Decimal(units))])
+    whole = await connection.fetchval(
+        "SELECT sum(units) FROM billing.usage_event WHERE $1 IN (id, amends)", event.uuid
+    )
+    if whole < 0:
+        return  # More was taken away than there was: no source can say that.
+    number = await connection.fetchval(
+        "SELECT count(*) FROM billing.correction WHERE event_id = $1", event.uuid
+    )
+    for name in (event.id, f"{event.id} {number + 1}"):
+        await connection.execute(
+            "INSERT INTO billing.seen (account_id, environment, source, id, content_hash, event_id) "
+            "VALUES ($1, $2, '/edge-box', $3, $4, $5) ON CONFLICT DO NOTHING",
+            event.account_id,
+            event.environment,
+            name,
+            bytes(32),
+            event.uuid,
+        )
+    await connection.execute(
+        "INSERT INTO billing.correction (account_id, environment, source, id, corrects_id, event_id, units_after, amendment_id, "
+        "corrected_by, corrected_at) VALUES ($1, $2, '/edge-box', $3, $4, $5, $6, $7, 'test', now())",
+        event.account_id,
+        event.environment,
+        f"{event.id} {number + 1}",
+        f"{event.id} {number}" if number else event.id,
+        event.uuid,
+        whole,
+        amendment_id,
+    )

@@ -23,7 +23,7 @@ from catalog.vocabulary.clock import ManualClock
 from catalog.vocabulary.ids import Environment, result_id_text
 from catalog.vocabulary.period import Period
 from tests.passports import echo_document
-from tests.usage_books import add_price, call, roll_up_all, use
+from tests.usage_books import add_account, add_price, call, roll_up_all, use
 
 NOVEMBER = Period(2026, 11)
 NOON = datetime(2026, 11, 5, 4, tzinfo=UTC)
@@ -126,6 +126,14 @@ class ResultBooks:
         await self.billed()
         count: int = await self.admin.fetchval("SELECT count(*) FROM billing.posting")
         return count
+
+
+async def open_books(gateway: asyncpg.Pool, billing: asyncpg.Pool, admin: asyncpg.Connection) -> ResultBooks:
+    """Those of acct_a, under both kinds of share: of what the provider states, and of what replies do, within bounds."""
+    await add_account(admin, "acct_a")
+    await add_share(admin, "proven", PROVEN, {"rate_pct": "10"})
+    await add_share(admin, "saved", SAVED, {"rate_pct": "10", "of": "/reply/saving", "min": "1", "max": "50"})
+    return ResultBooks(gateway, billing, admin)
 
 
 def of_call(event: UsageEvent) -> str:

@@ -1,5 +1,6 @@
 """Clients' own logs of what they were answered: JSON lines that may be growing while they are read."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,6 +12,10 @@ from catalog.vocabulary.ids import parse_call_id
 from catalog.vocabulary.problem import FieldError, Problem
 
 _NAMED_MAX = 20
+# `Ordergate-Charge`: an amount, its currency, and whether the period decides.
+_CHARGE = re.compile(r"([0-9]{1,40}(?:\.[0-9]{1,40})? [A-Z]{3})(?:; estimate)?")
+# A replay is charged nothing, under the id of the call that it repeats: a charge of 0 says nothing of what that call cost.
+_NOTHING = re.compile(r"0+(?:\.0+)? [A-Z]{3}")
 
 
 class BookEntry(msgspec.Struct, frozen=True, rename={"class_": "class"}):
@@ -52,12 +57,14 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Said(msgspec.Struct, frozen=True):
-    """What an answered entry says of its call. `metered`: the client holds a receipt."""
+    """What an answered entry says of its call. `metered`: the client holds a receipt; `charge` is its `0.055 CNY`, None where
+    it says none that can be compared."""
 
     operation: str
     account: str | None
     class_: str | None
     metered: bool
+    charge: str | None = None
 
 
 class Booked:
@@ -65,6 +72,7 @@ class Booked:
 
     Lines without a call's id can be compared with nothing: `nameless` counts those that say that a call was served,
     which are differences, and names the first; `refused` the others, which the gateway refuses without metering them.
+    `unreadable` counts the receipts whose charge is not written as replies write it: they are compared without it.
     A book may have a million calls that say one of a dozen things: each is kept once, and of a call little but its id.
     """
 
@@ -75,6 +83,7 @@ class Booked:
         self.nameless = 0
         self.nameless_named: list[str] = []
         self.refused = 0
+        self.unreadable = 0
         self._said: dict[Said, Said] = {}
 
     def add(self, lines: Iterable[Line]) -> None:
@@ -84,15 +93,31 @@ class Booked:
             if entry.unanswered:
                 self.unanswered[entry.operation] += 1
             elif entry.call_id is not None:
-                call_id = parse_call_id(entry.call_id).bytes
-                # A replay repeats the first reply's id without being metered again.
-                if entry.metered or call_id not in self.answered:
-                    said = Said(entry.operation, entry.account, entry.class_, entry.metered)
-                    self.answered[call_id] = self._said.setdefault(said, said)
+                self._take_answer(parse_call_id(entry.call_id).bytes, entry)
             elif entry.ended_well:
                 self._take_nameless(line)
             else:
                 self.refused += 1
+
+    def _take_answer(self, call_id: bytes, entry: BookEntry) -> None:
+        # A replay repeats the first reply's id without being metered again.
+        before = self.answered.get(call_id)
+        if before is not None and not entry.metered:
+            return
+        charge = self._charge(entry.charge)
+        if charge is None and before is not None:
+            charge = before.charge
+        said = Said(entry.operation, entry.account, entry.class_, entry.metered, charge)
+        self.answered[call_id] = self._said.setdefault(said, said)
+
+    def _charge(self, text: str | None) -> str | None:
+        """Amount and currency of a charge that can be compared."""
+        if text is None:
+            return None
+        if (found := _CHARGE.fullmatch(text)) is None:
+            self.unreadable += 1
+            return None
+        return None if _NOTHING.fullmatch(found[1]) else found[1]
 
     def _take_nameless(self, line: Line) -> None:
         self.nameless += 1

@@ -43,10 +43,25 @@ _CHAINS = """
     WHERE NOT (is_one_line AND is_reported AND is_amended AND CASE WHEN billable THEN stored = units ELSE amendments = '{}' END)
     ORDER BY event_id
 """
+# Results are compared with their acceptances (`billing/result/faults.py`).
+_UNSAID = """
+    SELECT made.id, made.amends, made.account_id, made.units FROM billing.usage_event AS made
+    LEFT JOIN catalog.price_version AS price ON price.id = made.price_version
+    WHERE made.amends IS NOT NULL AND made.environment = $1 AND price.model IS DISTINCT FROM 'outcome'
+      AND NOT EXISTS (SELECT FROM billing.correction AS said
+                      WHERE said.event_id = made.amends AND said.account_id = made.account_id)
+    ORDER BY made.id
+"""
 
 
 async def correction_differences(connection: Connection, environment: Environment) -> AsyncIterator[str]:
-    """Where the last correction of an event is not what its usage rows sum to, or the corrections are no single line."""
+    """Where the last correction of an event is not what its usage rows sum to, the corrections are no single line, or usage
+    rows amend what nobody corrected."""
+    for row in await connection.fetch(_UNSAID, environment):
+        yield (
+            f"{environment} usage {row['id'].hex} of {row['account_id']}: {plain(row['units'])} units amend "
+            f"{call_id_text(row['amends'])}, which nobody corrected"
+        )
     for row in await connection.fetch(_CHAINS, environment):
         yield f"{environment} corrections of {call_id_text(row['event_id'])}: {_difference(row)}"
 

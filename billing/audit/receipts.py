@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from decimal import Decimal
 from itertools import islice
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import asyncpg
 import msgspec
 
 from billing.audit.client_book import Booked, ClientBooks, Said
+from billing.audit.told_charge import ToldCharges, said_charge
 from billing.transaction import Connection
 from catalog.vocabulary.clock import Clock, from_ns
 from catalog.vocabulary.ids import ENVIRONMENTS, Environment, call_id_text
@@ -23,14 +25,16 @@ class BookComparison(msgspec.Struct, frozen=True):
     """Calls on which clients' books and the stored calls disagree, each counted once.
 
     `missing` receipts are not stored; `surplus` calls by environment are stored in the books' time and accounts without
-    a receipt; `contradicted` calls are stored otherwise than the client says; `nameless` lines say that a call was
-    served and not which. `differences` names them all, save that lines are named up to twenty; where the environment
-    is unknown, the live books answer for it. `notices` are no disagreements.
+    a receipt; `contradicted` calls are stored otherwise than the client says, or charged otherwise: `money` is by how
+    much, in all currencies added up; `nameless` lines say that a call was served and not which. `differences` names them
+    all, save that lines are named up to twenty; where the environment is unknown, the live books answer for it. `notices`
+    are no disagreements.
     """
 
     missing: int = 0
     surplus: Mapping[Environment, int] = {}
     contradicted: Mapping[Environment, int] = {}
+    money: Mapping[Environment, Decimal] = {}
     nameless: int = 0
     differences: Mapping[Environment, tuple[str, ...]] = {}
     notices: tuple[str, ...] = ()
@@ -46,13 +50,14 @@ class BookComparison(msgspec.Struct, frozen=True):
         return max(0, self.missing - in_journals)
 
 
-_FOUND = "SELECT id, operation, class, account_id, environment FROM billing.usage_event WHERE id = ANY($1)"
+_CALL = "id, operation, class, account_id, environment, occurred_at, billable, units, price_version, dimension_names, dimension_values"
+_FOUND = f"SELECT {_CALL} FROM billing.usage_event WHERE id = ANY($1)"  # noqa: S608 - a constant
 # The children of a composed call are stored, but their caller is not told of them; amending rows are no calls.
-_IN_THE_BOOKS_TIME = """
-    SELECT id, operation, class, account_id, environment, occurred_at FROM billing.usage_event
+_IN_THE_BOOKS_TIME = f"""
+    SELECT {_CALL} FROM billing.usage_event
     WHERE account_id = ANY($1) AND id BETWEEN $2 AND $3 AND stored_xid < $4::xid8 AND parent_call_id IS NULL AND amends IS NULL
     ORDER BY id
-"""
+"""  # noqa: S608 - a constant
 
 
 async def compare_receipts(
@@ -73,18 +78,21 @@ async def compare_receipts(
     """
     differences: dict[Environment, list[str]] = {environment: [] for environment in ENVIRONMENTS}
     surplus, contradicted = (dict.fromkeys(ENVIRONMENTS, 0) for _ in range(2))
-    missing = 0
+    money = dict.fromkeys(ENVIRONMENTS, Decimal(0))
+    missing, charges = 0, ToldCharges(connection)
 
-    def contradict(row: asyncpg.Record, said: Said) -> None:
-        if sentence := _contradiction(row, said):
-            contradicted[row["environment"]] += 1
-            differences[row["environment"]].append(sentence)
+    async def contradict(row: asyncpg.Record, said: Said) -> None:
+        environment: Environment = row["environment"]
+        sentences, apart = await _contradictions(row, said, charges)
+        contradicted[environment] += bool(sentences)
+        money[environment] += apart
+        differences[environment] += sentences
 
     accounts: set[str] = set()
     async for call_id, row in _look_up(connection, booked):
         said = booked.answered[call_id]
         if row is not None:
-            contradict(row, said)
+            await contradict(row, said)
         elif said.metered:
             missing += 1
             name = call_id_text(UUID(bytes=call_id))
@@ -104,7 +112,7 @@ async def compare_receipts(
         await sleep(_POLL_S)
     for row in unbooked:
         if (late_said := late.answered.get(row["id"].bytes)) is not None:
-            contradict(row, late_said)
+            await contradict(row, late_said)
     for row in without:
         surplus[row["environment"]] += 1
         sentence = f"{call_id_text(row['id'])} {row['operation']}: is stored and has no receipt"
@@ -114,9 +122,10 @@ async def compare_receipts(
         missing,
         surplus,
         contradicted,
+        money,
         booked.nameless + late.nameless,
         {environment: tuple(sentences) for environment, sentences in differences.items()},
-        _notices(booked.refused + late.refused),
+        _notices(booked.refused + late.refused, booked.unreadable + late.unreadable),
     )
 
 
@@ -145,24 +154,37 @@ def _without_entry(unbooked: Sequence[asyncpg.Record], booked: Booked, late: Boo
     return without
 
 
-def _contradiction(row: asyncpg.Record, said: Said) -> str | None:
+async def _contradictions(row: asyncpg.Record, said: Said, charges: ToldCharges) -> tuple[list[str], Decimal]:
+    """Where a stored call is not what an entry says of it, and how far its charge is from what the receipt says."""
     name = f"{call_id_text(row['id'])} {said.operation}"
     if not said.metered:
-        return f"{name}: is stored, and the client was refused"
+        return [f"{name}: is stored, and the client was refused"], Decimal(0)
+    found, apart = [], Decimal(0)
     booked = (said.operation, said.class_, said.account)
     stored = (row["operation"], row["class"], row["account_id"])
-    if all(one is None or one == other for one, other in zip(booked, stored, strict=True)):
-        return None
-    return f"{name}: the receipt says {_words(booked)}, stored is {_words(stored)}"
+    if any(one is not None and one != other for one, other in zip(booked, stored, strict=True)):
+        found.append(f"{name}: the receipt says {_words(booked)}, stored is {_words(stored)}")
+    told = await charges.of(row)
+    if said.charge is not None and told is not None and (apart := said_charge(said.charge).apart(told)):
+        found.append(
+            f"{name}: the receipt says {said.charge}, its price {row['price_version']} charges {told}"
+        )
+    return found, apart
 
 
-def _notices(refused: int) -> tuple[str, ...]:
-    if not refused:
-        return ()
-    return (
-        f"{refused} lines of clients' books have neither `call_id` nor `charge` and say that the call failed: "
-        "taken as refused by the gateway, which meters nothing, and compared with nothing",
-    )
+def _notices(refused: int, unreadable: int) -> tuple[str, ...]:
+    notices = []
+    if refused:
+        notices.append(
+            f"{refused} lines of clients' books have neither `call_id` nor `charge` and say that the call failed: "
+            "taken as refused by the gateway, which meters nothing, and compared with nothing"
+        )
+    if unreadable:
+        notices.append(
+            f"{unreadable} charges of clients' books are not written as in `Ordergate-Charge` (0.055 CNY): "
+            "their receipts were compared without them"
+        )
+    return tuple(notices)
 
 
 def _words(values: tuple[object, ...]) -> str:

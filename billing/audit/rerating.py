@@ -9,7 +9,6 @@ from billing.invoice.month import Month, payer_of, period_of
 from billing.invoice.price import rate_lines
 from billing.invoice.used import NOTHING, LineKey, Used, lines_of
 from billing.rate import Rating, UsageError
-from billing.rollup.success import counted
 from billing.transaction import Connection
 from catalog.vocabulary.ids import Environment
 
@@ -35,16 +34,15 @@ class ReratedMonth(msgspec.Struct, frozen=True):
         return f"{self.month.account_id} {self.month.period}: {calls} calls cannot be rated: {self.unratable}"
 
 
-_ROWS = f"""
+_ROWS = """
     SELECT event.payer AS account_id, date_trunc('month', event.occurred_at AT TIME ZONE account.timezone)::date AS period,
            event.subscription_id, event.operation, event.price_version, event.application_id, event.cost_centre_id,
-           count(*) FILTER (WHERE event.amends IS NULL) AS calls, coalesce(sum(event.units) FILTER (WHERE event.billable), 0) AS units,
-           {counted("CASE WHEN event.amends IS NULL THEN 1 ELSE 0 END")}
+           count(*) FILTER (WHERE event.amends IS NULL) AS calls, coalesce(sum(event.units) FILTER (WHERE event.billable), 0) AS units
       FROM billing.usage_event AS event
       JOIN catalog.account AS account ON account.id = event.payer
      WHERE event.environment = $1 AND event.stored_xid < (SELECT xid FROM billing.watermark WHERE step = 'rollup')
      GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
-"""  # noqa: S608 - a constant
+"""
 
 
 async def rerated_months(connection: Connection, environment: Environment) -> AsyncIterator[ReratedMonth]:

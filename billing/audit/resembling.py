@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from billing.transaction import Connection
+from catalog.vocabulary.counted import counted
 from catalog.vocabulary.ids import Environment, call_id_text
 
 _NAMED_MAX = 20
@@ -42,8 +43,13 @@ async def resembling(connection: Connection, environment: Environment, bound: in
 
 
 def _sentence(environment: Environment, row: asyncpg.Record) -> str:
+    what = counted(
+        row["more"],
+        "reported event says what another says, under another id",
+        "reported events say what others say, under other ids",
+    )
     place = f"{environment} {row['account_id']} {row['month']:%Y-%m} {row['operation']}"
     return (
-        f"{place}: {row['more']} reported events say what others say, under other ids (first {call_id_text(UUID(row['first']))}): "
+        f"{place}: {what} (first {call_id_text(UUID(row['first']))}): "
         "ask their sender, who can correct what was doubled to 0, before the month is issued"
     )

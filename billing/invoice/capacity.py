@@ -29,7 +29,7 @@ _PEAKS = """
     ), days AS (
         SELECT sum(calls) AS calls, sum(units) AS units FROM hours GROUP BY day
     ), so_far AS (
-        SELECT sum(calls) AS calls, sum(units) AS units FROM used
+        SELECT sum(calls) AS calls, sum(units) FILTER (WHERE $9::text[] IS NULL OR price_version = ANY($9)) AS units FROM used
         WHERE $8::text[] IS NULL OR price_version = ANY($8)
     )
     SELECT so_far.calls, so_far.units,
@@ -50,7 +50,8 @@ async def peaks(
 ) -> CapacityPeaks:
     """What a price's bounds are compared with: of billable calls as far as they are rolled up, or of `classes`.
 
-    Days and hours are those of the `part` that the price is judged by, totals the month's up to its end; None is the whole month.
+    Days and hours are those of the `part` that the price is judged by, totals the month's up to its end, of units only those that
+    its own meter counted; None is the whole month.
     """
     row = await connection.fetchrow(
         _PEAKS,
@@ -62,6 +63,7 @@ async def peaks(
         classes,
         None if part is None else part.alike,
         None if part is None else part.so_far,
+        None if part is None else part.of_one_unit,
     )
     assert row is not None, "an aggregate has one row"
     # A single tier bounds nothing: whether there was a call decides.

@@ -17,6 +17,7 @@ from billing.rate import UsageError
 from billing.result.open import open_results
 from billing.transaction import Connection, all_accounts, every_account
 from catalog.vocabulary.clock import Clock, from_ns
+from catalog.vocabulary.counted import counted
 from catalog.vocabulary.ids import ENVIRONMENTS
 from catalog.vocabulary.period import Period
 
@@ -77,10 +78,11 @@ async def close(
     """Issue every account's documents up to and including `period` from what is rolled up; accounts without usage get
     none, unless their contract costs something by itself.
 
-    An account whose month has not ended on its own calendar is refused (its sandbox's, by the sandbox's own clock); one that lacks billing details, or whose
-    invoice would name the demo's seller, and one whose bill is unusual, keeps its draft; the report says so. A month that was left open earlier is closed first, so that an
-    account's documents come in the order of their months. One transaction per account and environment: a close that
-    was stopped anywhere is simply repeated, and closers that run at once wait for each other account by account.
+    An account whose month has not ended on its own calendar is refused (its sandbox's, by the sandbox's own clock). One
+    that lacks billing details, whose invoice would name the demo's seller, or whose bill is unusual keeps its draft; the
+    report says so. A month that was left open earlier is closed first, so that an account's documents come in the order
+    of their months. One transaction per account and environment: a close that was stopped anywhere is simply repeated,
+    and closers that run at once wait for each other account by account.
     """
     issued: list[IssuedDocument] = []
     left: list[LeftDraft] = []
@@ -139,17 +141,26 @@ async def _open_results(
     # No reason to leave a draft: a result that is accepted later stands on a later document.
     async with all_accounts(pool) as connection:
         return [
-            f"{one.results} results of the {one.environment} {period} wait for {payers[one.account_id].name}'s acceptance: "
-            "its document is without them, and they follow on a later one (`ordergate result list`)."
+            f"{_results(one.results, f'{one.environment} {period}', payers[one.account_id].name)} (`ordergate result list`)."
             for one in await open_results(connection, period)
             if (one.account_id, one.environment) in closed
         ]
 
 
+def _results(count: int, month: str, payer: str) -> str:
+    if count == 1:
+        return f"1 result of the {month} waits for {payer}'s acceptance: its document is without it, and it follows on a later one"
+    return (
+        f"{count} results of the {month} wait for {payer}'s acceptance: "
+        "its document is without them, and they follow on a later one"
+    )
+
+
 def _warning(invoices: Sequence[IssuedDocument]) -> str:
+    told = counted(len(invoices), "invoice to another company names", "invoices to other companies name")
     # Not a reason to leave drafts: installations that were closing months before there was a seller go on doing so.
     return (
-        f"{len(invoices)} invoices to other companies ({invoices[0].number} the first) name no seller, no tax id and no due "
+        f"{told} ({invoices[0].number} the first) no seller, no tax id and no due "
         "date: say who issues with `ordergate seller profile`; what is issued stays as it is."
     )
 

@@ -37,8 +37,8 @@ class IssuedDocument(msgspec.Struct, frozen=True):
 
 
 class LeftDraft(msgspec.Struct, frozen=True):
-    """A document that was not issued: which billing details are missing, the payer's or its `seller`, or the reason; `amount` of an unusual one.
-    It is not `due` where a calendar says so."""
+    """A document that was not issued: which billing details are missing, the payer's or its `seller`, or the reason;
+    `amount` of an unusual one. It is not `due` where a calendar says so."""
 
     account_id: str
     environment: Environment
@@ -119,9 +119,9 @@ async def _issue(
         if draft.period != approved and is_unusual(summed.total, before):
             await _hold(connection, draft)
             return issued, _held(payer, environment, summed, drafts[place + 1 :])
-        if wait := await waits_because(connection, payer, draft, agreed.calendars.get(payer.kind), now):
+        if reason := waits_because(payer, draft.period, agreed.calendars.get(payer.kind), now):
             return issued, [
-                LeftDraft(payer.id, environment, str(one.period), reason=wait.reason, due=wait.due)
+                LeftDraft(payer.id, environment, str(one.period), reason=reason, due=False)
                 for one in drafts[place:]
             ]
         await transfer_document(

@@ -33,9 +33,10 @@ async def find_contested(
 ) -> Contested:
     """What is contested of a document, by the `line`'s position or by the id of a `call` on it.
 
-    `Problem` invalid-input where not exactly one of both is named or the document has none such, and not-found for a call
-    that the account does not pay for. The document's account is in scope.
+    `Problem` invalid-input where not exactly one of both is named, the document has none such or no reason is given, and
+    not-found for a call that the account does not pay for. The document's account is in scope.
     """
+    check_reason(reason)
     if (line is None) == (call is None):
         raise invalid("", "one-of", "name a line or a call, and not both")
     if line is not None:
@@ -56,6 +57,12 @@ def line_of(document: Document, position: int) -> DocumentLine:
         if line.position == position:
             return line
     raise invalid("/line", "reference", f"the document has lines 1 to {len(document.lines)}")
+
+
+def check_reason(reason: str) -> None:
+    """`Problem` invalid-input for a reason that says nothing: whoever reads it has nothing else to go by."""
+    if not reason.strip():
+        raise invalid("/reason", "length", "say why; the other side reads it")
 
 
 def line_name(line: DocumentLine) -> str:

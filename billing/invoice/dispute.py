@@ -15,7 +15,7 @@ from typing import Literal
 import asyncpg
 import msgspec
 
-from billing.invoice.contested import Contested, invalid, line_name
+from billing.invoice.contested import Contested, check_reason, invalid, line_name
 from billing.invoice.credit_note import CreditLine, CreditNote, issue_credit_note
 from billing.invoice.dispute_hold import hold, left_to_credit, less_used, line_left, would_come_off
 from billing.invoice.disputed import Dispute, dispute, dispute_row, disputes_of_line, last_rejected
@@ -102,9 +102,10 @@ async def accept_dispute(
     part of the line is credited with a credit note, in one transaction. Where nothing comes off there is no note.
 
     `now` is the time of day; the books have the account's own. `Problem` not-found; invalid-input for an amount that was
-    not disputed; conflict where it was decided before, the document is still a draft, or has less left to credit. All
+    not disputed and for no reason; conflict where it was decided before, the document is still a draft, or has less left to credit. All
     accounts are in scope, as billing's role; the caller commits.
     """
+    check_reason(reason)
     row = await _open(connection, dispute_id)
     if row["state"] != "issued":
         raise Problem(
@@ -137,6 +138,7 @@ async def reject_dispute(
     connection: Connection, dispute_id: str, reason: str, actor: str, now: datetime
 ) -> Dispute:
     """The provider does not agree: what was held is owed again. `now` and `Problem` as of `accept_dispute`."""
+    check_reason(reason)
     row = await _open(connection, dispute_id)
     payer = await payer_of(connection, row["account_id"])
     books_now = payer.now_in(row["environment"], now)

@@ -13,12 +13,13 @@ from billing.invoice.capacity import peaks
 from billing.invoice.month import Month, Payer
 from billing.invoice.parts import Life, Part, counts_days, in_order, is_timed, part_of, shares
 from billing.invoice.result_values import billed_results, drafted_results
+from billing.invoice.success_counts import has_success_factor, success_counts
 from billing.invoice.used import NOTHING, LineKey, Used
-from billing.rate import Buckets, CallCounts, Events, Rating, Usage, UsageError, rate, rate_part
+from billing.rate import Buckets, Events, Rating, Usage, UsageError, rate, rate_part
 from billing.rate.usage import Cell, Cells, Measured
-from billing.rollup.success import counted
 from billing.transaction import Connection
 from catalog.load import PriceVersion, price_version
+from catalog.meter import counted_alike
 from catalog.plan import Price
 from catalog.plan.price import Bucketed, Capacity, Matrix, Outcome, Percentage, SuccessTiered
 from catalog.usage_event import CallClass
@@ -30,7 +31,7 @@ _rate = lru_cache(maxsize=4096)(rate)
 _TRAILING_MONTHS = 3
 _COLUMNS = (
     "id, service, plan_id, operation, currency, version, effective_from, effective_on, supersedes_after, "
-    "billable_on, model, price"
+    "billable_on, model, price, meter"
 )
 _SIBLINGS = f"""
     SELECT {_COLUMNS} FROM catalog.price_version
@@ -104,8 +105,8 @@ async def rate_lines(
 ) -> Mapping[LineKey, Rating]:
     """The amount of each line's whole month in the payer's currency, in the order of the lines.
 
-    A price that changed within the month goes on where the one before it left the quantities, and what it asks for the
-    time counts by days; a version that held for some days and was not called has a line of its own if it asks for them.
+    A price that changed within the month goes on where the one before it left the quantities of its own unit, and what it
+    asks for the time counts by days; a version that held for some days and was not called has a line of its own if it asks for them.
     `UsageError` where a price asks for a measure that calls do not carry, or is unknown here: the month stays open.
     """
     prices = await prices_of(connection, lines)
@@ -177,19 +178,22 @@ async def _rate_parts(
     used = {key.price_version: one for key, one in lines.items()}
     held = [one for one in in_order(every.values(), timezone) if one.id in used or share.get(one.id)]
     ratings: dict[LineKey, Rating] = {}
-    before: list[tuple[Decimal, Usage]] = []
+    before: list[tuple[str | None, Decimal, Usage]] = []
     for version in held:
         key = LineKey(first.subscription_id, first.operation, version.id)
         if version.id in used or is_timed(version):
             line = used.get(version.id, NOTHING)
             own = await usage_of(connection, month, key, line, version.price, part=part_of(held, version))
             is_share = isinstance(version.price, Outcome)
-            after, earlier = (own, None) if is_share else _joined(before, own)
+            of_one_unit = [
+                (units, one) for meter, units, one in before if counted_alike(meter, version.meter)
+            ]
+            after, earlier = (own, None) if is_share else _joined(of_one_unit, own)
             days = share.get(version.id, Fraction(0))
             rating = rate_part(version.price, after, currency, before=earlier, share=days)
             # Results are no quantity of the month that another price would go on from.
             if not is_share:
-                before.append((line.units, own))
+                before.append((version.meter, line.units, own))
             if version.id in used or rating.precise:
                 ratings[key] = rating
     return ratings
@@ -231,7 +235,7 @@ async def usage_of(
     It counts the calls that are billable under the key's price version; with `classes` (for a price that is not in
     force) the calls that ended so, under whatever version they were made. `part` is what of the month a capacity is judged by.
     """
-    counts = CallCounts(Decimal(used.calls), Decimal(used.successes), Decimal(used.caller_faults))
+    counts = await success_counts(connection, month, key.operation) if has_success_factor(price) else None
     match price:
         case Percentage():
             return Usage(Events(await _event_values(connection, month, key, classes)), counts)
@@ -246,9 +250,11 @@ async def usage_of(
         case Capacity():
             return Usage(await peaks(connection, month, key, price, classes, part), counts)
         case SuccessTiered(measured_on=measured_on):
-            whose = month.account_id if measured_on == "account" else None
-            recent = await _counts(connection, month, key, whose, months=1)
-            trailing = await _counts(connection, month, key, whose, _TRAILING_MONTHS)
+            of_all = measured_on == "service"
+            recent = await success_counts(connection, month, key.operation, of_all=of_all)
+            trailing = await success_counts(
+                connection, month, key.operation, of_all=of_all, months=_TRAILING_MONTHS
+            )
             return Usage(used.units, recent, trailing)
         case _:
             return Usage(used.units, counts)
@@ -312,27 +318,6 @@ async def _hourly(
         classes,
     )
     return tuple(row["units"] for row in rows)
-
-
-async def _counts(
-    connection: Connection, month: Month, key: LineKey, account_id: str | None, months: int
-) -> CallCounts:
-    """How calls of the operation ended in the months up to this one: the account's, or all that are in scope."""
-    first = month.period
-    for _ in range(months - 1):
-        first = first.previous()
-    row = await connection.fetchrow(
-        f"SELECT coalesce(sum(calls), 0)::bigint AS calls, {counted('calls')} FROM billing.usage_hour "  # noqa: S608
-        "WHERE ($1::text IS NULL OR account_id = $1) AND environment = $2 AND period BETWEEN $3 AND $4 "
-        "AND operation = $5",
-        account_id,
-        month.environment,
-        first.first_day,
-        month.period.first_day,
-        key.operation,
-    )
-    assert row is not None, "an aggregate has one row"
-    return CallCounts(*map(Decimal, row))
 
 
 def _line(month: Month, key: LineKey) -> tuple[object, ...]:

@@ -28,6 +28,7 @@ from billing.invoice.phrasing import (
     title_of,
     what_of,
 )
+from catalog.vocabulary.money import grouped
 from catalog.vocabulary.problem import Language
 
 _FONT = "NotoSansSC"
@@ -196,7 +197,7 @@ def _line(line: DocumentLine, language: Language) -> list[Flowable | list[Paragr
         )
         what.append(_small(text))
     what += [_small(step) for step in arithmetic(line, language)]
-    calls, units = (f"{line.calls:,}", line.units) if line.kind == "usage" else ("", "")
+    calls, units = (f"{line.calls:,}", grouped(line.units)) if line.kind == "usage" else ("", "")
     return [what, *(_figure(text) for text in (calls, units, line.precise_amount, line.amount))]
 
 
@@ -223,7 +224,7 @@ def _cost_centres(document: Document, language: Language) -> list[Flowable]:
                 _text(share.application or share.application_id),
                 _text(line.operation),
                 _figure(f"{share.calls:,}"),
-                _figure(share.units),
+                _figure(grouped(share.units)),
             ]
         )
     widths = [38 * mm, 42 * mm, _WIDTH - 125 * mm, 20 * mm, 25 * mm]

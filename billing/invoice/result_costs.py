@@ -10,11 +10,13 @@ import msgspec
 from billing.invoice.month import Month, Payer
 from billing.invoice.parts import counts_days, shares
 from billing.invoice.price import Prices, prices_of
-from billing.invoice.used import NOTHING, LineKey, Used, used_lines
+from billing.invoice.success_counts import has_success_factor, success_counts
+from billing.invoice.used import LineKey
 from billing.rate import CallCounts, Usage, rate_part
 from billing.result.rows import ResultState, ResultSum
 from billing.transaction import Connection
 from catalog.plan.price import Outcome
+from catalog.vocabulary.money import EXACT
 
 Costs = Mapping[LineKey, Mapping[ResultState, Decimal]]
 """By line: what its accepted results cost, and what its open ones, or its declined ones, would add to that."""
@@ -30,35 +32,32 @@ async def costs_of(connection: Connection, payer: Payer, month: Month, sums: Ite
     rounded once, as the lines of documents are."""
     found: dict[LineKey, dict[ResultState, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     for one in sums:
-        found[LineKey(one.subscription_id, one.operation, one.price_version)][one.state] += one.share
+        line = found[LineKey(one.subscription_id, one.operation, one.price_version)]
+        line[one.state] = EXACT.add(line[one.state], one.share)
     if not found:
         return {}
     prices = await prices_of(connection, found)
-    used = await used_lines(connection, month)
-    return {
-        key: _line_costs(
-            prices, key, used.get(key, NOTHING), line, payer.currency, _held_for(prices, key, payer, month)
-        )
-        for key, line in found.items()
-    }
+    costs = {}
+    for key, line in found.items():
+        price = prices.versions[key.price_version].price
+        assert isinstance(price, Outcome), "results are of outcome prices"
+        counts = await success_counts(connection, month, key.operation) if has_success_factor(price) else None
+        costs[key] = _line_costs(price, counts, line, payer.currency, _held_for(prices, key, payer, month))
+    return costs
 
 
 def _line_costs(
-    prices: Prices,
-    key: LineKey,
-    used: Used,
+    price: Outcome,
+    counts: CallCounts | None,
     line: Mapping[ResultState, Decimal],
     currency: str,
     held: Fraction,
 ) -> Mapping[ResultState, Decimal]:
-    price = prices.versions[key.price_version].price
-    assert isinstance(price, Outcome), "results are of outcome prices"
     # The shares of the single results are summed already: of their sum all is due.
     whole = msgspec.structs.replace(price, rate_pct="100", of=None, min=None, max=None)
-    counts = CallCounts(Decimal(used.calls), Decimal(used.successes), Decimal(used.caller_faults))
 
     def due(state: ResultState) -> Decimal:
-        shared = accepted if state == "accepted" else accepted + line.get(state, Decimal(0))
+        shared = accepted if state == "accepted" else EXACT.add(accepted, line.get(state, Decimal(0)))
         return rate_part(whole, Usage(shared, counts), currency, share=held).amount
 
     accepted = line.get("accepted", Decimal(0))

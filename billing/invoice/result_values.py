@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from billing.invoice.month import Month
 from billing.invoice.used import LineKey
+from billing.result.rows import REPLIED_VALUE
 from billing.transaction import Connection
 from catalog.plan.price import Outcome
 
@@ -19,6 +20,7 @@ _ACCEPTED = f"""
     SELECT units {_OF_LINE} AND amends IS NOT NULL
       AND price_version IN (SELECT id FROM catalog.price_version WHERE model = 'outcome') ORDER BY event.id
 """  # noqa: S608 - a constant
+# What was said of a result counts for prices that take their share of the same field of the reply.
 _REPLIED = f"""
     WITH kept AS (
         SELECT DISTINCT ON (passport.version) passport.version, dimension.key AS name
@@ -27,12 +29,16 @@ _REPLIED = f"""
         WHERE service = split_part($5, '/', 1) AND entry ->> 'id' = split_part($5, '/', 2) AND dimension.value = $6
         ORDER BY passport.version, revision DESC, dimension.key)
     SELECT units FROM (
-        SELECT event.id, CASE WHEN said.text ~ '^[0-9]{{1,18}}([.][0-9]{{1,20}})?$' THEN said.text::numeric END AS units
+        SELECT event.id, latest.kind, coalesce(latest.value, {REPLIED_VALUE}) AS units
         FROM (SELECT event.* {_OF_LINE} AND class = 'ok' AND amends IS NULL) AS event
         JOIN kept ON kept.version = event.passport_version
         CROSS JOIN LATERAL (
-            SELECT event.dimension_values[array_position(event.dimension_names, kept.name)] AS text) AS said) AS replied
-    WHERE units > 0 ORDER BY id
+            SELECT event.dimension_values[array_position(event.dimension_names, kept.name)] AS text) AS said
+        LEFT JOIN LATERAL (
+            SELECT kind, value FROM billing.result_step AS step WHERE step.result_id = event.id AND step.price_version IN (
+                SELECT id FROM catalog.price_version WHERE price ->> 'of' = $6)
+            ORDER BY step.step DESC LIMIT 1) AS latest ON true) AS replied
+    WHERE units > 0 AND coalesce(kind, 'stated') IN ('stated', 'accepted') ORDER BY id
 """  # noqa: S608 - a constant
 
 
@@ -44,8 +50,9 @@ async def billed_results(connection: Connection, month: Month, key: LineKey) -> 
 async def drafted_results(
     connection: Connection, month: Month, key: LineKey, price: Outcome
 ) -> tuple[Decimal, ...]:
-    """The results that a price which is not in force would take a share of: all that the replies state at its `of`, or
-    without it those that were accepted."""
+    """The results that a price which is not in force would take a share of: those that the replies state at its `of`, as they
+    stand by now (accepted, or open and perhaps stated anew; not those declined or withdrawn), or without it those that were
+    accepted."""
     if price.of is None:
         return await _values(connection, _ACCEPTED, month, key)
     return await _values(connection, _REPLIED, month, key, price.of)

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
+from functools import reduce
 from typing import Literal
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from catalog.outbox import announce
 from catalog.registry import audit
 from catalog.vocabulary.clock import rfc3339
 from catalog.vocabulary.ids import Environment, call_id_text, result_id_text
-from catalog.vocabulary.money import Money, money, plain, round_money
+from catalog.vocabulary.money import EXACT, Money, money, plain, round_money
 from catalog.vocabulary.problem import Problem
 
 Light = Literal["good", "warn", "bad"]
@@ -155,7 +156,7 @@ async def accept_results(
     terms = await shares_of(transaction, stated)
     before = [one for one in await result_sums(transaction, stated, terms) if one.state == "accepted"]
     at = await books_time(transaction, month.account_id, month.environment, now)
-    taken = await accept_open(transaction, stated, terms, actor, at)
+    taken = await accept_open(transaction, stated, terms, actor, at, now)
     if not taken:
         raise Problem("conflict", f"No result of {month.period} waits for acceptance.")
     added = [msgspec.structs.replace(one, state="stated") for one in taken]
@@ -226,7 +227,7 @@ def _operation(name: str, sums: Iterable[ResultSum], costs: Costs, currency: str
     def stated(state: ResultState) -> Stated:
         own = [one for one in every if one.state == state]
         cost = sum((line.get(state, _NOTHING) for line in lines), _NOTHING)
-        value = sum((one.value for one in own), _NOTHING)
+        value = reduce(EXACT.add, (one.value for one in own), _NOTHING)
         return Stated(
             sum(one.results for one in own), plain(value), money(round_money(cost, currency), currency)
         )

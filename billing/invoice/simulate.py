@@ -1,27 +1,32 @@
 """What a month would have cost each account, and earned a service, under draft prices; nothing is written.
 
 Computed on the rolled-up usage of the month. `current` rates it with the price versions that the calls were made
-under, just as the documents do; `draft` rates the same calls as if the draft had been in force all month.
+under, just as the documents do; `draft` rates the same calls as if the draft had been in force all month, or for the part
+of it that the subscription lived for. So the prices in force as a draft change nothing but that they count open results.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
+from functools import reduce
 from itertools import groupby
 from operator import attrgetter
+from types import MappingProxyType
 
 import msgspec
 
 from billing.invoice.draft_price import DraftPrice, draft_prices
 from billing.invoice.month import AccountKind, Month
+from billing.invoice.parts import Life, lived
 from billing.invoice.price import Prices, prices_of, rate_priced, usage_of
 from billing.invoice.used import LineKey, Used
-from billing.rate import Rating, Usage, UsageError, rate
-from billing.rollup.success import counted
+from billing.rate import Rating, Usage, UsageError, rate_part
 from billing.transaction import Connection
 from catalog.plan import Plan
 from catalog.usage_event import CallClass, is_billable
 from catalog.vocabulary.ids import Environment
-from catalog.vocabulary.money import Money, money, round_money
+from catalog.vocabulary.money import EXACT, Money, money, round_money
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import FieldError, Problem
 
@@ -72,7 +77,7 @@ class Simulation(msgspec.Struct, frozen=True):
 
 
 class _Called(msgspec.Struct, frozen=True):
-    """Rolled-up calls of one class under one price version; how they ended, for prices that depend on it.
+    """Rolled-up calls of one class under one price version.
 
     A call that was not billed carries no units; where the draft bills it, it counts as one.
     """
@@ -84,14 +89,14 @@ class _Called(msgspec.Struct, frozen=True):
     timezone: str
     subscription_id: str
     plan_id: str
+    starts_at: datetime | None
+    ends_at: datetime | None
     operation: str
     price_version: str
     class_: CallClass
     calls: int
     billable_calls: int
     units: Decimal
-    successes: int
-    caller_faults: int
 
     @property
     def line(self) -> tuple[str, str, str]:
@@ -102,6 +107,11 @@ class _Called(msgspec.Struct, frozen=True):
     def key(self) -> LineKey:
         """The line that the calls are rated on now."""
         return LineKey(self.subscription_id, self.operation, self.price_version)
+
+    @property
+    def life(self) -> Life | None:
+        """That of the subscription; None of one that nobody knows."""
+        return None if self.starts_at is None else Life(self.starts_at, self.ends_at, None)
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -115,14 +125,21 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 async def simulate(
-    connection: Connection, service: str, plans: Iterable[Plan], period: Period, environment: Environment
+    connection: Connection,
+    service: str,
+    plans: Iterable[Plan],
+    period: Period,
+    environment: Environment,
+    *,
+    meters: Mapping[str, str] = MappingProxyType({}),
 ) -> Simulation:
     """Rate a month of a service again, over every account in the transaction's scope.
 
-    A draft plan stands in for the plan of the same id; accounts on other plans keep what they pay. `Problem` invalid-input
-    if a draft price asks for a measure that calls do not carry, or has none for what they were.
+    A draft plan stands in for the plan of the same id; accounts on other plans keep what they pay. `meters` says by operation
+    what one unit of its draft prices is (`Meter.quantity`). `Problem` invalid-input if a draft price asks for a measure
+    that calls do not carry, has none for what they were, or is of another unit than they were counted in.
     """
-    drafts = draft_prices(service, plans)
+    drafts = draft_prices(service, plans, meters)
     rows = await _called(connection, service, period, environment)
     prices = await prices_of(connection, {row.key for row in rows})
     desk = _Desk(connection, period, environment, prices)
@@ -152,7 +169,7 @@ class _Desk:
         self._period = period
         self._environment: Environment = environment
         self._prices = prices
-        self._rated: dict[tuple[str, Usage, str], Rating] = {}
+        self._rated: dict[tuple[str, Usage, str, Fraction], Rating] = {}
 
     async def line(self, rows: Sequence[_Called], drafts: Mapping[tuple[str, str, str], DraftPrice]) -> _Line:
         """Rate the calls of one operation of one subscription both ways."""
@@ -175,54 +192,62 @@ class _Desk:
 
     async def _drafted(self, rows: Sequence[_Called], draft: DraftPrice) -> Decimal:
         billable = [row for row in rows if is_billable(draft.billable_on, row.class_)]
+        self._require_one_unit(billable, draft)
         classes = tuple(sorted({row.class_ for row in billable}))
         row, used = rows[0], _used(rows, billable)
         month = Month(row.account_id, self._environment, self._period)
         key = LineKey(row.subscription_id, row.operation, "")
         usage = await usage_of(self._connection, month, key, used, draft.price, classes)
-        known = (draft.id, usage, row.currency)
+        share = lived(self._period, row.timezone, row.life)
+        known = (draft.id, usage, row.currency, share)
         if (rating := self._rated.get(known)) is None:
             try:
-                rating = self._rated[known] = rate(draft.price, usage, row.currency)
+                rating = self._rated[known] = rate_part(draft.price, usage, row.currency, share=share)
             except UsageError as error:
-                detail = f"{row.operation} of plan {row.plan_id}: {error}"
-                raise Problem(
-                    "invalid-input", f"{detail}.", errors=(FieldError("/plans", "unpriced", detail),)
-                ) from None
+                raise _refused("/plans", "unpriced", row, str(error)) from None
         return rating.amount
+
+    def _require_one_unit(self, billable: Iterable[_Called], draft: DraftPrice) -> None:
+        """How many of the draft's units calls would have been that were counted otherwise, nobody counted."""
+        for row in billable:
+            version = self._prices.versions.get(row.price_version)
+            if version is not None and not draft.is_of(version):
+                detail = (
+                    f"calls of {self._period} were counted by `{version.meter}`, and the draft's price counts by `{draft.meter}`; "
+                    "try a month that was counted so, or leave the operation out"
+                )
+                raise _refused("/period", "recounted", row, detail)
+
+
+def _refused(pointer: str, rule: str, row: _Called, why: str) -> Problem:
+    detail = f"{row.operation} of plan {row.plan_id}: {why}"
+    return Problem("invalid-input", f"{detail}.", errors=(FieldError(pointer, rule, detail),))
 
 
 def _used(rows: Iterable[_Called], billable: Iterable[_Called]) -> Used:
-    every = list(rows)
-    return Used(
-        sum(row.calls for row in every),
-        sum((row.units for row in billable), _NOTHING),
-        sum(row.successes for row in every),
-        sum(row.caller_faults for row in every),
-        (),
-    )
+    units = reduce(EXACT.add, (row.units for row in billable), _NOTHING)
+    return Used(sum(row.calls for row in rows), units, ())
 
 
 async def _called(
     connection: Connection, service: str, period: Period, environment: Environment
 ) -> list[_Called]:
     rows = await connection.fetch(
-        f"""
+        """
         SELECT used.account_id, account.name AS account, account.kind, account.currency, account.timezone,
-               used.subscription_id, coalesce(subscription.plan_id, '') AS plan_id,
+               used.subscription_id, coalesce(subscription.plan_id, '') AS plan_id, subscription.starts_at, subscription.ends_at,
                used.operation, used.price_version, used.class AS class_,
                sum(used.calls)::bigint AS calls, sum(used.billable_calls)::bigint AS billable_calls,
                CASE WHEN sum(used.billable_calls) > 0 AND price.model IS DISTINCT FROM 'outcome' THEN sum(used.units)
-                    ELSE sum(used.calls) END AS units,
-               {counted("used.calls")}
+                    ELSE sum(used.calls) END AS units
         FROM billing.usage_hour AS used
         JOIN catalog.account AS account ON account.id = used.account_id
         LEFT JOIN catalog.subscription AS subscription ON subscription.id = used.subscription_id
         LEFT JOIN catalog.price_version AS price ON price.id = used.price_version
         WHERE used.environment = $1 AND used.period = $2 AND split_part(used.operation, '/', 1) = $3
-        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, price.model
+        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, price.model
         ORDER BY used.account_id, used.subscription_id, used.operation, used.price_version, used.class
-        """,  # noqa: S608 - a constant
+        """,
         environment,
         period.first_day,
         service,

@@ -6,7 +6,6 @@ from decimal import Decimal
 import msgspec
 
 from billing.invoice.calendar import Calendar, ClosePolicy, calendar_of, close_policies
-from billing.invoice.draft import Draft
 from billing.invoice.month import Payer
 from billing.transaction import Connection
 from catalog.vocabulary.clock import local_time
@@ -14,9 +13,8 @@ from catalog.vocabulary.period import Period
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """`calendar` is None where none is configured; `disputed` is what open disputes hold, or
-    contest of a draft; `approved_at` is when the payer
-    accepted the document at the amount that it has now."""
+    """`calendar` is None where none is configured; `disputed` is what open disputes hold, or contest of a draft;
+    `approved_at` is when the payer accepted the document at the amount that it has now."""
 
     calendar: Calendar | None
     disputed: Decimal
@@ -44,34 +42,11 @@ async def standing_of(
     return Standing(calendar, row["disputed"], row["approved_at"])
 
 
-# What bills outcomes is only a proposal until the payer agrees. To shares of results it has agreed one by one.
-_UNAPPROVED = """
-    SELECT EXISTS (
-        SELECT FROM billing.rated_line JOIN catalog.price_version ON price_version.id = rated_line.price_version
-        WHERE invoice_id = $1 AND model <> 'outcome' AND billable_on = 'outcome')
-    AND NOT EXISTS (
-        SELECT FROM billing.approval WHERE invoice_id = $1 AND total =
-            (SELECT coalesce(sum(amount), 0) FROM billing.rated_line WHERE invoice_id = $1)
-          + (SELECT coalesce(sum(amount), 0) FROM billing.charge_line WHERE invoice_id = $1))
-"""
-
-
-class Waiting(msgspec.Struct, frozen=True):
-    """Why a complete draft is not issued yet, in words for the close's report, and whether it is due all the same."""
-
-    reason: str
-    due: bool
-
-
-async def waits_because(
-    connection: Connection, payer: Payer, draft: Draft, policy: ClosePolicy | None, now: datetime
-) -> Waiting | None:
-    """Why a draft that is complete is not issued yet; None: it is to be issued."""
-    if policy is not None:
-        calendar = calendar_of(draft.period, payer.timezone, policy)
-        if calendar.stage(now) != "due":
-            begins = local_time(calendar.issue_at, payer.timezone)
-            return Waiting(f"its calendar issues it from {begins} on", due=False)
-    if await connection.fetchval(_UNAPPROVED, draft.id):
-        return Waiting("it has an outcome price and waits for its payer's approval", due=True)
-    return None
+def waits_because(payer: Payer, period: Period, policy: ClosePolicy | None, now: datetime) -> str | None:
+    """Why a complete draft of a month is not issued yet, in words for the close's report; None: it is to be issued."""
+    if policy is None:
+        return None
+    calendar = calendar_of(period, payer.timezone, policy)
+    if calendar.stage(now) == "due":
+        return None
+    return f"its calendar issues it from {local_time(calendar.issue_at, payer.timezone)} on"

@@ -7,8 +7,8 @@ import asyncpg
 import msgspec
 
 from billing.invoice.month import Month
-from billing.rollup.success import counted
 from billing.transaction import Connection
+from catalog.vocabulary.money import EXACT
 
 
 class LineKey(msgspec.Struct, frozen=True, order=True):
@@ -34,26 +34,23 @@ class Share(msgspec.Struct, frozen=True, order=True):
 
 
 class Used(msgspec.Struct, frozen=True):
-    """All calls and the billable units of a line, to both of which `shares` sum; what its success rate is taken of."""
+    """All calls and the billable units of a line, to both of which `shares` sum."""
 
     calls: int
     units: Decimal
-    successes: int
-    caller_faults: int
     shares: tuple[Share, ...]
 
 
-NOTHING = Used(0, Decimal(0), 0, 0, ())
+NOTHING = Used(0, Decimal(0), ())
 
 
-_MONTH = f"""
+_MONTH = """
     SELECT subscription_id, operation, price_version, application_id, cost_centre_id,
-           sum(calls)::bigint AS calls, coalesce(sum(units) FILTER (WHERE billable_calls > 0), 0) AS units,
-           {counted("calls")}
+           sum(calls)::bigint AS calls, coalesce(sum(units) FILTER (WHERE billable_calls > 0), 0) AS units
     FROM billing.usage_hour
     WHERE account_id = $1 AND environment = $2 AND period = $3
     GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
-"""  # noqa: S608 - a constant
+"""
 
 
 async def used_lines(connection: Connection, month: Month) -> Mapping[LineKey, Used]:
@@ -76,9 +73,7 @@ def lines_of(shares: Iterable[asyncpg.Record]) -> Mapping[LineKey, Used]:
         so_far = lines.get(key, NOTHING)
         lines[key] = Used(
             so_far.calls + share.calls,
-            so_far.units + share.units,
-            so_far.successes + row["successes"],
-            so_far.caller_faults + row["caller_faults"],
+            EXACT.add(so_far.units, share.units),
             (*so_far.shares, share),
         )
     return lines

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from billing.store.reported import Report
+from billing.lease.counting import Counting
 from catalog.vocabulary.clock import from_ns
 
 Shares = Mapping[tuple[int, date], Decimal]
@@ -36,29 +36,29 @@ class Charged(msgspec.Struct, frozen=True):
     amount: Decimal
 
 
-def charged(reports: Iterable[Report], rooms: Sequence[Room], zone: ZoneInfo) -> list[Charged]:
+def charged(usage: Iterable[Counting], rooms: Sequence[Room], zone: ZoneInfo) -> list[Charged]:
     """What events take, the earliest first. Between two moments at which a grant begins or ends all are alike."""
     edges = sorted(
         {room.valid_from for room in rooms} | {room.valid_until for room in rooms if room.valid_until}
     )
     found: dict[tuple[date, int], Charged] = {}
-    for report in reports:
-        if report.charge > 0:
-            moment = from_ns(report.event.occurred_at_ns)
+    for one in usage:
+        if one.charge > 0:
+            moment = from_ns(one.event.occurred_at_ns)
             month = moment.astimezone(zone).date().replace(day=1)
             key = month, bisect_right(edges, moment)
             before = found[key].amount if key in found else Decimal(0)
-            found[key] = Charged(month, moment, before + report.charge)
+            found[key] = Charged(month, moment, before + one.charge)
     return [found[key] for key in sorted(found)]
 
 
-def taken_away(reports: Iterable[Report], zone: ZoneInfo) -> Mapping[date, Decimal]:
+def taken_away(usage: Iterable[Counting], zone: ZoneInfo) -> Mapping[date, Decimal]:
     """What corrections take away, by the first day of their events' month: amounts above zero."""
     found: dict[date, Decimal] = {}
-    for report in reports:
-        if report.charge < 0:
-            month = from_ns(report.event.occurred_at_ns).astimezone(zone).date().replace(day=1)
-            found[month] = found.get(month, Decimal(0)) - report.charge
+    for one in usage:
+        if one.charge < 0:
+            month = from_ns(one.event.occurred_at_ns).astimezone(zone).date().replace(day=1)
+            found[month] = found.get(month, Decimal(0)) - one.charge
     return found
 
 

@@ -1,4 +1,5 @@
-"""Reported usage counts against the limits that exist: one update for a whole batch, under the locks on their rows.
+"""Usage that has happened, reported from elsewhere or accepted as a result, counts against the limits that exist: one update
+for a whole batch, under the locks on their rows.
 
 A limit that does not exist yet starts from the stored calls when it is first asked for, these among them. What is left may
 become less than nothing: then what workers hold is wanted back, and no more is lent. A correction is a report of its difference,
@@ -13,8 +14,8 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import msgspec
 
+from billing.lease.counting import Counting
 from billing.lease.reported_credit import move_credit
-from billing.store.reported import Report
 from billing.transaction import Connection
 from catalog.limit import Quota
 from catalog.vocabulary.clock import from_ns
@@ -88,7 +89,7 @@ async def count_reports(
     account_id: str,
     environment: Environment,
     timezone: str,
-    reports: Sequence[Report],
+    usage: Sequence[Counting],
     now: datetime,
 ) -> None:
     """Count events that are stored in the caller's transaction, each where a metered call of its moment would count.
@@ -96,8 +97,8 @@ async def count_reports(
     The transaction holds `keep_limits`. A quota counts events, a hard budget and prepaid credit their list prices; what is
     less than nothing comes back to both.
     """
-    sums = _sums(reports, ZoneInfo(timezone))
-    calls = _calls(sums, {report.event.operation: report.quotas for report in reports if report.quotas})
+    sums = _sums(usage, ZoneInfo(timezone))
+    calls = _calls(sums, {one.event.operation: one.quotas for one in usage if one.quotas})
     charges = _charges(sums, account_id)
     limits = await connection.fetch(
         _LIMITS,
@@ -123,7 +124,7 @@ async def count_reports(
             if _holds_too_much(locked[one["id"]], limit - amount):
                 wanted.add(one["id"])
     if any(one["kind"] == "credit" for one in limits):
-        of_credit = await move_credit(connection, account_id, environment, timezone, reports, now)
+        of_credit = await move_credit(connection, account_id, environment, timezone, usage, now)
         counted |= of_credit.taken
         wanted |= of_credit.wanted
     await connection.execute(
@@ -148,17 +149,17 @@ def _holds_too_much(row: asyncpg.Record, limit: Decimal) -> bool:
     return bool(row["leased"] > max(limit - row["used"], 0))
 
 
-def _sums(reports: Iterable[Report], zone: ZoneInfo) -> _Sums:
+def _sums(usage: Iterable[Counting], zone: ZoneInfo) -> _Sums:
     sums: dict[_Place, _Sum] = {}
-    for report in reports:
-        event = report.event
+    for one in usage:
+        event = one.event
         day = from_ns(event.occurred_at_ns).astimezone(zone).date()
         place = _Place(event.operation, event.application_id, event.cost_centre_id, day)
         found = sums.get(place)
         if found is None:
             found = sums[place] = _Sum()
-        found.calls += bool(report.quotas)
-        found.charge += report.charge
+        found.calls += bool(one.quotas)
+        found.charge += one.charge
     return sums
 
 

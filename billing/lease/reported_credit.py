@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from billing.lease.begin import CONSUMED_FIRST
+from billing.lease.counting import Counting
 from billing.lease.credit_shares import Room, Shares, charged, share_back, share_out, taken_away
-from billing.store.reported import Report
 from billing.transaction import Connection
 from catalog.accounts.test_clock import books_time
 from catalog.vocabulary.ids import Environment
@@ -70,7 +70,7 @@ async def move_credit(
     account_id: str,
     environment: Environment,
     timezone: str,
-    reports: Sequence[Report],
+    usage: Sequence[Counting],
     now: datetime,
 ) -> OfCredit:
     """Write down what events take of the account's grants, and what corrections give back to them; the caller's transaction
@@ -81,9 +81,9 @@ async def move_credit(
         for row in rows
     ]
     zone = ZoneInfo(timezone)
-    taken: Shares = share_out(rooms, charged(reports, rooms, zone), now)
+    taken: Shares = share_out(rooms, charged(usage, rooms, zone), now)
     moved: dict[int, Decimal] = {}
-    away = taken_away(reports, zone)
+    away = taken_away(usage, zone)
     if taken or away:
         months = {month for _, month in taken} | away.keys()
         carried_by = await _documents(connection, account_id, environment, timezone, months, now)

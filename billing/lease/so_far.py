@@ -2,15 +2,13 @@
 
 from decimal import Decimal
 
-import msgspec
-
 from billing.lease.terms import Wanted
-from billing.store.usage_row import dimensions_of
+from billing.store.usage_row import dimensions_of, ids_between
 from billing.transaction import Connection
-from catalog.load import applied, price_version
+from catalog.load import applied
 from catalog.plan import list_amount
 from catalog.plan.price import Matrix, Outcome, Percentage
-from catalog.vocabulary.ids import event_id_floor
+from catalog.registry.published import price_versions
 
 # Rolled-up hours, and the rows that the roll-up has not reached: one snapshot, so each call is in one of them.
 _CALLS = """
@@ -35,20 +33,16 @@ _UNITS = """
      WHERE $5 = 'account' OR ($5 = 'application' AND application_id = $6) OR ($5 = 'cost_centre' AND cost_centre_id = $6)
      GROUP BY price_version
 """
-# Where a price depends on the single event: each as amended, or as it is; one that was amended to nothing is none.
+# Where a price depends on the single event: each as amended, or as it is; one that was amended to nothing is none. Results
+# that amend one call are several: their shares are bounded one by one.
 _EVENTS = """
     SELECT price_version, dimension_names, dimension_values, units, count(*) AS events FROM (
         SELECT price_version, dimension_names, dimension_values, sum(units) AS units FROM billing.usage_event
          WHERE payer = $1 AND account_id = $1 AND environment = $2 AND id >= $4 AND occurred_at >= $3 AND billable
            AND ($5 = 'account' OR ($5 = 'application' AND application_id = $6) OR ($5 = 'cost_centre' AND cost_centre_id = $6))
            AND price_version = ANY($7)
-         GROUP BY coalesce(amends, id), 1, 2, 3 HAVING count(amends) = 0 OR sum(units) <> 0) AS event
+         GROUP BY CASE WHEN price_version = ANY($8) THEN id ELSE coalesce(amends, id) END, 1, 2, 3 HAVING count(amends) = 0 OR sum(units) <> 0) AS event
     GROUP BY 1, 2, 3, 4
-"""
-_PRICES = """
-    SELECT id, service, plan_id, operation, currency, version, effective_from, effective_on, supersedes_after,
-           billable_on, model, price
-    FROM catalog.price_version WHERE id = ANY($1)
 """
 # A fee or bounds for each event, a price for each combination: the sum of the events' units does not tell their charges.
 _BY_EVENT = (Matrix, Outcome, Percentage)
@@ -64,18 +58,19 @@ async def charges_so_far(connection: Connection, wanted: Wanted, scope: str, sco
     """What the stored calls of a budget's month come to at list price, as if each had been counted."""
     where = *_where(wanted), scope, scope_id
     units = {row["price_version"]: row["units"] for row in await connection.fetch(_UNITS, *where)}
-    rows = await connection.fetch(_PRICES, list(units))
-    versions = [price_version({**row, "price": msgspec.json.decode(row["price"])}) for row in rows]
+    versions = await price_versions(connection, units)
     by_event = {one.id: applied(one) for one in versions if isinstance(one.price, _BY_EVENT)}
     charges = Decimal(0)
     for version in versions:
         if version.id not in by_event:
             charges += list_amount(version.price, units[version.id])
-    for row in await connection.fetch(_EVENTS, *where, list(by_event)) if by_event else ():
+    shares = [id_ for id_, one in by_event.items() if isinstance(one.price, Outcome)]
+    for row in await connection.fetch(_EVENTS, *where, list(by_event), shares) if by_event else ():
         if (price := by_event[row["price_version"]].of(dimensions_of(row))) is not None:
             charges += price.amount(row["units"]) * row["events"]
     return charges
 
 
 def _where(wanted: Wanted) -> tuple[object, ...]:
-    return wanted.account_id, wanted.environment, wanted.starts_at, event_id_floor(wanted.starts_at)
+    lowest, _ = ids_between(wanted.environment, wanted.starts_at)
+    return wanted.account_id, wanted.environment, wanted.starts_at, lowest

@@ -131,15 +131,9 @@ async def grant_credit(
             Entry(account.id, PREPAID, account.currency, -amount),
         ],
     )
-    detail = {
-        "amount": plain(amount),
-        "currency": account.currency,
-        "category": category,
-        "environment": environment,
-    }
-    await audit.append(
-        connection, actor, "credit.grant", f"grant/{grant.id}", {**detail, "account": account.id}, now
-    )
+    credit = {"amount": plain(amount), "currency": account.currency, "category": category}
+    detail = {**credit, "environment": environment, "account": account.id}
+    await audit.append(connection, actor, "credit.grant", f"grant/{grant.id}", detail, now)
     return next(one for one in await grants_of(connection, account.id, environment) if one.id == grant.id)
 
 

@@ -6,9 +6,10 @@ from uuid import UUID
 
 import msgspec
 
+from billing.store.usage_row import ids_between
 from billing.transaction import Connection
 from catalog.plan.price import Outcome
-from catalog.vocabulary.ids import Environment, event_id_floor
+from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.money import EXACT
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem
@@ -30,7 +31,6 @@ _KEPT = """
       AND dimension.value = price.price ->> 'of'
     ORDER BY price.id, passport.version, passport.revision DESC, dimension.key
 """
-_ANY_ID = (UUID(int=0), UUID(int=(1 << 128) - 1))
 
 
 class StatedMonth(msgspec.Struct, frozen=True):
@@ -48,11 +48,8 @@ class StatedMonth(msgspec.Struct, frozen=True):
 
     @property
     def ids(self) -> tuple[UUID, UUID]:
-        """The calls' ids, end-exclusive. A sandbox has its own clock, which ids do not follow."""
-        if self.environment == "test":
-            return _ANY_ID
-        first, end = self.bounds
-        return event_id_floor(first), event_id_floor(end)
+        """Bounds of the calls' ids, end-exclusive."""
+        return ids_between(self.environment, *self.bounds)
 
 
 class Shares(msgspec.Struct, frozen=True):

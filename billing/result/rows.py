@@ -13,10 +13,11 @@ from billing.transaction import Connection
 
 ResultState = Literal["stated", "withdrawn", "declined", "accepted"]
 
-# A reply states a result where the field that its price takes a share of is a decimal above zero.
-_REPLIED = """
+# A reply states a result where the field that its price takes a share of, `said.text`, is a decimal above zero.
+REPLIED_VALUE = "CASE WHEN said.text ~ '^[0-9]{1,18}([.][0-9]{1,20})?$' THEN said.text::numeric END"
+_REPLIED = f"""
     SELECT event.id AS result_id, event.operation, event.subscription_id, event.price_version, event.occurred_at,
-           CASE WHEN said.text ~ '^[0-9]{1,18}([.][0-9]{1,20})?$' THEN said.text::numeric END AS value
+           {REPLIED_VALUE} AS value
     FROM billing.usage_event AS event
     JOIN unnest($4::text[], $5::text[], $6::text[]) AS kept (price_version, passport_version, name)
       ON (kept.price_version, kept.passport_version) = (event.price_version, event.passport_version)
@@ -24,7 +25,7 @@ _REPLIED = """
     WHERE event.account_id = $1 AND event.payer = $1 AND event.environment = $2
       AND event.id >= $7 AND event.id < $8 AND event.occurred_at >= $9 AND event.occurred_at < $10
       AND event.class = 'ok' AND event.amends IS NULL
-"""
+"""  # noqa: S608 - a constant
 # Results of one month, or the one of them that $11 names.
 RESULTS = f"""
     replied AS (SELECT * FROM ({_REPLIED}) AS any_value WHERE value > 0),

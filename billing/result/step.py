@@ -1,7 +1,7 @@
 """What is said about a result, one step after the other: stated, withdrawn, declined. Nothing follows its acceptance."""
 
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Literal
 from uuid import UUID
 
@@ -9,15 +9,17 @@ import msgspec
 
 from billing.result.month import StatedMonth, hold_results, shares_of, stated_month
 from billing.result.rows import Result, one_result
+from billing.result.unbooked import unbooked
 from billing.transaction import Connection
 from catalog.accounts.test_clock import books_time
 from catalog.outbox import announce
 from catalog.registry import audit
 from catalog.vocabulary.clock import to_ns
 from catalog.vocabulary.ids import Environment, new_event_id, result_id_text
-from catalog.vocabulary.money import EXACT, plain
+from catalog.vocabulary.money import plain
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import FieldError, Problem
+from catalog.vocabulary.strict_json import forbidden_text
 
 # Whose a result is, told by what was said about it or by the call whose reply stated it.
 _WHOSE = """
@@ -43,6 +45,13 @@ _STEP = """
 """
 
 
+# Two decimals of 18 digits before the point and 20 after it, multiplied.
+_WIDE = Context(prec=80)
+_BOUND = Decimal(10) ** 18
+_PLACES = 20
+_WORDS_MAX = 1000
+
+
 class Proof(msgspec.Struct, frozen=True):
     """A provider's proof: what a unit cost before and after, how many units there were, and the evidence in words."""
 
@@ -53,9 +62,9 @@ class Proof(msgspec.Struct, frozen=True):
 
     @property
     def value(self) -> Decimal:
-        """max(0, baseline - measured) x volume."""
-        gained = max(Decimal(0), EXACT.subtract(self.baseline, self.measured))
-        return EXACT.multiply(gained, self.volume)
+        """max(0, baseline - measured) x volume, exact."""
+        gained = max(Decimal(0), _WIDE.subtract(self.baseline, self.measured))
+        return _WIDE.multiply(gained, self.volume)
 
 
 class KnownResult(msgspec.Struct, frozen=True):
@@ -85,8 +94,8 @@ async def state_result(
 ) -> Result:
     """State a result of a month, for the price that the latest call of the operation was made under; its payer is told.
 
-    `Problem` invalid-input for a proof that proves nothing, conflict where the month has no answered call of the operation
-    under an `outcome` price (`customs/check` is an operation), or where the replies state the results themselves.
+    `Problem` invalid-input for a proof that proves nothing and for an operation that there is not (`customs/check` is one),
+    conflict where the month has no answered call of it under an `outcome` price, or where the replies state the results.
     """
     _check(proof)
     await hold_results(transaction, month.account_id, month.environment)
@@ -94,11 +103,7 @@ async def state_result(
         _LATEST_CALL, month.account_id, month.environment, operation, *month.ids, *month.bounds
     )
     if call is None:
-        raise Problem(
-            "conflict",
-            f"{month.account_id} has no answered call of {operation} in {month.period} under an `outcome` price; a result "
-            "is booked on such a call: name the month of one, or state the result once there is one.",
-        )
+        raise await unbooked(transaction, month, operation)
     if call["of"] is not None:
         raise Problem(
             "conflict",
@@ -179,6 +184,7 @@ async def _take(
     now: datetime,
     proof: Proof | None = None,
 ) -> Result:
+    _check_words(words, "/evidence" if proof is not None else "/reason")
     month, result = known.month, known.result
     value = result.value if proof is None else proof.value
     await transaction.execute(
@@ -209,16 +215,27 @@ async def _take(
     return (await known_result(transaction, result.result_id)).result
 
 
+def _check_words(words: str, pointer: str) -> None:
+    if not 0 < len(words.strip()) <= _WORDS_MAX or forbidden_text(words) is not None:
+        raise _refused(
+            pointer, "length", f"write 1 to {_WORDS_MAX} characters, none of them control characters"
+        )
+
+
 def _check(proof: Proof) -> None:
     for name in ("baseline", "measured", "volume"):
         value: Decimal = getattr(proof, name)
-        if not 0 <= value < Decimal(10) ** 18:
+        if not 0 <= value < _BOUND:
             detail = "a decimal from 0 to 18 digits before the point is needed"
-            raise Problem(
-                "invalid-input", f"/{name}: {detail}.", errors=(FieldError(f"/{name}", "range", detail),)
-            )
-    if not proof.value:
+            raise _refused(f"/{name}", "range", detail)
+    if not (result := proof.value):
         detail = "the measured value is not below the baseline, or the volume is 0: nothing was gained, and nothing is owed"
-        raise Problem(
-            "invalid-input", f"/measured: {detail}.", errors=(FieldError("/measured", "range", detail),)
-        )
+        raise _refused("/measured", "range", detail)
+    # As replies state them: what is made of it is then exact wherever it goes.
+    if result >= _BOUND or _WIDE.normalize(result).as_tuple().exponent < -_PLACES:  # type: ignore[operator]  # finite
+        detail = f"the result has at most 18 digits before the point and {_PLACES} after it"
+        raise _refused("/volume", "range", detail)
+
+
+def _refused(pointer: str, rule: str, detail: str) -> Problem:
+    return Problem("invalid-input", f"{pointer}: {detail}.", errors=(FieldError(pointer, rule, detail),))

@@ -21,8 +21,9 @@ SUMS = ("calls", "billable_calls", "units", "latency_us_sum")
 KEY_LIST = ", ".join(KEY)
 SUM_LIST = ", ".join(SUMS)
 
-# An amending row is no call: it only adds to the units, or takes from them. `account_id` is who pays. Hour and month are those of the payer's own clock: in a zone at +05:45 an hour begins at a
-# quarter past, and where clocks go back the doubled hour is two hours.
+# An amending row is no call: it only adds to the units, or takes from them. `account_id` is who pays. Hour and month are
+# those of the payer's own clock: in a zone at +05:45 an hour begins at a quarter past, and where clocks go back the doubled
+# hour is two hours.
 GROUPED_USAGE = """
     SELECT event.payer AS account_id,
            event.environment,

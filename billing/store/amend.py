@@ -39,7 +39,7 @@ _AMEND = f"""
 """  # noqa: S608 - constants of this package
 # Amending rows have ids of their events' milliseconds, so the partitions to look into are known.
 _AMENDED = """
-    SELECT amends, sum(units) AS units FROM billing.usage_event
+    SELECT amends, array_agg(units ORDER BY id) AS units FROM billing.usage_event
     WHERE amends = ANY($1) AND id >= $2 AND id < $3 GROUP BY amends
 """
 _MS_SHIFT = 80
@@ -64,8 +64,8 @@ async def amend(transaction: Connection, amendments: Sequence[Amendment]) -> lis
     return ids
 
 
-async def amended_units(connection: Connection, events: Collection[UUID]) -> Mapping[UUID, Decimal]:
-    """What amending rows have added to each of these events so far, or taken from it; those without any are left out."""
+async def amended_units(connection: Connection, events: Collection[UUID]) -> Mapping[UUID, Sequence[Decimal]]:
+    """What each amending row has added to these events so far, or taken from them; events without any are left out."""
     if not events:
         return {}
     low, high = min(one.int for one in events), max(one.int for one in events)

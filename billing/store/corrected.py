@@ -25,6 +25,7 @@ from catalog.registry.published import price_versions
 from catalog.usage_event import UsageEvent
 from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.ids import Environment
+from catalog.vocabulary.money import EXACT
 from catalog.vocabulary.problem import FieldError
 
 _CHAINS = f"""
@@ -160,7 +161,9 @@ async def _record(
 ) -> None:
     """Remember what was corrected, and store what is more or less of what is billed."""
     amending = [step for step in steps if step.event.billable and step.correction.units != step.before]
-    amendments = [Amendment(step.event.uuid, step.correction.units - step.before) for step in amending]
+    amendments = [
+        Amendment(step.event.uuid, EXACT.subtract(step.correction.units, step.before)) for step in amending
+    ]
     ids = await amend(connection, amendments) if amendments else []
     amendment_of = {step.correction.name: id_ for step, id_ in zip(amending, ids, strict=True)}
     await connection.execute(
@@ -188,7 +191,7 @@ async def _differences(connection: Connection, steps: Iterable[_Step]) -> list[R
         price = prices[step.event.price_version].of(step.event.dimensions)
         assert price is not None, "a combination without a price was not reported"
         correction = step.correction
-        if charge := _charge(price, correction.units) - _charge(price, step.before):
+        if charge := EXACT.subtract(_charge(price, correction.units), _charge(price, step.before)):
             found.append(
                 Report(correction.source, correction.id, correction.content_hash, step.event, charge, ())
             )

@@ -10,6 +10,7 @@ import asyncpg
 from catalog.meter import Dimensions
 from catalog.usage_event import UsageEvent
 from catalog.vocabulary.clock import from_ns, to_ns
+from catalog.vocabulary.ids import Environment, event_id_floor
 from catalog.vocabulary.money import plain
 
 RecordedBy = Literal["journal", "transaction", "import", "amendment"]
@@ -46,6 +47,9 @@ COLUMNS = (
 
 _EPOCH = date(1970, 1, 1)
 _DAY_MS = 86_400_000
+# A call has its id from the arrival of its request, a little before it is admitted; and a clock may be set back.
+_APART = timedelta(minutes=5)
+_ANY_ID = (UUID(int=0), UUID(int=(1 << 128) - 1))
 
 
 def usage_row(event: UsageEvent, recorded_by: RecordedBy) -> tuple[Value, ...]:
@@ -115,3 +119,11 @@ def dimensions_of(row: asyncpg.Record) -> Dimensions:
 def partition_day(event_id: UUID) -> date:
     """The UTC day whose partition holds an event: that of its UUIDv7's milliseconds; OverflowError after year 9999."""
     return _EPOCH + timedelta(days=(event_id.int >> 80) // _DAY_MS)
+
+
+def ids_between(environment: Environment, first: datetime, end: datetime | None = None) -> tuple[UUID, UUID]:
+    """Bounds of the ids, end-exclusive, of all that occurred from a moment on, or before `end` as well; ids of others are
+    among them. A sandbox has a clock of its own, which ids do not follow."""
+    if environment == "test":
+        return _ANY_ID
+    return event_id_floor(first - _APART), _ANY_ID[1] if end is None else event_id_floor(end + _APART)

@@ -10,6 +10,8 @@ import msgspec
 from catalog.vocabulary.clock import to_ns
 
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
+# Event ids count from 1970, and the calendar ends with 9999: each month has one before it and one after it, in every zone.
+_YEARS = range(1970, 9999)
 
 
 class Period(msgspec.Struct, frozen=True, order=True):
@@ -24,9 +26,9 @@ class Period(msgspec.Struct, frozen=True, order=True):
 
     @classmethod
     def parse(cls, text: str) -> "Period":
-        """The month written `YYYY-MM`; ValueError for anything else."""
+        """The month written `YYYY-MM`, from 1970 to 9998; ValueError for anything else."""
         match = _MONTH.fullmatch(text)
-        if match is None or match[1] == "0000":
+        if match is None or int(match[1]) not in _YEARS:
             raise ValueError("a period is a calendar month such as 2026-11")
         return cls(int(match[1]), int(match[2]))
 

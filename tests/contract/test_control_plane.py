@@ -58,6 +58,8 @@ REFUSED: tuple[tuple[str, str, Any, str], ...] = (
     ("GET", "/api/services/bench", None, "not-found"),
     ("GET", "/api/account?expand=1", None, "invalid-input"),
     ("GET", "/api/usage?period=2026-13", None, "invalid-input"),
+    ("GET", "/api/usage?period=9999-12", None, "invalid-input"),
+    ("GET", "/api/usage?period=1969-12", None, "invalid-input"),
     ("GET", "/api/usage?period=2026-10&period=2026-11", None, "invalid-input"),
     ("GET", "/api/usage?period=%ff", None, "malformed-request"),
     ("GET", "/api/usage?period", None, "malformed-request"),

@@ -55,6 +55,17 @@ async def test_the_last_quantity_is_billed_and_the_call_stays_one(
     assert (shown.id, shown.units) == (first["call_id"], "2")
 
 
+async def test_a_quantity_is_corrected_to_its_last_digit(
+    plane: Installation, owner: Owner, billing_pool: asyncpg.Pool
+) -> None:
+    smallest = "0.00000000000000000001"
+    sent = [event("1", data={"units": smallest}), correction("1a", "1", "1000000000")]
+    assert await results(plane, owner.live, sent) == ["accepted"] * 2
+    assert (await billed(billing_pool, owner))[1] == "1000000000"
+    assert await results(plane, owner.live, [correction("1b", "1a", smallest)]) == ["accepted"]
+    assert (await billed(billing_pool, owner))[1] == smallest
+
+
 async def test_a_correction_that_is_sent_again_is_a_duplicate_and_under_its_id_nothing_else_is_taken(
     plane: Installation, owner: Owner, admin: asyncpg.Connection
 ) -> None:
@@ -282,8 +293,9 @@ async def test_the_database_itself_takes_one_correction_of_an_event_and_changes_
             await connection.execute("SELECT set_config('ordergate.account', $1, false)", owner.id)
             with pytest.raises(refusal):
                 await connection.execute(statement)
-    with pytest.raises(asyncpg.RestrictViolationError):
-        await admin.execute("UPDATE billing.correction SET units_after = 0")
+    for statement in ("UPDATE billing.correction SET units_after = 0", "TRUNCATE billing.correction"):
+        with pytest.raises(asyncpg.RestrictViolationError):
+            await admin.execute(statement)
 
 
 async def test_a_rebuild_names_a_chain_that_its_records_do_not_come_to(

@@ -11,18 +11,14 @@ from billing.rebuild import verify
 from billing.store.amend import Amendment, amend, amended_units
 from billing.transaction import all_accounts
 from billing.view import calls, usage
-from catalog.usage_event import UsageEvent
 from catalog.vocabulary.clock import SystemClock
+from catalog.vocabulary.ids import call_id_text
 from catalog.vocabulary.period import Period
+from tests.reported_usage import amend_as_said
 from tests.usage_books import add_account, add_price, call, roll_up_all, store
 
 NOVEMBER = Period(2026, 11)
 NOON = datetime(2026, 11, 5, 4, tzinfo=UTC)
-
-
-async def _amend(pool: asyncpg.Pool, event: UsageEvent, units: str) -> None:
-    async with all_accounts(pool) as connection:
-        await amend(connection, [Amendment(event.uuid, Decimal(units))])
 
 
 async def _rated(pool: asyncpg.Pool, admin: asyncpg.Connection) -> tuple[Decimal, Decimal, int]:
@@ -57,15 +53,16 @@ async def test_units_are_added_and_taken_away_and_the_number_of_calls_stays(
     await store(billing_pool, [event], "import")
     assert await _rated(billing_pool, admin) == (Decimal("5.50"), Decimal(100), 1)
 
-    await _amend(billing_pool, event, "-60")
+    await amend_as_said(admin, event, "-60")
     assert await _rated(billing_pool, admin) == (Decimal("2.20"), Decimal(40), 1)
-    await _amend(billing_pool, event, "10")
+    await amend_as_said(admin, event, "10")
     assert await _rated(billing_pool, admin) == (Decimal("2.75"), Decimal(50), 1)
 
     async with all_accounts(billing_pool) as connection:
-        assert await amended_units(connection, [event.uuid]) == {event.uuid: Decimal(-50)}
+        amended = await amended_units(connection, [event.uuid])
         (shown,) = (await calls(connection, "acct_a", "live", 10)).data
         view = await usage(connection, "acct_a", "live", NOVEMBER)
+    assert {one: sorted(units) for one, units in amended.items()} == {event.uuid: [-60, 10]}
     assert (shown.units, shown.charge.amount) == ("50", "2.75")
     assert (view.calls, view.units, view.amount.amount) == (1, "50", "2.75")
     assert await verify(billing_pool, []) == []
@@ -81,9 +78,9 @@ async def test_a_price_for_each_event_sees_one_event_at_what_it_was_amended_to(
     await store(billing_pool, [first, second], "import")
     assert (await _rated(billing_pool, admin))[0] == Decimal("14.00")
 
-    await _amend(billing_pool, first, "-50")
+    await amend_as_said(admin, first, "-50")
     assert (await _rated(billing_pool, admin))[0] == Decimal("9.00")
-    await _amend(billing_pool, second, "-20")
+    await amend_as_said(admin, second, "-20")
     assert (await _rated(billing_pool, admin))[0] == Decimal("6.00"), (
         "nothing is left of it, not even its fee"
     )
@@ -95,12 +92,28 @@ async def test_what_amends_names_a_stored_event_that_amends_nothing_itself(
 ) -> None:
     event = call("acct_a", NOON)
     await store(billing_pool, [event], "import")
-    await _amend(billing_pool, event, "1")
+    await amend_as_said(admin, event, "1")
     amending = await admin.fetchval("SELECT id FROM billing.usage_event WHERE amends IS NOT NULL")
 
     async with all_accounts(billing_pool) as connection:
         with pytest.raises(AssertionError, match="one stored event"):
             await amend(connection, [Amendment(amending, Decimal(1))])
+
+
+async def test_usage_that_amends_what_nobody_corrected_is_found(
+    billing_pool: asyncpg.Pool, admin: asyncpg.Connection
+) -> None:
+    """Whoever may write usage rows may take units away; the books say that nobody asked for it."""
+    said, unsaid = (call("acct_a", NOON, units="10") for _ in range(2))
+    await store(billing_pool, [said, unsaid], "import")
+    await amend_as_said(admin, said, "-5")
+    await _rated(billing_pool, admin)
+    assert await verify(billing_pool, []) == []
+    async with all_accounts(billing_pool) as connection:
+        await amend(connection, [Amendment(unsaid.uuid, Decimal(-5))])
+    await _rated(billing_pool, admin)
+    (found,) = await verify(billing_pool, [])
+    assert f"-5 units amend {call_id_text(unsaid.uuid)}, which nobody corrected" in found
 
 
 async def test_only_what_amends_may_take_units_away(

@@ -16,7 +16,6 @@ from billing.invoice.month import Month
 from billing.invoice.rate_pending import rate_pending
 from billing.invoice.simulate import simulate
 from billing.rebuild import verify
-from billing.store.amend import Amendment, amend
 from billing.transaction import all_accounts
 from billing.view import document, usage
 from catalog.passport import PassportRefused
@@ -28,7 +27,8 @@ from catalog.vocabulary.money import round_money
 from catalog.vocabulary.period import Period
 from tests.capacity_books import LONG_AGO, OCTOBER, add_version, amounts, calls, closed, tiers
 from tests.gateways import BERLIN, RunningGateway
-from tests.usage_books import add_account, roll_up_all, use
+from tests.reported_usage import amend_as_said
+from tests.usage_books import add_account, roll_up_all, store, use
 
 CLOCK = SystemClock()
 
@@ -198,7 +198,8 @@ async def test_usage_that_comes_late_or_is_amended_moves_the_tier_on_the_next_do
     await add_account(admin, "acct_a")
     await add_version(admin, 1, LONG_AGO, tiers({"calls_per_day": "2", "units_per_hour": "5"}))
     (event, *others) = calls(datetime(2026, 10, 5, tzinfo=UTC), 2)
-    await use(billing_pool, [event, *others])
+    await store(billing_pool, [event, *others], "import")
+    await roll_up_all(billing_pool)
     assert amounts(await closed(billing_pool)) == [("v1", "31.00")]
 
     async def late() -> list[Decimal]:
@@ -212,8 +213,7 @@ async def test_usage_that_comes_late_or_is_amended_moves_the_tier_on_the_next_do
 
     # Four units more of a call: 6 in the hour, by no more calls than before; and taken away again.
     for units, corrections in (("4", ["31.00"]), ("-4", ["31.00", "-31.00"])):
-        async with all_accounts(billing_pool) as connection:
-            await amend(connection, [Amendment(event.uuid, Decimal(units))])
+        await amend_as_said(admin, event, units)
         assert await late() == [Decimal(one) for one in corrections]
     await use(billing_pool, calls(datetime(2026, 10, 5, 3, tzinfo=UTC), 1))
     assert await late() == [Decimal(one) for one in ("31.00", "-31.00", "31.00")]

@@ -126,30 +126,6 @@ async def test_what_is_approved_is_the_amount_that_was_read(
     assert (await payer.ask("POST", "invoices/2026-10/approval", {"sum": "1"})).status_code == 400
 
 
-async def test_a_share_of_a_proven_result_is_issued_only_when_its_payer_agreed(
-    gateway: RunningGateway, billing_pool: asyncpg.Pool, admin: asyncpg.Connection
-) -> None:
-    payer = await _payer(gateway)
-    await add_price(admin, "proven", "customs/check", price={"unit_price": "2.00"}, version=7)
-    async with admin.transaction():
-        await admin.execute("ALTER TABLE catalog.price_version DISABLE TRIGGER USER")
-        await admin.execute("UPDATE catalog.price_version SET billable_on = 'outcome' WHERE id = 'proven'")
-        await admin.execute("ALTER TABLE catalog.price_version ENABLE TRIGGER USER")
-    await use(billing_pool, [call(payer.id, NOON, operation="customs/check", price_version="proven")])
-    report = await close(billing_pool, OCTOBER, ManualClock(NOVEMBER_1))
-    assert [one.reason for one in report.left_draft] == [
-        "it has an outcome price and waits for its payer's approval"
-    ]
-    assert (await payer.ask("POST", "invoices/2026-10/approval")).json()["total"]["amount"] == "2.00"
-    late = call(payer.id, NOON + timedelta(hours=1), operation="customs/check", price_version="proven")
-    await use(billing_pool, [late])
-    assert (await close(billing_pool, OCTOBER, ManualClock(NOVEMBER_1))).issued == (), "it moved since"
-    await payer.ask("POST", "invoices/2026-10/approval", {"total": "4.00"})
-    (issued,) = (await close(billing_pool, OCTOBER, ManualClock(NOVEMBER_1))).issued
-    assert str(issued.total) == "4.00"
-    await assert_books_agree(billing_pool)
-
-
 async def test_a_running_month_cannot_be_agreed_to(
     gateway: RunningGateway, billing_pool: asyncpg.Pool
 ) -> None:

@@ -3,15 +3,24 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 
+from billing.audit.told_charge import ToldCharges
+from billing.flow import Flow
+from billing.store.amend import Amendment, amend
+from billing.transaction import all_accounts
 from catalog.usage_event import UsageEvent
-from catalog.vocabulary.ids import CALL_PREFIX
+from catalog.vocabulary.clock import SystemClock
+from catalog.vocabulary.ids import CALL_PREFIX, parse_call_id
 from catalog.vocabulary.problem import Problem
-from tests.reconciling import Installation, calls, open_installation
+from tests.gateways import BERLIN, RunningGateway
+from tests.reconciling import OCTOBER_5, Installation, calls, open_installation
+from tests.usage_books import add_price, call
 from tests.usage_calls import write_journal
 
 
@@ -68,6 +77,104 @@ async def test_receipts_without_a_call_and_calls_without_a_receipt_are_named(
         ]
     )
     assert (live.served, live.stored) == (29, 29)
+
+
+async def test_a_receipt_of_another_charge_is_a_difference_of_that_much_money(
+    installation: Installation, tmp_path: Path
+) -> None:
+    events = calls(10)
+    dearer, cheaper, foreign, estimated, longer = events[:5]
+    await write_journal(installation.root / "worker-0", events)
+    books = [
+        _book(tmp_path / f"{one.id}.jsonl", [one], charge=charge)
+        for one, charge in (
+            (dearer, "0.065 CNY"),
+            (cheaper, "0.05 CNY"),
+            (foreign, "0.055 USD"),
+            (estimated, "0.055 CNY; estimate"),
+            (longer, "0.0550 CNY"),
+        )
+    ]
+    _, live = await installation.reconcile(_book(tmp_path / "book.jsonl", events[5:]), *books)
+    assert (live.diff, live.money_diff) == (3, Decimal("0.01") + Decimal("0.005") + Decimal("0.11"))
+    assert sorted(live.differences) == sorted(
+        f"call_{one.id} address/validate: the receipt says {said}, its price price charges 0.055 CNY"
+        for one, said in ((dearer, "0.065 CNY"), (cheaper, "0.05 CNY"), (foreign, "0.055 USD"))
+    )
+
+
+async def test_a_receipt_says_what_the_call_cost_when_it_was_answered(
+    installation: Installation, admin: asyncpg.Connection, tmp_path: Path
+) -> None:
+    """Units by their combination's price, whatever they were amended to since; nothing of what is not billed; and a book
+    without charges is compared without them."""
+    price = {"dimensions": ["country"], "cells": [{"dimensions": {"country": "DE"}, "unit_price": "0.04"}]}
+    await add_price(admin, "matrix", "address/parse", "matrix", {**price, "default": "0.09"})
+    await add_price(admin, "share", "customs/check", "outcome", {"rate_pct": "10"})
+    parsed: dict[str, Any] = {"operation": "address/parse", "price_version": "matrix", "units": "2"}
+    german, french = (
+        call("acct_a", OCTOBER_5, dimensions=(("country", country),), **parsed) for country in ("DE", "FR")
+    )
+    declined = call("acct_a", OCTOBER_5, class_="declined")
+    shared = call("acct_a", OCTOBER_5, operation="customs/check", price_version="share", billable=False)
+    silent = call("acct_a", OCTOBER_5)
+    told = {german: "0.08 CNY", french: "0.18 CNY", declined: "0 CNY", shared: "0 CNY", silent: None}
+    await write_journal(installation.root / "worker-0", list(told))
+    books = [_book(tmp_path / f"{one.id}.jsonl", [one], charge=charge) for one, charge in told.items()]
+    await installation.drive()
+    for one in (german, shared):
+        async with installation.pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT set_config('ordergate.account', '*', true)")
+            await amend(connection, [Amendment(one.uuid, Decimal(50))])
+    _, live = await installation.reconcile(*books)
+    assert [one for one in live.differences if "receipt" in one] == []
+    assert live.diff == 0
+    wrong = _book(tmp_path / "wrong.jsonl", [german, declined], charge="0.09 CNY")
+    _, live = await installation.reconcile(*books[1:], wrong)
+    assert {one.partition(": ")[2] for one in live.differences if "receipt" in one} == {
+        "the receipt says 0.09 CNY, its price matrix charges 0.08 CNY",
+        "the receipt says 0.09 CNY, its price price charges 0 CNY",
+    }
+
+
+async def test_charges_that_are_none_are_told_by_number_and_their_receipts_compared_without_them(
+    installation: Installation, tmp_path: Path
+) -> None:
+    wrong = ("0.08", "CNY 0.08", "-1 CNY", "NaN CNY", "1e3 CNY", "0,08 CNY", "")
+    events = calls(len(wrong) + 1)
+    await write_journal(installation.root / "worker-0", events)
+    books = [
+        _book(tmp_path / f"{one.id}.jsonl", [one], charge=charge)
+        for one, charge in zip(events, (*wrong, "0.055 CNY"), strict=True)
+    ]
+    _, live = await installation.reconcile(*books)
+    assert live.agrees
+    assert live.notices == (
+        "7 charges of clients' books are not written as in `Ordergate-Charge` (0.055 CNY): "
+        "their receipts were compared without them",
+    )
+
+
+async def test_a_replay_is_charged_nothing_under_the_id_of_the_call_that_it_repeats(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """Whether the first answer is in the book before it, behind it, or was lost."""
+    before, behind, lost = events = calls(3)
+    await write_journal(installation.root / "worker-0", events)
+    said = [
+        (before, "0.055 CNY"),
+        (before, "0 CNY"),
+        (behind, "0 CNY"),
+        (behind, "0.065 CNY"),
+        (lost, "0.00 CNY"),
+    ]
+    books = [
+        _book(tmp_path / f"{place}.jsonl", [one], charge=charge) for place, (one, charge) in enumerate(said)
+    ]
+    _, live = await installation.reconcile(*books)
+    assert live.differences == (
+        f"call_{behind.id} address/validate: the receipt says 0.065 CNY, its price price charges 0.055 CNY",
+    )
 
 
 async def test_one_missing_receipt_is_one_difference(installation: Installation, tmp_path: Path) -> None:
@@ -181,3 +288,30 @@ async def test_a_line_that_is_no_book_entry_is_refused_by_file_and_number(
     )
     with pytest.raises(Problem, match=r"book\.jsonl, line 2"):
         await installation.reconcile(book)
+
+
+async def test_what_replies_tell_of_charges_is_what_receipts_are_compared_with(
+    gateway: RunningGateway, billing_pool: asyncpg.Pool
+) -> None:
+    opened = await gateway.open_account()
+    key = await gateway.create_key(opened)
+    replies = [
+        await gateway.call(key, operation, body)
+        for operation, body in (
+            ("address/validate", BERLIN),
+            ("address/validate", {**BERLIN, "country": "QQ"}),
+            ("address/parse", {"text": "上海市浦东新区世纪大道100号", "country": "CN"}),
+        )
+    ]
+    flow = Flow(billing_pool, gateway.home.journals, None, SystemClock())
+    while (await flow.ship()).more:
+        pass
+    flow.close()
+    async with all_accounts(billing_pool) as connection:
+        charges = ToldCharges(connection)
+        rows = {row["id"]: row for row in await connection.fetch("SELECT * FROM billing.usage_event")}
+        told = [await charges.of(rows[parse_call_id(one.headers["ordergate-call-id"])]) for one in replies]
+    assert [one.status_code for one in replies] == [200, 400, 200]
+    assert [str(one) for one in told] == [
+        one.headers["ordergate-charge"].removesuffix("; estimate") for one in replies
+    ]

@@ -13,6 +13,7 @@ from billing.invoice.rate_pending import rate_pending
 from billing.invoice.simulate import simulate
 from billing.rebuild import verify
 from billing.transaction import all_accounts
+from billing.view import calls
 from catalog.passport import PassportRefused
 from catalog.plan import parse_plan
 from catalog.vocabulary.clock import SystemClock, from_ns, to_ns
@@ -67,11 +68,15 @@ async def test_a_call_costs_what_its_combination_costs_and_one_without_a_price_i
         reply = await gateway.call(key, "address/validate", body)
         assert (reply.status_code, reply.headers["ordergate-charge"]) == (200, charge)
     refused = await gateway.call(key, "address/validate", PARIS)
-    assert (refused.status_code, refused.json()["type"]) == (403, "/problems/not-subscribed")
+    assert (refused.status_code, refused.json()["type"]) == (403, "/problems/not-priced")
+    assert refused.json()["title"] == "The plan has no price for this call"
     assert "address/validate with country 'FR'" in refused.json()["detail"]
     await _take_in(gateway, billing_pool)
     kept = await admin.fetch("SELECT dimension_names, dimension_values FROM billing.usage_event ORDER BY id")
     assert [tuple(row) for row in kept] == [(["country"], [value]) for value in ("DE", "DE", "CN")]
+    async with all_accounts(billing_pool) as connection:
+        listed = (await calls(connection, opened.account.id, "live", 10)).data
+    assert [one.charge.amount for one in listed] == ["0.04", "0.1", "0.1"], "what the replies told"
     await rate_pending(billing_pool, CLOCK)
     assert await _amounts(admin) == [Decimal("0.24")]
     assert await verify(billing_pool, ()) == []

@@ -15,7 +15,7 @@ from billing.payment.reconcile import reconcile_payments
 from billing.rebuild import verify
 from billing.settlement.margin import margin
 from billing.transaction import all_accounts, one_snapshot
-from billing.view import Document, document
+from billing.view import Document, credit_note_document, document
 from catalog.accounts.tax import TaxRate, set_tax_rate
 from catalog.usage_event import UsageEvent
 from catalog.vocabulary.clock import ManualClock, from_ns
@@ -24,9 +24,10 @@ from catalog.vocabulary.period import Period
 from deploy.database import Database
 from deploy.roles import GATEWAY
 from tests.collecting import Installation, collecting
+from tests.reported_usage import amend_as_said
 from tests.settled_books import assert_books_agree
 from tests.sla_books import customs_passport, miss, publish
-from tests.usage_books import FALLING, PROFILE, add_account, add_price, call, use
+from tests.usage_books import FALLING, PROFILE, add_account, add_price, call, store, use
 
 SEPTEMBER, OCTOBER, NOVEMBER, DECEMBER = (Period(2026, month) for month in range(9, 13))
 CREDITED = "SELECT note.number, invoice.number AS corrected, note.reason, note.total FROM billing.credit_note AS note JOIN billing.invoice ON invoice.id = invoice_id ORDER BY note.number"  # fmt: skip
@@ -298,3 +299,43 @@ async def test_a_credit_note_that_does_not_say_what_its_document_says_is_found(
     await admin.execute("SET session_replication_role = replica")
     await admin.execute(change)
     assert any(sentence in difference for difference in await verify(billing_pool, ()))
+
+
+async def _corrected_down(admin: asyncpg.Connection, pool: asyncpg.Pool, *, screens: int) -> None:
+    """Stock of September and freight of October are issued; in November stock is corrected by 0.90 and freight comes late."""
+    await add_account(admin, "acct_x", "external", profile={**PROFILE, "country": "CN"})
+    await add_price(admin, "adjust", "stock/adjust", price={"unit_price": "0.01"})
+    await add_price(admin, "quote", "freight/quote", price={"unit_price": "0.04"})
+
+    def used(operation: str, price: str, month: int, units: str) -> UsageEvent:
+        moment = datetime(2026, month, 5, tzinfo=UTC)
+        return call("acct_x", moment, operation=operation, price_version=price, units=units)
+
+    reported = used("stock/adjust", "adjust", 9, "100")
+    await store(pool, [reported], "import")
+    await store(pool, [used("freight/quote", "quote", 9, "100") for _ in range(screens)])
+    await close(pool, SEPTEMBER, _after(SEPTEMBER))
+    await use(pool, [used("freight/quote", "quote", 10, "100")])
+    await close(pool, OCTOBER, _after(OCTOBER))
+    await amend_as_said(admin, reported, "-90")
+    await use(pool, [used("freight/quote", "quote", month, "1") for month in (10, 11)])
+    await close(pool, NOVEMBER, _after(NOVEMBER))
+
+
+@pytest.mark.parametrize("screens", [0, 3])
+async def test_a_credit_note_names_the_service_that_was_lowered_on_the_invoice_that_charged_for_it(
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool, screens: int
+) -> None:
+    await _corrected_down(admin, billing_pool, screens=screens)
+    assert [one[1:] for one in await _credited(admin)] == [("INV-2026-000001", "net_credit", Decimal("0.82"))]
+    async with all_accounts(billing_pool) as connection:
+        note = await credit_note_document(connection, "CN-2026-000001")
+    assert [(line.service, line.amount, line.name) for line in note.lines] == [
+        ("stock", "0.82", "Taken back by INV-2026-000003")
+    ]
+    assert await _ledger(admin) == {
+        "acct_x receivable": Decimal("4.18") + 4 * screens,
+        "house earnings:stock": Decimal("-0.10"),
+        "house earnings:freight": Decimal("-4.08") - 4 * screens,
+    }
+    await assert_books_agree(billing_pool)

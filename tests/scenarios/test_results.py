@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import msgspec
@@ -11,6 +12,7 @@ from billing.invoice.month import Month
 from billing.result.step import Proof
 from catalog.vocabulary.clock import to_ns
 from catalog.vocabulary.ids import new_event_id
+from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem
 from tests.result_books import (
     NOON,
@@ -22,20 +24,16 @@ from tests.result_books import (
     answered,
     everything,
     of_call,
+    open_books,
 )
-from tests.usage_books import add_account, add_price
+from tests.usage_books import add_price
 
 
 @pytest.fixture
 async def books(
     gateway_pool: asyncpg.Pool, billing_pool: asyncpg.Pool, admin: asyncpg.Connection
 ) -> ResultBooks:
-    await add_account(admin, "acct_a")
-    await add_share(admin, "proven", PROVEN, {"rate_pct": "10"})
-    await add_share(
-        admin, "saved", "customs/check", {"rate_pct": "10", "of": "/reply/saving", "min": "1", "max": "50"}
-    )
-    return ResultBooks(gateway_pool, billing_pool, admin)
+    return await open_books(gateway_pool, billing_pool, admin)
 
 
 async def test_nothing_is_posted_before_the_payer_accepts_and_then_its_share_to_the_cent(
@@ -186,6 +184,16 @@ async def test_two_results_on_one_call_are_two_results(books: ResultBooks, admin
         (Proof(Decimal(2), Decimal(1), Decimal(-1), "x"), "/volume"),
         (Proof(Decimal(-1), Decimal(-2), Decimal(1), "x"), "/baseline"),
         (Proof(Decimal(10) ** 18, Decimal(0), Decimal(1), "x"), "/baseline"),
+        (Proof(Decimal(10) ** 9, Decimal(0), Decimal(10) ** 9, "x"), "/volume: .* at most 18 digits before"),
+        (Proof(Decimal("0.1"), Decimal(0), Decimal("1E-20"), "x"), "/volume"),
+        (
+            Proof(Decimal("9" * 18 + "." + "9" * 20), Decimal(0), Decimal("1.00000000000000000001"), "x"),
+            "/volume",
+        ),
+        (Proof(Decimal(2), Decimal(1), Decimal(1), " "), "/evidence: write 1 to 1000"),
+        (Proof(Decimal(2), Decimal(1), Decimal(1), "x" * 1001), "/evidence"),
+        (Proof(Decimal(2), Decimal(1), Decimal(1), "x\x00"), "/evidence"),
+        (Proof(Decimal(2), Decimal(1), Decimal(1), "x\ud800"), "/evidence"),
     ],
 )
 async def test_a_proof_that_proves_nothing_is_refused(books: ResultBooks, proof: Proof, refusal: str) -> None:
@@ -194,8 +202,17 @@ async def test_a_proof_that_proves_nothing_is_refused(books: ResultBooks, proof:
         await books.state(proof)
 
 
-async def test_a_result_needs_a_call_that_it_is_booked_on(books: ResultBooks) -> None:
-    with pytest.raises(Problem, match="no answered call of customs/classify in 2026-11"):
+async def test_a_result_needs_a_call_that_it_is_booked_on(
+    books: ResultBooks, admin: asyncpg.Connection
+) -> None:
+    with pytest.raises(Problem, match=r"no operation 'customs/clasify'; did you mean `customs/classify`\?"):
+        await books.state(operation="customs/clasify")
+    await add_price(admin, "counted", "customs/certificate")
+    with pytest.raises(
+        Problem, match="price of customs/certificate is `per_unit`, under which calls are billed"
+    ):
+        await books.state(operation="customs/certificate")
+    with pytest.raises(Problem, match="no answered call of customs/classify in the live 2026-11"):
         await books.state()
     await books.called(
         answered(price="proven", class_="declined"),
@@ -209,6 +226,24 @@ async def test_a_result_needs_a_call_that_it_is_booked_on(books: ResultBooks) ->
         await books.state(operation="customs/check")
     await books.called(answered(price="proven", moment=datetime(2026, 10, 31, 16, tzinfo=UTC)))
     assert (await books.state()).state == "stated"
+
+
+@pytest.mark.parametrize(("arrived", "admitted"), [((10, 31), (11, 1)), ((11, 30), (12, 1))])
+async def test_a_call_that_arrives_before_midnight_has_its_result_in_the_month_in_which_it_is_admitted(
+    books: ResultBooks, billing_pool: asyncpg.Pool, arrived: tuple[int, int], admitted: tuple[int, int]
+) -> None:
+    """Its id is from when its request arrived."""
+    zone = ZoneInfo("Asia/Shanghai")
+    before = datetime(2026, *arrived, 23, 59, 59, 998_000, tzinfo=zone)
+    after = datetime(2026, *admitted, 0, 0, 0, 2_000, tzinfo=zone)
+    month = Month("acct_a", "live", Period(2026, admitted[0]))
+    event = msgspec.structs.replace(answered("100", moment=after), id=new_event_id(to_ns(before)).hex)
+    await books.called(event, answered(price="proven", moment=after))
+    assert (await books.statement(month)).total.amount == "10.00"
+    assert (await books.statement(Month("acct_a", "live", month.period.previous()))).open == 0
+    await books.accept("10.00", month)
+    assert await books.billed() == Decimal("10.00")
+    assert await everything(billing_pool) == []
 
 
 async def test_a_result_belongs_to_the_price_of_its_call(
@@ -251,6 +286,19 @@ async def test_discounts_and_the_bounds_of_the_month_are_in_the_amount_that_is_a
     await books.state(Proof(Decimal(1), Decimal(0), Decimal(1000), "y"))
     await books.accept("5.33")
     assert await books.billed() == Decimal("12.00")
+
+
+async def test_what_is_shown_is_what_is_billed_however_many_digits_a_result_has(
+    books: ResultBooks, admin: asyncpg.Connection, billing_pool: asyncpg.Pool
+) -> None:
+    await add_share(admin, "saved-2", "customs/check", {"rate_pct": "10", "of": "/reply/saving"}, version=2)
+    saving = "100000000.04999999999999999999"
+    await books.called(answered(saving, "saved-2"))
+    statement = await books.statement()
+    assert (statement.total.amount, statement.operations[0].open.result) == ("10000000.00", saving)
+    await books.accept("10000000.00")
+    assert await books.billed() == Decimal("10000000.00")
+    assert await everything(billing_pool) == []
 
 
 async def test_a_sandbox_has_results_of_its_own_in_its_own_time(

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -11,6 +12,7 @@ import pytest
 from billing.desk import close
 from billing.invoice.month import Month
 from billing.invoice.rate_pending import rate_pending
+from billing.result.step import Proof
 from billing.transaction import Connection
 from billing.view import calls, document, documents, usage
 from catalog.vocabulary.clock import ManualClock
@@ -18,6 +20,7 @@ from catalog.vocabulary.ids import parse_call_id
 from catalog.vocabulary.money import Money
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem
+from tests.result_books import PROVEN, ResultBooks, add_share, answered
 from tests.usage_books import GRADUATED, add_account, add_price, call, use
 
 OCTOBER_5 = datetime(2026, 10, 5, tzinfo=UTC)
@@ -109,6 +112,22 @@ async def test_recent_calls_are_paged_latest_first_with_their_charge(
         ("0.055", "CNY", True),
     ]
     assert rest.next is None
+
+
+async def test_a_call_is_charged_for_each_of_its_results_by_itself(
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool, gateway_pool: asyncpg.Pool
+) -> None:
+    """A tenth of 10,700 is 1,070, and of 60,000 the most that one result costs."""
+    await add_account(admin, "acct_a")
+    await add_share(admin, "proven", PROVEN, {"rate_pct": "10", "max": "5000"})
+    books = ResultBooks(gateway_pool, billing_pool, admin)
+    await books.called(answered(price="proven"))
+    for saved in (10_700, 60_000):
+        await books.state(Proof(Decimal(2), Decimal(1), Decimal(saved), "audited"))
+    await books.accept("6070.00")
+    async with _as_account(billing_pool, "acct_a") as connection:
+        (shown,) = (await calls(connection, "acct_a", "live", 10)).data
+    assert (shown.units, shown.charge, shown.estimate) == ("70700", Money("6070", "CNY"), False)
 
 
 async def test_another_account_sees_nothing(
