@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from types import FrameType
@@ -75,6 +76,8 @@ class Supervisor:
                 self._serve(listener)
         finally:
             self._stop_all()
+        if sys.stdout.isatty():
+            _say("Stopped.")
         return 0
 
     def _serve(self, listener: socket.socket) -> None:

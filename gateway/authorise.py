@@ -1,14 +1,9 @@
 """Caller + path -> Permit: the operation is on sale to the caller, within the key's scopes and subscribed to."""
 
-from collections.abc import Collection
-from difflib import get_close_matches
-
 from catalog.load import Catalogue, PublishedOperation
+from catalog.vocabulary.alike import closest_operation
 from catalog.vocabulary.problem import Problem
 from gateway.proofs import Caller, Permit
-
-# From 0, nothing in common, to 1: a slip or another ending, and not just another word.
-_ALIKE = 0.7
 
 
 def find_operation(path: str, catalogue: Catalogue, caller: Caller) -> PublishedOperation:
@@ -33,17 +28,9 @@ def authorise(caller: Caller, operation: PublishedOperation, now_ns: int) -> Per
 
 def _unknown(path: str, catalogue: Catalogue, caller: Caller) -> Problem:
     """With the operation that was meant, of those on offer to the caller: what is hidden from it changes no answer."""
-    offered: dict[str, dict[str, str]] = {}
-    for one in catalogue.operations.values():
-        if caller.is_offered(one):
-            offered.setdefault(one.service, {})[one.id.rpartition("/")[2]] = one.path
-    _, _, service, name = path.split("/")
+    offered = {one.id: one.path for one in catalogue.operations.values() if caller.is_offered(one)}
+    _, _, name = path[1:].partition("/")
     detail = "No operation is published under this path."
-    # The service first: each of a few names is compared instead of each operation, which a caller may ask for at any rate.
-    if (closest := _closest(service, offered)) and (meant := _closest(name, offered[closest])):
-        detail += f" Did you mean `{closest}/{meant}` ({offered[closest][meant]})?"
+    if (meant := closest_operation(name, offered)) is not None:
+        detail += f" Did you mean `{meant}` ({offered[meant]})?"
     return Problem("unknown-operation", detail)
-
-
-def _closest(name: str, names: Collection[str]) -> str | None:
-    return name if name in names else next(iter(get_close_matches(name, names, n=1, cutoff=_ALIKE)), None)

@@ -48,12 +48,6 @@ _RULES: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 
 
-def too_large(bytes_max: int) -> Problem:
-    """The refusal of a body above `bytes_max`."""
-    detail = f"bodies are at most {bytes_max} bytes"
-    return Problem("too-large", f"B{detail[1:]}.", errors=(FieldError("", "size", detail),))
-
-
 def head_too_large() -> Problem:
     """431: header fields that are too many or too long (RFC 6585 section 5)."""
     detail = f"send at most {HEADERS_MAX} header fields, {HEADER_BYTES_MAX} bytes of them together"

@@ -36,13 +36,14 @@ class Journal(Protocol):
 
 
 def price_of(permit: Permit, occurred_at_ns: int) -> AppliedPrice:
-    """The price version in force, chosen by `occurred_at` and frozen on the event."""
+    """The price version in force, chosen by `occurred_at` and frozen on the event; `Problem` not-priced before the first."""
     caller, subscription = permit.caller, permit.subscription
-    at_ns = subscription.priced_at_ns(occurred_at_ns)
-    price = permit.operation.price_at(subscription.plan_id, caller.currency, caller.timezone, at_ns)
+    price = permit.operation.price_at(
+        subscription.plan_id, caller.currency, caller.timezone, occurred_at_ns, subscription.prices_as_of_ns
+    )
     if price is None:
         raise Problem(
-            "not-subscribed",
+            "not-priced",
             f"Plan {subscription.plan_id} has no price for {permit.operation.id} in {caller.currency} yet.",
         )
     return price
@@ -51,7 +52,7 @@ def price_of(permit: Permit, occurred_at_ns: int) -> AppliedPrice:
 def price_of_combination(call: ValidCall, price: AppliedPrice) -> AppliedPrice:
     """The price of the call itself, where a matrix prices it by its request alone; else the price as it is.
 
-    `Problem` not-subscribed for a combination that the plan does not sell: then nothing was done.
+    `Problem` not-priced for a combination that the plan does not sell: then nothing was done.
     """
     if not isinstance(price.price, Matrix):
         return price
@@ -63,7 +64,7 @@ def price_of_combination(call: ValidCall, price: AppliedPrice) -> AppliedPrice:
     if (found := price.of(dimensions)) is None:
         named = ", ".join(f"{name} {value!r}" for name, value in dimensions if name in price.price.dimensions)
         plan_id = call.admission.permit.subscription.plan_id
-        raise Problem("not-subscribed", f"Plan {plan_id} has no price for {operation.id} with {named}.")
+        raise Problem("not-priced", f"Plan {plan_id} has no price for {operation.id} with {named}.")
     return found
 
 

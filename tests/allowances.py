@@ -57,15 +57,16 @@ async def budget(
     scope_id: str = "",
     hard: bool = True,
     thresholds_pct: tuple[int, ...] = (80, 100),
+    environment: Environment = "live",
 ) -> Budget:
-    """A live budget of an account."""
+    """A budget of an account."""
     connection = await asyncpg.connect(**database.as_role(GATEWAY, {"ordergate.account": "*"}))
     try:
         async with connection.transaction():
             return await set_budget(
                 connection,
                 account,
-                "live",
+                environment,
                 scope,
                 scope_id,
                 Decimal(amount),

@@ -11,7 +11,8 @@ from typing import Any
 
 import asyncpg
 
-from billing.desk import Contested, close, line_of, open_dispute
+from billing.desk import Contested, close, open_dispute
+from billing.invoice.contested import line_of
 from billing.invoice.dispute import accept_dispute
 from billing.invoice.disputed import Dispute
 from billing.invoice.month import Month

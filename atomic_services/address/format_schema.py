@@ -6,11 +6,17 @@ import msgspec
 from msgspec import Meta
 
 from atomic_services.address.fields import LINE_LENGTH_MAX, Country, Language, Source
-from catalog.vocabulary.described import described
+from catalog.vocabulary.described import described, worded
 
 COMPONENTS_MAX = 40
 
-ComponentName = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_:.-]{0,39}(?![\s\S])")]
+ComponentName = Annotated[
+    str,
+    worded(
+        "a name that begins with a letter, of at most 40 letters, digits and _ : . -",
+        pattern=r"^[A-Za-z][A-Za-z0-9_:.-]{0,39}(?![\s\S])",
+    ),
+]
 ComponentValue = Annotated[str, Meta(max_length=LINE_LENGTH_MAX)]
 Components = Annotated[
     dict[ComponentName, ComponentValue],

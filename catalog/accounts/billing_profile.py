@@ -6,9 +6,9 @@ import msgspec
 
 from catalog.accounts.account import Account
 from catalog.accounts.refusal import invalid_fields
-from catalog.accounts.tax import is_region
 from catalog.registry import audit
 from catalog.transaction import Transaction, require_transaction
+from catalog.vocabulary.iso3166 import is_country
 from catalog.vocabulary.problem import FieldError
 
 _LENGTH_MAX = 500
@@ -37,7 +37,7 @@ async def set_billing_profile(
         for name, value in fields.items()
         if name != "country" and (not value.strip() or len(value) > _LENGTH_MAX)
     ]
-    if profile.country and not is_region(profile.country):
+    if profile.country and not is_country(profile.country):
         errors.append(FieldError("/country", "region", "use the two letters of ISO 3166, such as CN"))
     if errors:
         raise invalid_fields(errors)

@@ -5,9 +5,9 @@ from datetime import datetime
 import msgspec
 
 from catalog.accounts.refusal import invalid_fields
-from catalog.accounts.tax import is_region
 from catalog.registry import audit
 from catalog.transaction import Transaction, require_transaction
+from catalog.vocabulary.iso3166 import is_country
 from catalog.vocabulary.problem import FieldError
 
 _LENGTH_MAX = 500
@@ -53,7 +53,7 @@ async def set_seller(
         for name, at_least in (*((name, 1) for name in _REQUIRED), ("payment_terms", 0), ("bank", 0))
         if not at_least <= len(getattr(profile, name).strip()) <= _LENGTH_MAX
     ]
-    if profile.country and not is_region(profile.country):
+    if profile.country and not is_country(profile.country):
         errors.append(FieldError("/country", "region", "use the two letters of ISO 3166, such as CN"))
     if not 0 <= profile.payment_days <= _DAYS_MAX:
         errors.append(FieldError("/payment_days", "range", f"write 0 to {_DAYS_MAX} days"))
@@ -78,6 +78,6 @@ async def read_seller(transaction: Transaction) -> SellerProfile | None:
 
 
 async def named_seller(transaction: Transaction) -> NamedSeller | None:
-    """The seller as it was named last, and by whom; None where nobody has said who it is."""
+    """The seller as it was named last; None where nobody has said who it is."""
     found = await transaction.fetchrow("SELECT profile, demo FROM catalog.seller ORDER BY id DESC LIMIT 1")
     return None if found is None else NamedSeller(decode_seller(found["profile"]), found["demo"])

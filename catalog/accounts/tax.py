@@ -9,6 +9,7 @@ import msgspec
 from catalog.accounts.refusal import invalid_fields
 from catalog.registry import audit
 from catalog.transaction import Transaction, require_transaction
+from catalog.vocabulary.iso3166 import is_country
 from catalog.vocabulary.money import plain
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import FieldError
@@ -27,11 +28,6 @@ class TaxRate(msgspec.Struct, frozen=True):
     rate_pct: Decimal
 
 
-def is_region(code: str) -> bool:
-    """Whether `code` is written as a country of ISO 3166: two capital letters."""
-    return len(code) == 2 and code.isascii() and code.isalpha() and code.isupper()
-
-
 def rates_in(rates: Iterable[TaxRate], region: str, period: Period) -> tuple[TaxRate, ...]:
     """A region's rates in a month, one for each service; `rates` come in the order of their months."""
     by_service = {
@@ -44,7 +40,7 @@ async def set_tax_rate(transaction: Transaction, rate: TaxRate, *, actor: str, n
     """Write a rate down; issued documents keep what they were issued by. `Problem` invalid-input."""
     require_transaction(transaction)
     errors = []
-    if not is_region(rate.region):
+    if not is_country(rate.region):
         errors.append(FieldError("/region", "region", "use the two letters of ISO 3166, such as CN"))
     if rate.starts_on.day != 1:
         errors.append(FieldError("/starts_on", "whole-months", "a rate changes on the first day of a month"))

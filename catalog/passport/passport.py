@@ -1,7 +1,7 @@
 """The passport as a value: operations, schemas, effect, SLA, price terms, owner, lifecycle state."""
 
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -9,6 +9,7 @@ from catalog.limit import Limit, Quota, Rate
 from catalog.meter import Meter
 from catalog.plan import Plan, parse_plan
 from catalog.sla import Sla
+from catalog.vocabulary.described import worded
 from catalog.vocabulary.problem import FieldError, Text
 
 Visibility = Literal["public", "group", "private"]
@@ -120,7 +121,12 @@ class Passport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operations: tuple[OperationEntry, ...]
     sla: Sla
     plans: tuple[dict[str, Any], ...]
-    lifecycle: Literal["draft", "review", "published", "retired"] | Deprecated
+    lifecycle: Annotated[
+        Literal["draft", "review", "published", "retired"] | Deprecated,
+        worded(
+            '"published", "retired" or {deprecated: {deprecation: 2026-06-01, sunset: 2026-12-31, replaced_by: other}}'
+        ),
+    ]
     delivered_by: tuple[Share, ...] = ()
     limits: tuple[Limit, ...] = ()
     costs: tuple[Cost, ...] = ()

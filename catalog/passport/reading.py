@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from catalog.passport.passport import Passport, PassportRefused
 from catalog.passport.rules import rules_broken
@@ -77,12 +78,35 @@ def _load_yaml(text: str) -> Any:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise refuse("yaml", f"this is not YAML 1.2{line}: {error.problem}") from None
     except (YAMLError, ValueError, RecursionError) as error:
-        raise refuse(
-            "yaml", f"this is not YAML 1.2: {(str(error) or type(error).__name__).splitlines()[0]}"
-        ) from None
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise refuse("yaml", f"this is not YAML 1.2{_line_of_value(text)}: {said}") from None
     if anchored:
         raise refuse("yaml-alias", "write values out instead of using anchors and aliases")
     return document
+
+
+def _line_of_value(text: str) -> str:
+    """Where the first value stands that is written as a date or a number and is none: ` in line 40 (2026-02-30)`; nothing
+    where no value is at fault."""
+    yaml = YAML(typ="safe", pure=True)
+    try:
+        pending = [yaml.compose(StringIO(text))]
+    except (YAMLError, ValueError, RecursionError):
+        return ""
+    while pending:
+        node = pending.pop(0)
+        if isinstance(node, MappingNode):
+            pending[:0] = [part for pair in node.value for part in pair]
+        elif isinstance(node, SequenceNode):
+            pending[:0] = node.value
+        elif isinstance(node, ScalarNode):
+            try:
+                yaml.constructor.construct_object(node)
+            except ValueError:
+                return f" in line {node.start_mark.line + 1} ({node.value})"
+            except YAMLError:
+                continue
+    return ""
 
 
 def _bracket_depth(text: str) -> int:

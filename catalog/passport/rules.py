@@ -6,6 +6,7 @@ from decimal import Decimal
 from catalog import limit, meter, sla
 from catalog.passport.passport import OperationEntry, Passport
 from catalog.plan import parse_plan
+from catalog.plan.rules import never_meant
 from catalog.terms_error import TermsError
 from catalog.vocabulary.money import decimal_of, is_currency
 from catalog.vocabulary.problem import PROBLEMS, FieldError
@@ -145,6 +146,10 @@ def _plans_broken(passport: Passport) -> list[FieldError]:
                         "name an operation of this passport",
                     )
                 )
+            at = f"/plans/{index}/prices/{place}/price"
+            found.extend(
+                FieldError(at + one.pointer, one.rule, one.detail) for one in never_meant(entry.price)
+            )
     return found
 
 

@@ -61,13 +61,14 @@ _SIMPLE: Mapping[str, type[Price]] = MappingProxyType(
 _BUCKET_MODELS = tuple(name for name, kind in _SIMPLE.items() if kind in get_args(BucketPrice))
 
 MODELS: Mapping[str, type[Price]] = MappingProxyType({**_SIMPLE, "bucketed": Bucketed})
+_FOR_SALE = tuple(name for name, kind in MODELS.items() if kind is not SlaCredit)
 
 
 def parse_price(model: str, fields: Mapping[str, object]) -> Price:
     """The price of a model; `TermsError` with pointers relative to `fields` (`""` for the model itself)."""
     if model not in MODELS:
         raise TermsError(
-            (FieldError("", "model", f"no price model {model!r}; known are {', '.join(MODELS)}"),)
+            (FieldError("", "model", f"no price model {model!r}; known are {', '.join(_FOR_SALE)}"),)
         )
     price = _bucketed(fields) if model == "bucketed" else _convert(fields, _SIMPLE[model])
     if errors := tuple(broken_rules(price)):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 from catalog.plan.price import (
     BlockGraduated,
@@ -60,6 +61,20 @@ def broken_rules(price: Price) -> Iterator[FieldError]:
         yield from _descending_percentages(rates, "/success_factor", "min_success_rate")
     yield from _at_most_100(price.discount_pct, "/discount_pct")
     yield from _ordered(price.minimum, price.maximum, "minimum", "maximum")
+
+
+def never_meant(price: Price) -> Iterator[FieldError]:
+    """What a price that is rated all the same, and may have been published once, is not published with any more."""
+    match price:
+        case Outcome():
+            yield from _at_most_100(price.rate_pct, "/rate_pct")
+        case Capacity():
+            for index, (lower, higher) in enumerate(pairwise(price.tiers), 1):
+                if Fraction(higher.price) < Fraction(lower.price):
+                    detail = "a higher tier costs no less than the one before it"
+                    yield FieldError(f"/tiers/{index}/price", "ascending", detail)
+        case _:
+            pass
 
 
 def _ascending_tiers(tiers: Sequence[Tier | PercentageTier]) -> Iterator[FieldError]:

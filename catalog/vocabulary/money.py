@@ -49,6 +49,12 @@ def plain(amount: Decimal) -> str:
     return format(amount if amount else amount.copy_abs(), "f")
 
 
+def grouped(number: str) -> str:
+    """A decimal number with its thousands apart: `1234.50` is `1,234.50`."""
+    whole, point, fraction = number.partition(".")
+    return f"{int(whole):,}{point}{fraction}" if whole not in ("-0", "") else number
+
+
 def amount_text(amount: Decimal, currency: str) -> str:
     """An amount as documents show it: rounded, with all digits of the currency's minor unit."""
     return plain(round_money(amount, currency))

@@ -7,7 +7,6 @@ Each finding is msgspec's own about a part of the value: a part is reported exac
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from enum import Enum
 from functools import partial
 from types import MappingProxyType, UnionType
@@ -15,6 +14,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
+from catalog.vocabulary.alike import closest
+from catalog.vocabulary.described import FORM
 from catalog.vocabulary.problem import FieldError
 
 ERRORS_MAX = 20
@@ -22,10 +23,9 @@ ERRORS_MAX = 20
 # forty, and no other call of the worker is answered meanwhile.
 _LOOKS_MAX = 5_000
 _FOUND_MAX = 500
-_NAME_MAX = 64
 _LISTS = (list, tuple, set, frozenset)
-# msgspec says where in the form `Expected … - at `$.lines[0].sku``.
-_MSGSPEC_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+# msgspec says where in the form `Expected … - at `$.lines[0].sku``, and of a name in a mapping ` - at `key` in `$.labels``.
+_MSGSPEC_PLACE = re.compile(r"^(?P<what>.*?)(?: - at (?P<key>`key` in )?`(?P<path>[^`]*)`)?$", re.DOTALL)
 _PATH_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 # msgspec names types of Python's; readers know those of JSON (RFC 8259 section 3, and `integer` of JSON Schema).
 _TYPES = re.compile(r"`[a-z]+(?: \| [a-z]+)*`")
@@ -64,6 +64,8 @@ def field_error(error: msgspec.ValidationError) -> FieldError:
     assert match is not None
     what = match["what"]
     pointer = pointer_of(key or index for key, index in _PATH_STEP.findall(match["path"] or ""))
+    if match["key"]:
+        pointer += "/..."
     # The caller chose the name of an unknown field: it may hold backticks, or the words of another message.
     kind, _, named = what.partition(" `")
     at_name = pointer + pointer_of([named.removesuffix("`")])
@@ -138,7 +140,10 @@ class _Walk:
                 for key, entry in value.items():
                     if self._is_over:
                         return
-                    self.look(entry, arguments[1], pointer + pointer_of([str(key)]))
+                    place, found_before = pointer + pointer_of([str(key)]), self._found
+                    self.look(key, arguments[0], place)
+                    if self._found == found_before:
+                        self.look(entry, arguments[1], place)
             else:
                 for index, entry in enumerate(value):
                     if self._is_over:
@@ -165,8 +170,8 @@ def _missing(pointer: str) -> FieldError:
 
 
 def _unknown(pointer: str, name: str, known: Iterable[str]) -> FieldError:
-    meant = get_close_matches(name[:_NAME_MAX], known, n=1, cutoff=0.7)
-    remedy = f"did you mean `{meant[0]}`?" if meant else "remove it"
+    meant = closest(name, known)
+    remedy = f"did you mean `{meant}`?" if meant else "remove it"
     return FieldError(pointer, "unknown-field", f"no such field exists here; {remedy}")
 
 
@@ -177,22 +182,32 @@ def _explained(error: msgspec.ValidationError, type_: Any, pointer: str) -> Fiel
     inside = found.pointer.partition("/...")[0]
     detail = found.detail
     if not inside and detail.startswith("invalid enum value") and (known := tuple(_choices(type_))):
-        detail = f"{detail}; use {'one of ' if len(known) > 1 else ''}{', '.join(map(_quoted, known))}"
+        allowed = _in_words(type_) or f"{'one of ' if len(known) > 1 else ''}{', '.join(map(_quoted, known))}"
+        detail = f"{detail}; use {allowed}"
     elif not inside and " matching regex " in detail:
-        detail = _form(type_, detail)
+        detail = _form(type_)
     return FieldError(pointer + inside, found.rule, detail)
 
 
-def _form(type_: Any, otherwise: str) -> str:
-    """What a text of this type looks like, in the words of its description and examples where it has them."""
+def _form(type_: Any) -> str:
+    """What a text of this type looks like, in words and never as a regular expression: those that the type says of its
+    form, else those of its description and examples."""
+    if words := _in_words(type_):
+        return f"{words} is needed"
     for meta in _metas(type_):
         if meta.pattern is not None:
             needed = (meta.description or "").rstrip(".")
-            if not meta.examples:
-                return f"{otherwise}: {needed}" if needed else otherwise
-            such_as = "such as " + ", ".join(map(_quoted, meta.examples[:3]))
-            return f"expected another form: {needed}, {such_as}" if needed else f"write it {such_as}"
-    return otherwise
+            such_as = "such as " + ", ".join(map(_quoted, meta.examples[:3])) if meta.examples else ""
+            if needed:
+                return f"expected another form: {', '.join(filter(None, (needed, such_as)))}"
+            if such_as:
+                return f"write it {such_as}"
+    return "expected another form; the schema in /openapi.json has it"
+
+
+def _in_words(type_: Any) -> str | None:
+    """What is allowed, as the type says it: see `catalog.vocabulary.described.worded`."""
+    return next((meta.extra[FORM] for meta in _metas(type_) if meta.extra and FORM in meta.extra), None)
 
 
 def _quoted(value: object) -> str:

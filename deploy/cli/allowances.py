@@ -13,6 +13,7 @@ from billing.desk import PRIORITY_DEFAULT, THRESHOLDS_PCT, Scope, end_budget, gr
 from billing.transaction import all_accounts
 from billing.view import Budget, Category, Grant, budget_standing, budgets_of, grants_of, spent_by_scope
 from catalog.accounts.account import Account, find_account
+from catalog.accounts.test_clock import books_time
 from catalog.transaction import Transaction
 from catalog.vocabulary.ids import ENVIRONMENTS, Environment
 from catalog.vocabulary.money import plain, round_money
@@ -230,7 +231,8 @@ def list_(account: str, environment: Environment, as_json: bool) -> None:
 
     async def work(transaction: Transaction) -> list[BudgetState]:
         found = await find_account(transaction, account)
-        period = Period.of(current.now, found.timezone)
+        now = await books_time(transaction, found.id, environment, current.now)
+        period = Period.of(now, found.timezone)
         spent = await spent_by_scope(transaction, found.id, environment, period)
         states = []
         for one in await budgets_of(transaction, found.id, environment):

@@ -63,10 +63,13 @@ def call(
     except ValueError as error:
         raise click.UsageError(f"the body is not JSON: {error}") from None
     current = session()
-    credential = key or _key(current)
-    for what, value in (("key", credential), ("idempotency key", idempotency_key or "-")):
-        if not _VISIBLE.fullmatch(value):
+    given = key or current.settings.key
+    for what, value in (("key", given), ("idempotency key", idempotency_key)):
+        if value and not _VISIBLE.fullmatch(value):
             raise click.UsageError(f"the {what} is one word of visible ASCII characters; copy it again")
+    # First of all that there is a server: where nothing is installed a key would be of no use.
+    server = address or _address(current)
+    credential = given or _demo_key(current)
     passport = built_in_passport(service)
     headers = {
         "Authorization": f"Bearer {credential}",
@@ -76,7 +79,7 @@ def call(
     if idempotency_key or _takes_idempotency_key(passport.operation(name) if passport else None):
         headers["Idempotency-Key"] = idempotency_key or secrets.token_hex(16)
     path = f"/v{passport.major if passport else 1}/{operation}"
-    answer = _post(address or _address(current), path, text.encode(), headers)
+    answer = _post(server, path, text.encode(), headers)
     if as_json:
         print_json(answer)
     else:
@@ -89,9 +92,7 @@ def _takes_idempotency_key(entry: OperationEntry | None) -> bool:
     return entry is not None and entry.idempotency != "not_needed"
 
 
-def _key(current: Session) -> str:
-    if current.settings.key is not None:
-        return current.settings.key
+def _demo_key(current: Session) -> str:
     for kept in read_keys(current.settings.home):
         if kept.environment == "live":
             return kept.key
@@ -104,7 +105,8 @@ def _address(current: Session) -> str:
     running = current.settings.home.running()
     if running is None:
         raise click.ClickException(
-            f"Nothing serves {current.settings.home_path}. Start it with `ordergate up`, or name a server with --address."
+            f"Nothing serves {current.settings.home_path}. Start it with `ordergate up`, set ORDERGATE_HOME to the "
+            "installation that is served, or name a server with --address."
         )
     return running.address
 

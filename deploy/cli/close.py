@@ -11,11 +11,13 @@ import click
 from billing.desk import CloseReport, close_recorded
 from catalog.accounts.account import list_accounts
 from catalog.vocabulary.clock import rfc3339
+from catalog.vocabulary.counted import counted
 from catalog.vocabulary.money import plain
 from catalog.vocabulary.period import Period
 from deploy.cli.flow import driver
 from deploy.cli.output import json_option, print_json, print_table, working
 from deploy.cli.period import PERIOD
+from deploy.cli.profile import in_words, remedy
 from deploy.cli.session import session
 
 _NAMED_MAX = 5
@@ -31,8 +33,8 @@ def close(period: Period, as_json: bool) -> None:
     that does not arrive.
 
     Exit status 0: all that is due is issued, also where that was done before or nothing was used; a draft that its
-    calendar issues later is not due. 1: a document that is due stays a draft, because billing details or an approval are
-    missing, its amount is unusual or a price cannot be rated; or the month is refused, because it is over for no account.
+    calendar issues later is not due. 1: a document that is due stays a draft, because billing details are missing,
+    its amount is unusual or a price cannot be rated; or the month is refused, because it is over for no account.
     """
     current = session()
     with working(f"closing {period}") as notice:
@@ -89,7 +91,9 @@ def _print(report: CloseReport, names: Mapping[str, str]) -> None:
 def _left(report: CloseReport, names: Mapping[str, str]) -> Iterator[str]:
     """Drafts that ought to be documents: each by name, for somebody has to do something about it."""
     for left in report.left_draft:
-        why = f"missing: {', '.join(left.missing)}" if left.missing else left.reason
+        why = f"missing: {in_words(left.missing)}" if left.missing else left.reason
+        if any(field != "seller" for field in left.missing):
+            why += f"; say it with {remedy(names[left.account_id])}"
         if "seller" in left.missing:
             why += "; it would name the demo's: say who issues with `ordergate seller profile`"
         if left.amount is not None:
@@ -108,5 +112,5 @@ def _skipped(report: CloseReport, names: Mapping[str, str]) -> Iterator[str]:
         more = f" and {len(named) - _NAMED_MAX} more" if len(named) > _NAMED_MAX else ""
         yield (
             f"skipped, {report.period} ends on {rfc3339(ends_at)} ({timezone}): {', '.join(named[:_NAMED_MAX])}{more}; "
-            f"{sum(one.drafts for one in accounts)} drafts so far"
+            f"{counted(sum(one.drafts for one in accounts), 'draft')} so far"
         )

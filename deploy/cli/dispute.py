@@ -73,6 +73,8 @@ def open_(
     What would come off the document is held until the dispute is accepted or rejected. Payers do the same themselves
     with POST /api/invoices/PERIOD/disputes.
     """
+    if (line is None) == (call is None):
+        raise click.UsageError("Name what is contested: --line or --call, and not both.")
     current = session()
 
     async def find(transaction: Transaction) -> tuple[Document, Contested]:

@@ -210,5 +210,11 @@ def _tell(made: Recorded, what: str, as_json: bool) -> None:
         f"{amount.amount} {amount.currency} {what} for {made.number}{again}: "
         f"{plain(standing.owed)} {amount.currency} are owed, it is {standing.state}."
     )
+    if made.is_new and made.movement.kind == "bank_payment" and made.movement.moved_on < made.issued_on:
+        click.echo(
+            f"Notice: {made.movement.moved_on} is before {made.number} was issued, on {made.issued_on}: a prepayment, or money "
+            "for another document? `ordergate payments refund` takes the record back.",
+            err=True,
+        )
     if made.is_new and made.handed_over:
         click.echo("The payment provider asks for it as well: mark it there as paid elsewhere.", err=True)

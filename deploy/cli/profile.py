@@ -1,5 +1,7 @@
 """`ordergate account profile`: who invoices are addressed to, and what is missing for one."""
 
+from collections.abc import Iterable
+
 import click
 import msgspec
 
@@ -15,8 +17,18 @@ from deploy.cli.session import By, session
 _OPTIONS = {"legal_name": "--legal-name", "address": "--address", "tax_id": "--tax-id"}
 
 
+def in_words(missing: Iterable[str]) -> str:
+    """The fields of a profile as people read them."""
+    return ", ".join(field.replace("_", " ") for field in missing)
+
+
+def remedy(account: str) -> str:
+    """The command that says who invoices to an account are addressed to."""
+    return f"`ordergate account profile {account} {' '.join(f'{option} …' for option in _OPTIONS.values())}`"
+
+
 class ProfileView(msgspec.Struct, frozen=True):
-    """Who an account's invoices are addressed to. `missing` are the fields without which none is issued; a `notice` is what
+    """Who an account's invoices are addressed to. `missing` are the fields without which none is issued; `notices` say what
     else to know of its documents."""
 
     account: str
@@ -99,10 +111,8 @@ def _tell(found: ProfileView) -> None:
         ],
     )
     if found.missing:
-        options = " ".join(f"{option} …" for option in _OPTIONS.values())
-        missing = ", ".join(field.replace("_", " ") for field in found.missing)
-        click.echo(f"Missing for an invoice: {missing}.")
-        click.echo(f"Say it with `ordergate account profile {found.account} {options}`.")
+        click.echo(f"Missing for an invoice: {in_words(found.missing)}.")
+        click.echo(f"Say it with {remedy(found.account)}.")
     else:
         click.echo("Nothing is missing for its documents.")
     for notice in found.notices:

@@ -16,6 +16,7 @@ from billing.transaction import Connection
 from billing.view import ResultStatement, ResultView, result_statement, result_view
 from catalog.accounts.account import find_account
 from catalog.transaction import Transaction
+from catalog.vocabulary.counted import counted
 from catalog.vocabulary.ids import ENVIRONMENTS, Environment, parse_result_id
 from catalog.vocabulary.period import Period
 from deploy.cli.decimals import DECIMAL
@@ -188,7 +189,7 @@ def accept(account: str, period: Period, total: Decimal, environment: Environmen
         print_json(done)
     else:
         click.echo(
-            f"{done.results} results of {done.period} accepted: {done.total.amount} {done.total.currency}"
+            f"{counted(done.results, 'result')} of {done.period} accepted: {done.total.amount} {done.total.currency}"
         )
 
 

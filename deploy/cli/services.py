@@ -10,6 +10,7 @@ import msgspec
 
 from catalog.load import AppliedPrice, Catalogue, PublishedOperation
 from catalog.passport import Passport
+from catalog.plan.price import Outcome
 from catalog.registry.lifecycle import state_of
 from catalog.registry.published import catalogue
 from catalog.vocabulary.clock import from_ns
@@ -23,24 +24,27 @@ _CALENDAR = "UTC"
 _WORDS = Phrases("en")
 
 
-class ScheduledCharge(msgspec.Struct, frozen=True):
-    """What one unit will cost from a day on."""
+class ScheduledCharge(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one unit will cost from a day on; `result_share_pct` as of a price that has begun."""
 
     price_version: str
     charge: str
     effective_from: date
+    result_share_pct: str | None = None
 
 
-class PriceNow(msgspec.Struct, frozen=True):
+class PriceNow(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one unit costs under a plan now, at its first tier: `0.055 CNY`, `; estimate` where the period decides.
 
-    It is null, as is its version, where the first price of the plan is only scheduled.
+    It is null, as is its version, where the first price of the plan is only scheduled. Where `result_share_pct`, a percentage
+    of each proven result, is what is billed, calls cost nothing.
     """
 
     plan: str
     price_version: str | None
     charge: str | None
     scheduled: ScheduledCharge | None
+    result_share_pct: str | None = None
 
 
 class OperationEntry(msgspec.Struct, frozen=True):
@@ -109,14 +113,30 @@ def _print_list(passports: Sequence[Passport], entries: Sequence[ServiceEntry]) 
 def _ranges(entry: ServiceEntry) -> Iterator[str]:
     """What the operations cost under each plan, from the cheapest to the dearest."""
     charges: dict[tuple[str, str], list[Decimal]] = {}
+    shares: dict[str, list[Decimal]] = {}
     for operation in entry.operations:
         for price in operation.prices:
-            if price.charge is not None:
+            if price.result_share_pct is not None:
+                shares.setdefault(price.plan, []).append(Decimal(price.result_share_pct))
+            elif price.charge is not None:
                 amount, currency = price.charge.removesuffix("; estimate").split(" ")
                 charges.setdefault((price.plan, currency), []).append(Decimal(amount))
     for (plan, currency), amounts in charges.items():
-        low, high = min(amounts), max(amounts)
-        yield f"{plan} {low if low == high else f'{low} to {high}'} {currency}"
+        yield f"{plan} {_range(amounts)} {currency}"
+    for plan, percentages in shares.items():
+        yield f"{plan} {_range(percentages)} % of each proven result"
+
+
+def _range(amounts: Sequence[Decimal]) -> str:
+    low, high = min(amounts), max(amounts)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _cost(price: PriceNow | ScheduledCharge) -> str | None:
+    """What a unit costs, in words where it costs nothing because results are billed."""
+    if price.result_share_pct is not None:
+        return f"0, but {price.result_share_pct} % of each proven result"
+    return price.charge
 
 
 def _print_service(passport: Passport, entry: ServiceEntry) -> None:
@@ -127,8 +147,8 @@ def _print_service(passport: Passport, entry: ServiceEntry) -> None:
                 operation.operation,
                 operation.path,
                 price.plan,
-                price.charge,
-                price.scheduled and f"from {price.scheduled.effective_from}: {price.scheduled.charge}",
+                _cost(price),
+                price.scheduled and f"from {price.scheduled.effective_from}: {_cost(price.scheduled)}",
                 operation.summary["en"],
             )
             for operation in entry.operations
@@ -184,11 +204,20 @@ def _prices(operation: PublishedOperation, now_ns: int) -> Iterator[PriceNow]:
         yield PriceNow(
             plan,
             None if price is None else price.id,
-            None if price is None else price.charge(Decimal(1)),
+            None if price is None else _charge(price),
             None if coming is None else _scheduled(coming),
+            None if price is None else _result_share_pct(price),
         )
 
 
 def _scheduled(price: AppliedPrice) -> ScheduledCharge:
     begins = from_ns(price.begins_ns(_CALENDAR)).astimezone(UTC).date()
-    return ScheduledCharge(price.id, price.charge(Decimal(1)), begins)
+    return ScheduledCharge(price.id, _charge(price), begins, _result_share_pct(price))
+
+
+def _charge(price: AppliedPrice) -> str:
+    return f"0 {price.currency}" if isinstance(price.price, Outcome) else price.charge(Decimal(1))
+
+
+def _result_share_pct(price: AppliedPrice) -> str | None:
+    return price.price.rate_pct if isinstance(price.price, Outcome) else None

@@ -32,7 +32,9 @@ def simulate_price(draft: Path, period: Period | None, environment: Environment,
     month = period or Period.of(current.now, "UTC").previous()
 
     async def work(transaction: Transaction) -> Simulation:
-        return await simulate(transaction, passport.service, passport.parsed_plans, month, environment)
+        meters = {entry.id: entry.meter.quantity for entry in passport.operations}
+        plans = passport.parsed_plans
+        return await simulate(transaction, passport.service, plans, month, environment, meters=meters)
 
     with working(f"rating {month} under {draft}"):
         simulation = current.read(work)

@@ -7,6 +7,7 @@ import click
 from billing.view import UsageView, usage_csv
 from billing.view import usage as usage_of
 from catalog.accounts.account import find_account
+from catalog.accounts.test_clock import books_time
 from catalog.transaction import Transaction
 from catalog.vocabulary.ids import ENVIRONMENTS, Environment
 from catalog.vocabulary.period import Period
@@ -35,8 +36,11 @@ def usage(
 
     async def work(transaction: Transaction) -> UsageView:
         payer = await find_account(transaction, account)
-        month = period or Period.of(current.now, payer.timezone)
-        return await usage_of(transaction, payer.id, environment, month)
+        now = await books_time(transaction, payer.id, environment, current.now)
+        running = Period.of(now, payer.timezone)
+        if period is not None and period > running:
+            raise click.ClickException(f"{period} has not begun for {payer.name}: it is {running} there.")
+        return await usage_of(transaction, payer.id, environment, period or running)
 
     view = current.read(work)
     if output is not None:

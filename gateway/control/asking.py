@@ -1,6 +1,7 @@
 """What a request to /api asks, read as strictly as a call: credential, query parameters, JSON body."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qsl
 
@@ -8,6 +9,9 @@ import msgspec
 from litestar import Request
 from litestar.di import NamedDependency
 
+from catalog.accounts.test_clock import sandbox_time_ns
+from catalog.vocabulary.clock import from_ns
+from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import FieldError, Language, Problem
 from catalog.vocabulary.strict_json import convert, decode_json
 from catalog.vocabulary.wrong_fields import pointer_of
@@ -81,6 +85,29 @@ def read_language(query: Mapping[str, str]) -> Language:
             return language
         case _:
             raise refused_parameter("language", "enum", "en or zh-CN is needed")
+
+
+def read_period(text: str) -> Period:
+    """The month of a `period`; `Problem` invalid-input if it is none."""
+    try:
+        return Period.parse(text)
+    except ValueError as error:
+        raise refused_parameter("period", "period", str(error)) from None
+
+
+def read_month(query: Mapping[str, str], caller: Caller, now_ns: int) -> Period:
+    """The `period` asked for, without one the month that is running on the account's calendar: with a test key, by the
+    sandbox's clock where it has one. `Problem` invalid-input for one that is none."""
+    if (text := query.get("period")) is not None:
+        return read_period(text)
+    return Period.of(time_in_books(caller, now_ns), caller.timezone)
+
+
+def time_in_books(caller: Caller, now_ns: int) -> datetime:
+    """What time it is where the caller's calls are booked: that of day, or of its sandbox where that has a clock."""
+    if caller.test_clock_ns is not None:
+        now_ns = sandbox_time_ns(caller.test_clock_ns, now_ns)
+    return from_ns(now_ns)
 
 
 def refused_parameter(name: str, rule: str, detail: str) -> Problem:

@@ -13,6 +13,7 @@ from catalog.load import AppliedPrice, PublishedOperation
 from catalog.meter import VALUE_LENGTH_MAX, Dimensions, given
 from catalog.plan.price import Matrix
 from catalog.usage_event import UsageEvent, is_billable
+from catalog.vocabulary.alike import closest_operation
 from catalog.vocabulary.clock import from_ns, to_ns
 from catalog.vocabulary.described import described
 from catalog.vocabulary.ids import new_event_id
@@ -73,7 +74,7 @@ class UsageCloudEvent(msgspec.Struct, frozen=True):
             str,
             described(
                 "Of a correction: the `id`, within `source`, of the event whose `data.units` are said anew; of its last "
-                "correction if it has one. It may be of the same batch, further ahead.",
+                "correction if it has one. It may stand earlier in the same batch.",
                 "用于更正：同一 `source` 中被更正事件的 `id`，其 `data.units` 以本条为准；已更正过的，填最近一次更正的 `id`。"
                 "可以是同一批次中排在前面的事件。",
                 min_length=1,
@@ -130,9 +131,12 @@ def _units(event: UsageCloudEvent) -> Decimal:
         units = decimal_of(event.data.units)
     except ValueError as error:
         raise EventRefused(FieldError("/data/units", "decimal", str(error))) from None
-    at_least = "0 or more" if event.corrects is not None else "above 0"
-    if not 0 <= units <= _UNITS_MAX or not (units or event.corrects):
-        raise EventRefused(FieldError("/data/units", "range", f"{at_least} and at most {plain(_UNITS_MAX)}"))
+    corrects = event.corrects is not None
+    if units > _UNITS_MAX or units < 0 or not (units or corrects):
+        detail = f"{'0 or more' if corrects else 'above 0'} and at most {plain(_UNITS_MAX)}"
+        if units <= 0 and not corrects:
+            detail += "; an earlier event is lowered or voided by a correction, which names it in `corrects`"
+        raise EventRefused(FieldError("/data/units", "range", detail))
     return units
 
 
@@ -156,11 +160,18 @@ def _report(
 ) -> Report:
     operation = operations.get(event.subject)
     if operation is None:
-        raise EventRefused(FieldError("/subject", "reference", f"no operation {event.subject!r} is on sale"))
+        meant = closest_operation(event.subject, operations)
+        hint = f"; did you mean `{meant}`?" if meant else ""
+        detail = f"no operation {event.subject!r} is on sale{hint}"
+        raise EventRefused(FieldError("/subject", "reference", detail))
     occurred_at_ns = to_ns(event.time)
     subscription = caller.subscription_to(operation.service, occurred_at_ns)
     price = subscription and operation.price_at(
-        subscription.plan_id, caller.currency, caller.timezone, subscription.priced_at_ns(occurred_at_ns)
+        subscription.plan_id,
+        caller.currency,
+        caller.timezone,
+        occurred_at_ns,
+        subscription.prices_as_of_ns,
     )
     if not subscription or not price:
         detail = f"the account had no subscription with a price for {operation.id} at that time"

@@ -80,6 +80,17 @@ SERVICE = Parameter(
     {"type": "string", "examples": ["address"]},
 )
 
+PERIOD_SCHEMA = {"type": "string", "pattern": r"^\d{4}-(0[1-9]|1[0-2])$", "examples": [MONTH_OVER]}
+
+PERIOD = Parameter(
+    "period",
+    "query",
+    Text("A month on the account's calendar; the running one if absent.", "账户时区的月份；不传则为当月。"),
+    PERIOD_SCHEMA,
+)
+
+PERIOD_OF_DOCUMENT = Parameter("period", "path", Text("The month.", "月份。"), PERIOD_SCHEMA)
+
 LANGUAGE = Parameter(
     "language",
     "query",

@@ -8,11 +8,13 @@ import asyncpg
 from asyncpg.exceptions import InternalClientError
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 
 from catalog.vocabulary.ids import new_event_id
 from catalog.vocabulary.problem import Problem
 from gateway.control.context import ControlContext
 from gateway.control.pages.refused import refused_page, wants_page
+from gateway.edge import too_large
 from gateway.refuse import problem_body, retry_headers
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,6 @@ _BY_STATUS: Mapping[int, tuple[str, str]] = {
     400: ("malformed-request", "The request could not be read."),
     404: ("not-found", "There is nothing under this path."),
     405: ("method-not-allowed", "This path answers other methods; `Allow` names them."),
-    413: ("too-large", "The body is larger than anything this path takes."),
     415: ("unsupported-media-type", "Send Content-Type: application/json in UTF-8."),
 }
 
@@ -48,6 +49,8 @@ class Failures:
         headers: dict[str, str] = {}
         if isinstance(error, Problem):
             problem = error
+        elif isinstance(error, HTTPException) and error.status_code == 413:
+            problem = too_large(_body_bytes_max(request))
         elif isinstance(error, HTTPException) and error.status_code in _BY_STATUS:
             problem = Problem(*_BY_STATUS[error.status_code])
             if error.status_code == 405:
@@ -80,3 +83,12 @@ class Failures:
             media_type="application/problem+json",
             headers=headers,
         )
+
+
+def _body_bytes_max(request: _AnyRequest) -> int:
+    """What the path takes."""
+    handler = request.route_handler
+    assert isinstance(handler, HTTPRouteHandler)
+    taken = handler.resolve_request_max_body_size()
+    assert taken is not None, "every path has a limit: the control plane's own, or one for itself"
+    return taken

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from gateway import http_protocol, lingering_close
+from gateway.control.build import BODY_BYTES_MAX
 from gateway.edge import BODY_MAX
 from tests.gateways import RunningGateway
 
@@ -233,10 +234,12 @@ async def test_a_broken_request_takes_nothing_from_the_calls_before_it_and_nothi
     assert gateway.gateway.journal.durable_seq == before + 2
 
 
-@pytest.mark.parametrize(("path", "limit"), [("/v1/address/validate", str(BODY_MAX)), ("/api/keys", "")])
+@pytest.mark.parametrize(
+    ("path", "limit"), [("/v1/address/validate", BODY_MAX), ("/api/keys", BODY_BYTES_MAX)]
+)
 @pytest.mark.parametrize("declared", [True, False])
 async def test_a_caller_that_sends_everything_before_it_reads_is_told_that_it_was_too_much(
-    connect: Any, gateway: RunningGateway, path: str, limit: str, declared: bool
+    connect: Any, gateway: RunningGateway, path: str, limit: int, declared: bool
 ) -> None:
     connection = await connect()
     body = b" " * 3_000_000
@@ -257,7 +260,8 @@ async def test_a_caller_that_sends_everything_before_it_reads_is_told_that_it_wa
         answer = await asyncio.to_thread(send_everything_then_read)
         assert answer.startswith(b"HTTP/1.1 413 "), answer[:200]
         assert b"/problems/too-large" in answer
-        assert limit.encode() in answer
+        assert b'"detail":"Bodies are at most %d bytes."' % limit in answer
+        assert b'"detail":"bodies are at most %d bytes"' % limit in answer, "the error by rule"
 
 
 async def test_what_is_thrown_away_after_the_answer_has_an_end(

@@ -104,6 +104,7 @@ def test_every_refusal_of_an_operation_is_a_problem_response(passport: Passport)
             "unauthenticated",
             "forbidden",
             "not-subscribed",
+            "not-priced",
             "rate-limited",
         }
         assert found >= common | set(entry.problems) | {"internal-error", "unavailable", "deadline-exceeded"}

@@ -1,7 +1,10 @@
 """Usage from elsewhere is taken exactly once: accepted, known already, in conflict with what is known, or refused."""
 
 import asyncio
+import json
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -31,7 +34,7 @@ async def test_each_event_is_told_what_became_of_it(plane: Installation, owner: 
         event("2"),
         event("1"),
         event("2", data={"units": "7"}),
-        event("3", subject="stock/fly"),
+        event("3", subject="stock/ajust"),
     ]
     reply = (await send(plane, owner.live, batch)).json()
     assert [one["result"] for one in reply["results"]] == [
@@ -46,9 +49,8 @@ async def test_each_event_is_told_what_became_of_it(plane: Installation, owner: 
     first, second, again, other, refused = reply["results"]
     assert again["call_id"] == first["call_id"]
     assert other["call_id"] == second["call_id"]
-    assert refused["errors"] == [
-        {"pointer": "/subject", "rule": "reference", "detail": "no operation 'stock/fly' is on sale"}
-    ]
+    detail = "no operation 'stock/ajust' is on sale; did you mean `stock/adjust`?"
+    assert refused["errors"] == [{"pointer": "/subject", "rule": "reference", "detail": detail}]
 
 
 async def test_a_conflict_says_in_which_fields_it_differs(plane: Installation, owner: Owner) -> None:
@@ -161,6 +163,26 @@ async def test_a_wrong_event_is_refused_alone_with_field_rule_and_remedy(
     assert bad["errors"][0]["rule"]
     assert bad["errors"][0]["detail"]
     assert await admin.fetchval("SELECT count(*) FROM billing.seen") == 1
+
+
+@pytest.mark.parametrize("units", ["0", "-2"])
+async def test_a_report_that_takes_away_is_told_of_corrections(
+    plane: Installation, owner: Owner, units: str
+) -> None:
+    (refused,) = await told(plane, owner.live, event(data={"units": units}))
+    assert refused["errors"][0]["detail"] == (
+        "above 0 and at most 1000000000; an earlier event is lowered or voided by a correction, which names it in `corrects`"
+    )
+
+
+async def test_the_events_that_the_readme_sends_are_taken(plane: Installation, owner: Owner) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    bodies = re.findall(r"-d '(\{\"specversion\".*)'$", readme, re.MULTILINE)
+    assert len(bodies) == 2
+    for body in bodies:
+        # Of the month that is over here: what is printed was of its own day.
+        sent = json.loads(body) | {"time": "2026-10-05T08:30:00Z"}
+        assert await results(plane, owner.live, sent, SINGLE) == ["accepted"]
 
 
 @pytest.mark.parametrize(

@@ -91,14 +91,14 @@ class Product:
         assert self._up is not None, "the product was started"
         return self._up
 
-    def spawn(self) -> "subprocess.Popen[bytes]":
-        """Start `ordergate up` and do not wait; what it says goes to `log`, what it logs to `errors`."""
+    def spawn(self, terminal: int | None = None) -> "subprocess.Popen[bytes]":
+        """Start `ordergate up` and do not wait; what it says goes to `log` or a `terminal`, what it logs to `errors`."""
         with self.log.open("ab") as log, self.errors.open("ab") as errors:
             self._up = subprocess.Popen(
                 [_COMMAND, "up", "--port", str(self.port), "--workers", str(self._workers)],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=log if terminal is None else terminal,
                 stderr=errors,
             )
         return self._up

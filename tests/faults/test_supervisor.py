@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import socket
 import time
@@ -190,14 +191,19 @@ def test_ctrl_c_ends_everything_with_status_0(running: _Running) -> None:
     assert not any(is_alive(pid) for pid in pids)
     assert not product.is_listening()
     assert product.home.running() is None
+    assert "Stopped." not in product.said(), "that is for a person at a terminal"
 
 
 def test_ctrl_c_during_the_start_ends_it_too(running: _Running) -> None:
     product = running.product
-    supervisor = product.spawn()
+    screen, terminal = pty.openpty()
+    supervisor = product.spawn(terminal)
     until(lambda: bool(product.pids("postgres")), 20, "the database is started")
     os.kill(supervisor.pid, signal.SIGINT)
     assert supervisor.wait(30) == 0
+    assert os.read(screen, 65_536).decode().rstrip().endswith("Stopped.")
+    os.close(screen)
+    os.close(terminal)
     assert not product.is_listening()
 
 

@@ -1,7 +1,6 @@
 """In whatever order results are stated, withdrawn, declined and accepted: billed is what was accepted, share by share."""
 
 import asyncio
-import os
 from decimal import Decimal
 
 import asyncpg
@@ -15,6 +14,7 @@ from catalog.vocabulary.problem import Problem
 from deploy.database import Database
 from deploy.roles import BILLING, GATEWAY
 from tests.databases import DatabaseServer
+from tests.fakes.journal_disk import is_torture
 from tests.result_books import PROVEN, ResultBooks, add_share, answered, everything
 from tests.usage_books import add_account
 
@@ -110,7 +110,7 @@ async def _lived(database: Database, steps: list[tuple[str, Decimal, int]]) -> N
 
 
 @settings(
-    max_examples=60 if os.environ.get("ORDERGATE_TORTURE") == "full" else 5,
+    max_examples=60 if is_torture() else 5,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
+from atomic_services.address.format_schema import FormatRequest
 from atomic_services.registry import operations
 from catalog.passport import Passport
+from catalog.vocabulary.described import worded
 from catalog.vocabulary.problem import FieldError, Problem
 from catalog.vocabulary.strict_json import convert
 from catalog.vocabulary.wrong_fields import ERRORS_MAX, field_error, wrong_fields
@@ -74,7 +76,7 @@ def test_all_faults_are_named_in_the_order_of_the_document_each_with_what_to_do(
         FieldError(
             "/lines/1/sku",
             "constraint",
-            "expected `string` matching regex '^[!-~]+$': Your code of the article",
+            "expected another form: Your code of the article",
         ),
         FieldError(
             "/lines/1/unit_count", "unknown-field", "no such field exists here; did you mean `unitCount`?"
@@ -88,6 +90,22 @@ def test_all_faults_are_named_in_the_order_of_the_document_each_with_what_to_do(
         FieldError("/id", "required", "this field is required"),
     )
     assert problem.detail.endswith("; and 11 more.")
+
+
+@pytest.mark.parametrize(
+    ("meta", "detail"),
+    [
+        (worded("a month such as 2026-11", pattern="^x$"), "a month such as 2026-11 is needed"),
+        (
+            Meta(pattern="^x$", description="A code.", examples=["x"]),
+            'expected another form: A code, such as "x"',
+        ),
+        (Meta(pattern="^x$"), "expected another form; the schema in /openapi.json has it"),
+    ],
+)
+def test_a_form_is_said_in_words_and_never_as_a_regular_expression(meta: Meta, detail: str) -> None:
+    (error,) = wrong_fields("y", Annotated[str, meta]).errors
+    assert (error.pointer, error.detail) == ("", detail)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +126,16 @@ def test_unions_lists_and_whole_bodies_are_explained_too(
     value: object, expected: list[tuple[str, str]]
 ) -> None:
     assert found(value) == expected
+
+
+def test_a_name_in_a_mapping_is_told_where_it_stands() -> None:
+    wrong = wrong_fields({"components": {"1x": "a", "": None, "road": 7}}, FormatRequest)
+    name = "a name that begins with a letter, of at most 40 letters, digits and _ : . - is needed"
+    assert wrong.errors == (
+        FieldError("/components/1x", "constraint", name),
+        FieldError("/components/", "constraint", name),
+        FieldError("/components/road", "type", "expected `string`, got `integer`"),
+    )
 
 
 def test_more_than_twenty_faults_are_counted_and_rubbish_is_not_explained_for_ever() -> None:

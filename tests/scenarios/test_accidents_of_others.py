@@ -1,5 +1,6 @@
 """Billing accidents that others told of, on this product. Those that other files hold are listed in billing/invoice/README.md."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +26,7 @@ from deploy.database import Database
 from deploy.roles import BILLING
 from tests.collecting import collecting
 from tests.gateways import RunningGateway
+from tests.reporting import BATCH, PATH, event
 from tests.usage_books import PROFILE, UNRATABLE, add_account, add_price, call, roll_up_all, store, use
 
 OCTOBER = Period(2026, 10)
@@ -153,6 +155,44 @@ async def test_the_same_fact_posted_under_new_ids_is_told_before_it_is_billed(
     assert min(one.id for one in posted) in notice
     await close(billing_pool, OCTOBER, CLOSED)
     assert (await live()).notices == ()
+
+
+async def test_an_id_that_a_sender_uses_again_for_another_fact_is_told_and_neither_fact_is_lost(
+    gateway: RunningGateway, billing_pool: asyncpg.Pool
+) -> None:
+    """Lago and a provider's own toolkit: ids that were not what they were said to be, and what came second was dropped or
+    counted twice without a word."""
+    key = await gateway.create_key(await gateway.open_account())
+    moment = datetime.now(UTC).isoformat()
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": BATCH}
+
+    async def told(*events: dict[str, Any]) -> dict[str, Any]:
+        reply = await gateway.client.post(PATH, content=json.dumps(events), headers=headers)
+        assert reply.status_code == 200, reply.text
+        found: dict[str, Any] = reply.json()
+        return found
+
+    def fact(id_: str, units: str) -> dict[str, Any]:
+        return event(id_, time=moment, data={"units": units})
+
+    (accepted,) = (await told(fact("1", "3")))["results"]
+    # Once in a batch of its own and once beside others, as a counter that starts anew makes it.
+    for batch in ((fact("1", "5"),), (fact("2", "1"), fact("1", "5"), fact("2", "4"))):
+        reply = await told(*batch)
+        assert reply["conflicts"] == sum(one["result"] == "conflict" for one in reply["results"]) >= 1
+        for sent, one in zip(batch, reply["results"], strict=True):
+            assert one["id"] == sent["id"]
+            if one["result"] == "conflict":
+                (differs,) = one["errors"]
+                assert (differs["pointer"], differs["rule"]) == ("/data/units", "differs")
+    (conflict,) = (await told(fact("1", "5")))["results"]
+    assert conflict["call_id"] == accepted["call_id"], "the fact that it is in conflict with"
+    (again,) = (await told(fact("1", "3")))["results"]
+    assert again["result"] == "duplicate"
+    # What was refused under the wrong name is taken under one of its own.
+    assert (await told(fact("1 of the second run", "5")))["accepted"] == 1
+    rows = await billing_pool.fetch("SELECT units FROM billing.usage_event ORDER BY units")
+    assert [row["units"] for row in rows] == [1, 3, 5]
 
 
 async def test_probes_health_checks_and_replays_are_nobodys_usage(

@@ -37,10 +37,13 @@ def published(run: Run) -> Run:
         (("key", "revoke", "zzz"), "There is no such key; `ordergate key list ACCOUNT`"),
         (("usage", "nobody"), "There is no account 'nobody'"),
         (
-            ("call", "bench/echo"),
+            ("call", "bench/echo", "--address", "http://127.0.0.1:1"),
             "There is no key to call with. Make one with `ordergate key create ACCOUNT`",
         ),
-        (("call", "bench/echo", "--key", "k"), "Start it with `ordergate up`"),
+        (
+            ("call", "bench/echo"),
+            "Start it with `ordergate up`, set ORDERGATE_HOME to the installation that is served, or name a server",
+        ),
         (("restore", "/nowhere"), "is not a whole backup"),
         (("journal", "verify", str(PROJECT / "deploy")), "holds no journal. Name a journal"),
         (("review", "approve", "none"), "There is no submission 'none'; `ordergate review list`"),
@@ -87,6 +90,8 @@ def test_an_empty_month_can_be_looked_at_closed_and_reconciled(published: Run) -
     view = json.loads(run("usage", "bu-01", "--period", "2026-01", "--json").output)
     assert (view["calls"], view["amount"]) == (0, {"amount": "0.00", "currency": "CNY"})
     assert "total" in run("usage", "bu-01").output
+    future = run("usage", "bu-01", "--period", "2999-01", fails=1).stderr
+    assert "2999-01 has not begun for bu-01: it is 20" in future
     assert (
         run("close", "2026-01").output
         == "2026-01: issued 0, issued before 0, left as draft 0, not over yet 0\n"

@@ -75,7 +75,9 @@ def test_tax_rates_are_set_and_listed(run: Run) -> None:
     assert "two letters" in run("tax", "set", "China", "6", "--from", "2026-01", fails=1).output
     profile = ("--legal-name", "Hefei Trading", "--address", "1 Road", "--tax-id", "91340100")
     run("account", "profile", "hefei", *profile, "--country", "CN")
-    assert "two letters" in run("account", "profile", "hefei", *profile, "--country", "China", fails=1).output
+    for country in ("China", "ZZ"):
+        refused = run("account", "profile", "hefei", *profile, "--country", country, fails=1).output
+        assert "--country: use the two letters of ISO 3166, such as CN" in refused
 
 
 def test_only_what_is_held_is_approved(run: Run) -> None:
@@ -157,7 +159,7 @@ def test_a_profile_is_shown_with_what_is_missing_for_an_invoice(run: Run, databa
 def test_close_fails_where_something_due_stays_a_draft_and_only_then(run: Run, database: Database) -> None:
     _used(database, profile=None)
     left = run("close", "2026-10", fails=1)
-    assert "missing: legal_name, address, tax_id" in left.output
+    assert "missing: legal name, address, tax id; say it with `ordergate account profile dubai" in left.output
     run("account", "profile", "dubai", *("--legal-name", "a", "--address", "b", "--tax-id", "c"))
     run("close-calendar", "external", "--disputes", "1", "--issue", "27")
     run("close", "2026-09")

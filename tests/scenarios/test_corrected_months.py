@@ -143,6 +143,6 @@ async def test_what_was_doubled_is_told_until_its_sender_voids_it_and_every_book
     assert (await live()).notices == ()
     await say(gateway_pool, billing_pool, correction(fewer, third, "5"))
     (notice,) = (await live()).notices
-    assert "1 reported events say what others say" in notice
+    assert "1 reported event says what another says, under another id (" in notice
     await say(gateway_pool, billing_pool, correction(void, again, "1"))
     assert len((await live()).notices) == 1

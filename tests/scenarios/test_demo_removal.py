@@ -11,7 +11,8 @@ import asyncpg
 import msgspec
 import pytest
 
-from billing.desk import Contested, line_of, open_dispute
+from billing.desk import Contested, open_dispute
+from billing.invoice.contested import line_of
 from billing.invoice.dispute import accept_dispute
 from billing.invoice.disputed import Dispute
 from billing.transaction import all_accounts

@@ -199,6 +199,10 @@ async def test_a_call_is_disputed_once_and_a_line_once_at_a_time(payer: _Payer) 
 
 
 async def test_what_cannot_be_disputed_is_refused_and_holds_nothing(payer: _Payer) -> None:
+    refused = await payer.dispute(line=1, amount="-1.00")
+    assert refused.json()["errors"][0]["detail"] == (
+        "a positive amount as a decimal string such as 12.50 is needed"
+    )
     await payer.close()
     bodies: list[tuple[dict[str, Any], int]] = [
         ({"line": 3, "amount": "1.00"}, 400),

@@ -21,6 +21,7 @@ from billing.store.partitions import ensure_days
 from catalog.accounts.account import find_account
 from catalog.registry.audit import verify
 from catalog.vocabulary.clock import ManualClock, SystemClock, from_ns
+from catalog.vocabulary.period import Period
 from deploy.cli import main
 from deploy.database import Database
 from deploy.doctor import examine_contents
@@ -133,6 +134,18 @@ async def test_the_list_of_budgets_shows_what_refuses_calls_beside_what_is_rated
     heading, row = (await asyncio.to_thread(run, "budget", "list", "brand")).output.splitlines()
     assert "amount  rated  counted  reserved  hard" in heading
     assert row.split()[3:8] == ["5.00", "0.00", "3.3", "0.055", "yes"]
+
+
+def test_budgets_and_usage_of_a_sandbox_are_of_the_month_in_which_it_stands(run: Run) -> None:
+    run("account", "create", "brand")
+    running = Period.of(from_ns(SystemClock().now_ns()), "Asia/Shanghai")
+    ahead = running.next().next()
+    run("clock", "advance", "brand", "--to", f"{ahead}-01")
+    for environment, month in (("test", ahead), ("live", running)):
+        run("budget", "set", "brand", "5.00", "--env", environment)
+        (state,) = json.loads(run("budget", "list", "brand", "--env", environment, "--json").output)
+        used = json.loads(run("usage", "brand", "--env", environment, "--json").output)
+        assert state["period"] == used["period"] == str(month)
 
 
 async def test_each_threshold_raises_one_alarm_a_month(

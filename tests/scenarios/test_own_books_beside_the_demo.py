@@ -49,16 +49,21 @@ async def test_an_invoice_of_ones_own_waits_until_somebody_has_said_who_issues(
 ) -> None:
     await installation.start()
     await add_account(installation.admin, "acct_own", kind="external", profile=PROFILE, name="own")
+    await add_account(installation.admin, "acct_new", kind="external", name="new")
     await add_price(installation.admin, "price")
-    await store(installation.pool, [call("acct_own", datetime(2026, 10, 5, tzinfo=UTC))])
+    used = [call(one, datetime(2026, 10, 5, tzinfo=UTC)) for one in ("acct_own", "acct_new")]
+    await store(installation.pool, used)
     assert "The seller is the demo's" in await installation.command("account", "profile", "own")
     told = await installation.command("close", "2026-10", fails=1)
     assert (
         "own: the live document of 2026-10 stays a draft; missing: seller; it would name the demo's" in told
     )
     assert "`ordergate seller profile`" in told
+    remedy = "`ordergate account profile new --legal-name … --address … --tax-id …`"
+    assert f"missing: legal name, address, tax id, seller; say it with {remedy}; it would name" in told
+    assert f"Say it with {remedy}." in await installation.command("account", "profile", "new")
     seller = ("--legal-name", "Chengchuan Ltd", "--address", "2 Huaihe Road", "--tax-id", "913401")
     await installation.command("seller", "profile", *seller)
-    assert "INV-2026-000001" in await installation.command("close", "2026-10")
+    assert "INV-2026-000001" in await installation.command("close", "2026-10", fails=1)
     assert "The seller is the demo's" not in await installation.command("account", "profile", "own")
     assert await installation.differences() == []

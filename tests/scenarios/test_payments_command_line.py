@@ -112,8 +112,9 @@ def test_terms_that_cannot_be_kept_are_refused_by_the_option_and_change_nothing(
 
 def test_a_transfer_is_recorded_shown_repeated_and_sent_back(run: Run) -> None:
     run("close", "2026-10")
-    first = run("payments", "record", "INV-2026-000001", "40.00", *PAID).output
-    assert first == "40.00 CNY was paid for INV-2026-000001: 60.00 CNY are owed, it is open.\n"
+    first = run("payments", "record", "INV-2026-000001", "40.00", *PAID)
+    assert "Notice: 2026-11-01 is before INV-2026-000001 was issued, on 20" in first.stderr
+    assert first.stdout == "40.00 CNY was paid for INV-2026-000001: 60.00 CNY are owed, it is open.\n"
     assert (
         "(recorded before; nothing has changed)"
         in run("payments", "record", "INV-2026-000001", "40.00", *PAID).output

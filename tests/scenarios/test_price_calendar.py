@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atomic_services.registry import built_in_passports
 from billing.desk import close
 from billing.invoice.month import Month
 from billing.invoice.parts import Life, shares
@@ -20,11 +21,10 @@ from billing.rate import Usage, rate, rate_part
 from billing.rebuild import verify
 from billing.transaction import all_accounts
 from billing.view import Document, document
-from catalog.load import PriceVersion
+from catalog.load import PriceVersion, load
 from catalog.plan import parse_price
-from catalog.vocabulary.clock import ManualClock, from_ns, to_ns
+from catalog.vocabulary.clock import ManualClock, to_ns
 from catalog.vocabulary.period import Period
-from gateway.directory import SubscriptionRecord
 from tests.usage_books import GRADUATED, add_account, call, use
 
 OCTOBER, FEBRUARY = Period(2026, 10), Period(2028, 2)
@@ -196,11 +196,15 @@ def test_who_keeps_the_prices_of_a_moment_is_not_concerned_by_later_ones() -> No
     sold = datetime(2026, 10, 10, tzinfo=UTC)
     versions = [_version(1, date(2026, 1, 1)), _version(2, date(2026, 10, 22))]
     assert shares(versions, OCTOBER, "UTC", Life(datetime(2026, 1, 1, tzinfo=UTC), None, sold)) == {"v1": 1}
-    kept = SubscriptionRecord("sub", "address", "plan", 0, None, to_ns(sold))
-    follows = SubscriptionRecord("sub", "address", "plan", 0, None)
-    later = to_ns(datetime(2026, 12, 1, tzinfo=UTC))
-    assert (kept.priced_at_ns(later), follows.priced_at_ns(later)) == (to_ns(sold), later)
-    assert from_ns(kept.priced_at_ns(5_000)) == from_ns(5_000)
+    operation = load(built_in_passports(), versions).operations["/v1/address/validate"]
+    later, early = to_ns(datetime(2026, 12, 1, tzinfo=UTC)), to_ns(datetime(2026, 1, 2, tzinfo=UTC))
+
+    def paid(occurred_at_ns: int, kept_ns: int | None) -> str | None:
+        price = operation.price_at("plan", "CNY", "UTC", occurred_at_ns, kept_ns)
+        return None if price is None else price.id
+
+    assert (paid(later, to_ns(sold)), paid(later, None), paid(early, later)) == ("v1", "v2", "v1")
+    assert paid(later, to_ns(datetime(2020, 1, 1, tzinfo=UTC))) is None
 
 
 _MODELS = (

@@ -1,10 +1,9 @@
 """`ordergate publish`, `services` and `simulate-price`: what is on sale from when on, and what is wrong with a passport."""
 
-import csv
-import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,6 +92,7 @@ def test_the_catalogue_shows_sla_prices_limits_and_quotas(published: Run) -> Non
 
 def test_a_pipe_gets_whole_cells_and_no_colours(published: Run) -> None:
     rows = published("services").output.splitlines()
+    listed = json.loads(published("services", "--json").output)
     assert rows[0].split() == (
         [
             "service",
@@ -109,7 +109,8 @@ def test_a_pipe_gets_whole_cells_and_no_colours(published: Run) -> None:
         ]
     )
     assert "\x1b" not in "".join(rows)
-    assert all(len(next(csv.reader(io.StringIO(row)))) >= 1 for row in rows)
+    assert len(rows) == 1 + len(listed), "no cell is wrapped"
+    assert "…" not in "".join(rows), "no cell is shortened"
 
 
 def test_a_bad_passport_changes_nothing_and_says_file_field_rule_and_remedy(run: Run, tmp_path: Path) -> None:
@@ -131,13 +132,41 @@ def test_a_bad_passport_changes_nothing_and_says_file_field_rule_and_remedy(run:
     assert json.loads(run("services", "--json").output) == []
 
 
+def test_what_a_share_of_results_costs_is_told_apart_from_what_calls_cost(run: Run, tmp_path: Path) -> None:
+    def plan(name: str, model: str, price: dict[str, Any], billable_on: str = "success") -> dict[str, Any]:
+        entry = {"operation": "echo", "currency": "CNY", "model": model, "price": price}
+        return {
+            "id": name,
+            "audience": "both",
+            "effective_from": "2026-01-01",
+            "billable_on": billable_on,
+            "prices": [entry],
+        }
+
+    tiers = [{"max": {"calls": "9"}, "price": "1"}, {"max": None, "price": "2"}]
+    plans = [
+        plan("room", "capacity", {"tiers": tiers}),
+        plan("shared", "outcome", {"rate_pct": "10"}),
+        plan("refusals", "per_unit", {"unit_price": "1"}, "accepted"),
+    ]
+    said = run("publish", passport_file(tmp_path, plans=plans)).output
+    assert re.search(r"plan room: CNY capacity \{.*\} from 2026", said)
+    assert 'plan shared: CNY outcome {"rate_pct":"10"} from 2026' in said
+    assert "plan refusals: 1 CNY, billing business refusals too from 2026" in said
+    assert "shared 10 % of each proven result" in run("services").output
+    assert re.search(r"shared +0, but 10 % of each proven result", run("services", "bench").output)
+    (service,) = json.loads(run("services", "--json").output)
+    (shared,) = (one for one in service["operations"][0]["prices"] if one["plan"] == "shared")
+    assert (shared["charge"], shared["result_share_pct"]) == ("0 CNY", "10")
+
+
 @pytest.mark.parametrize(
     ("before", "after", "refusal"),
     [
         (
             "model: per_unit",
             "model: per_moon",
-            "/plans/0/prices/0/model: no price model 'per_moon'; known are",
+            "success_tiered, outcome, unit_conversion, bucketed [model]",
         ),
         (
             'unit_price: "0"',
@@ -171,6 +200,26 @@ def test_a_bad_passport_changes_nothing_and_says_file_field_rule_and_remedy(run:
             "/: this is not YAML 1.2: unacceptable character #x0001",
         ),
         (
+            "effective_from: 2026-01-01",
+            "effective_from: 2026-02-30",
+            "/: this is not YAML 1.2 in line 34 (2026-02-30): day is out of range for month",
+        ),
+        (
+            "lifecycle: published",
+            "lifecycle: publishd",
+            '/lifecycle: invalid enum value \'publishd\'; use "published", "retired" or {deprecated: {deprecation: ',
+        ),
+        (
+            'per_unit, price: {unit_price: "0"}',
+            'outcome, price: {rate_pct: "100.1"}',
+            "/plans/0/prices/0/price/rate_pct: a percentage between 0 and 100 is needed [percentage]",
+        ),
+        (
+            'per_unit, price: {unit_price: "0"}',
+            'capacity, price: {tiers: [{max: {calls: "9"}, price: "2"}, {max: null, price: "1"}]}',
+            "/plans/0/prices/0/price/tiers/1/price: a higher tier costs no less than the one before it [ascending]",
+        ),
+        (
             "criticality: support",
             "criticality: support # " + 300_000 * "x",
             "/: a passport is at most 64 KiB [size]",
@@ -186,6 +235,10 @@ def test_a_bad_passport_changes_nothing_and_says_file_field_rule_and_remedy(run:
         "alias",
         "duplicate",
         "binary",
+        "no day",
+        "lifecycle",
+        "share",
+        "cheaper tier",
         "huge",
         "unknown",
     ],

@@ -2,38 +2,27 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import asyncpg
 import pytest
-from click.testing import CliRunner, Result
 
 from catalog.vocabulary.ids import result_id_text
-from deploy.cli import main
 from deploy.database import Database
 from deploy.roles import BILLING
+from tests.command_lines import Run, command_line
 from tests.result_books import PROVEN, SAVED, add_share, answered
 from tests.usage_books import add_account, use
 
-Run = Callable[..., Result]
 _SAMPLE = ("--baseline", "28.60", "--measured", "17.90", "--volume", "501869", "--evidence", "as audited")
 _SMALL = ("--baseline", "3", "--measured", "2", "--volume", "100", "--evidence", "counted again")
 
 
 @pytest.fixture
 def run(database: Database, tmp_path: Path) -> Run:
-    url = f"postgresql://postgres@/{database.name}?host={quote(str(database.socket_dir), safe='/')}&port=5432"
-    environment = {"ORDERGATE_HOME": str(tmp_path / "home"), "ORDERGATE_DATABASE_URL": url}
-
-    def invoke(*arguments: str, fails: int = 0) -> Result:
-        done = CliRunner().invoke(main, ("result", *arguments), env=environment)
-        assert done.exit_code == fails, done.output
-        return done
-
-    return invoke
+    return partial(command_line(database, tmp_path / "home"), "result")
 
 
 def _arrange(database: Database) -> str:
@@ -79,7 +68,7 @@ def test_results_are_stated_listed_withdrawn_declined_and_accepted(database: Dat
 
     refused = run("accept", *month, "--total", "11.00", fails=1)
     assert "come to 10.00 CNY now" in refused.output
-    assert "1 results of 2026-11 accepted: 10.00 CNY" in run("accept", *month, "--total", "10.00").output
+    assert "1 result of 2026-11 accepted: 10.00 CNY" in run("accept", *month, "--total", "10.00").output
     assert "No result of 2026-11 waits" in run("accept", *month, "--total", "0", fails=1).output
     assert "what was accepted is not stated anew" in run("restate", replied, *_SMALL, fails=1).output
     assert {one["id"]: one["state"] for one in shown()["data"]} == {
@@ -89,12 +78,18 @@ def test_results_are_stated_listed_withdrawn_declined_and_accepted(database: Dat
 
 
 def test_what_cannot_be_stated_names_the_option_or_the_remedy(database: Database, run: Run) -> None:
-    _arrange(database)
+    replied = _arrange(database)
     nothing = ("--baseline", "1", "--measured", "2", "--volume", "3", "--evidence", "x")
     state = ("state", "brand", PROVEN, "--period")
     assert "--measured: the measured value is not below" in run(*state, "2026-11", *nothing, fails=1).output
     assert "name the month of one" in run(*state, "2026-09", *_SMALL, fails=1).output
-    assert "under an `outcome` price" in run(*state, "2026-11", "--env", "test", *_SMALL, fails=1).output
+    assert "no answered call" in run(*state, "2026-11", "--env", "test", *_SMALL, fails=1).output
+    slip = run("state", "brand", f"{PROVEN}x", "--period", "2026-11", *_SMALL, fails=1).output
+    assert f"OPERATION: there is no operation '{PROVEN}x'; did you mean `{PROVEN}`?" in slip
+    for empty in (("decline", replied, "--reason", ""), ("decline", replied, "--reason", " ")):
+        assert "--reason: write 1 to 1000 characters" in run(*empty, fails=1).output
+    unproven = (*_SMALL[:-1], "")
+    assert "--evidence: write 1 to 1000" in run(*state, "2026-11", *unproven, fails=1).output
     assert "There is no account 'nobody'" in run("list", "nobody", fails=1).output
     assert "32 hexadecimal digits" in run("withdraw", "result_1", "--reason", "x", fails=2).output
     assert "There is no result" in run("withdraw", f"result_{'0' * 32}", "--reason", "x", fails=1).output

@@ -42,6 +42,16 @@ async def books(
     return ResultBooks(gateway_pool, billing_pool, admin)
 
 
+async def test_a_close_tells_of_one_open_result_as_of_one(
+    books: ResultBooks, billing_pool: asyncpg.Pool
+) -> None:
+    await books.called(answered("100"))
+    (warning,) = (await close(billing_pool, NOVEMBER, DECEMBER_1)).warnings
+    assert warning.startswith(
+        "1 result of the live 2026-11 waits for brand's acceptance: its document is without it, and it follows on a later one"
+    )
+
+
 async def test_a_month_is_closed_without_its_open_results_and_they_follow_as_corrections(
     books: ResultBooks, billing_pool: asyncpg.Pool, admin: asyncpg.Connection
 ) -> None:

@@ -171,11 +171,17 @@ async def test_what_is_not_agreed_to_in_this_form_is_refused(
         ("accept", {"period": month, "total": "10.01"}, None, 409),
         ("accept", {"period": "2026-01", "total": "10.00"}, None, 409),
         (f"{one['id']}/decline", {"reason": ""}, None, 400),
+        (f"{one['id']}/decline", {"reason": " "}, None, 400),
         (f"{one['id'][:-1]}/decline", {"reason": "x"}, None, 404),
         (f"result_{'0' * 32}/decline", {"reason": "x"}, None, 404),
     ):
         reply = await brand.ask("POST", f"/api/results/{path}", body, key)
         assert reply.status_code == status, (path, body, reply.text)
+    unread = await brand.ask("POST", "/api/results/accept", {"period": "2026-1", "total": "-1"})
+    assert [(one["pointer"], one["detail"]) for one in unread.json()["errors"]] == [
+        ("/period", "a month such as 2026-11 is needed"),
+        ("/total", "a positive amount as a decimal string such as 12.50 is needed"),
+    ]
     for query in ("?period=May", "?after=result_1", "?limit=0", "?month=1"):
         assert (await brand.ask("GET", f"/api/results{query}")).status_code == 400
     test_key = await gateway.create_key(brand.opened, "test")

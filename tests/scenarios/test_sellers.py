@@ -104,6 +104,8 @@ async def test_without_a_seller_months_are_closed_and_the_report_warns_of_invoic
         ({"tax_id": " "}, "/tax_id: write 1 to 500 characters"),
         ({"address": "x" * 501}, "/address"),
         ({"country": "China"}, "/country"),
+        ({"country": "cn"}, "/country"),
+        ({"country": "ZZ"}, "/country: use the two letters of ISO 3166, such as CN"),
         ({"payment_days": 366}, "/payment_days: write 0 to 365 days"),
     ],
 )

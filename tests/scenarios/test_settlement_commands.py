@@ -121,6 +121,10 @@ def test_a_month_is_split_earned_disputed_and_exported(database: Database, run: 
     assert sum(table.column("BilledCost").to_pylist()) == Decimal("459.50")
     run("focus", "2026-10", "--output", str(tmp_path / "one.csv"), "--account", "bu-06")
     assert "d-27" not in (tmp_path / "one.csv").read_text("utf-8")
+    unwritten = tmp_path / "future.csv"
+    told = run("focus", "2999-01", "--output", str(unwritten), fails=1).output
+    assert "2999-01 has not begun anywhere; nothing was written." in told
+    assert not unwritten.exists()
     assert "name a file" in run("focus", "2026-10", "--output", str(tmp_path / "x.txt"), fails=2).output
     assert run("reconcile").output.splitlines()[-1].endswith("diff=0 money_diff=0")
     assert run("rebuild", "--verify").output.splitlines()[-1] == "equal"
@@ -146,16 +150,22 @@ def test_a_dispute_that_was_phoned_in_is_taken_down_and_a_rejected_one_only_agai
     def refused(*arguments: str) -> str:
         return " ".join(run(*wanted, *arguments, *words, fails=1).output.split())
 
-    assert "name a line or a call, and not both" in refused("14.00")
+    both = ("--line", "1", "--call", "call_x")
+    for named in ((), both):
+        said = run(*wanted, "14.00", *named, *words, fails=2).output
+        assert "Name what is contested: --line or --call, and not both." in said
     assert "--line: the document has lines 1 to 2" in refused("14.00", "--line", "3")
     assert "--call: " in refused("14.00", "--call", "call_x")
     assert "AMOUNT: 42.00 CNY of this line can be disputed" in refused("42.01", "--line", str(position))
     line = ("14.00", "--line", str(position))
+    assert "--reason: say why" in run(*wanted, *line, "--reason", " ", fails=1).output
     (made,) = json.loads(run(*wanted, *line, *words, "--json").output)
     assert (made["state"], made["held"]["amount"], made["reason"]) == ("open", "14.00", words[1])
     assert _on(database, lambda admin, _: ledger(admin, "disputed")) == {
         ("bu-06", "disputed"): Decimal("14.00")
     }
+    for ruling in ("accept", "reject"):
+        assert "--reason: say why" in run("dispute", ruling, made["id"], "--reason", "", fails=1).output
     run("dispute", "reject", made["id"], "--reason", "both were used")
     assert f"{made['id']} was rejected (both were used). That is final" in refused(*line)
     assert "14.00 CNY" in run(*wanted, *line, *words, "--again").output

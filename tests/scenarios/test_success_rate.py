@@ -1,7 +1,8 @@
 """A success rate is (ok + declined) / (ok + declined + provider_error), wherever a price asks for one."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from importlib import import_module
 from typing import Any
 
@@ -82,6 +83,44 @@ async def test_what_is_billed_at_which_rate(
     rated = await admin.fetch("SELECT operation, sum(amount) AS amount FROM billing.rated_line GROUP BY 1")
     assert {row["operation"]: row["amount"] for row in rated} == amounts
     assert await verify(books, ()) == []
+
+
+async def test_a_factor_is_that_of_the_months_rate_whatever_prices_the_calls_were_made_under(
+    admin: asyncpg.Connection, billing_pool: asyncpg.Pool
+) -> None:
+    """95 of 95 under one version and 4 of 5 under the next are 99 % of the month, and no less of the fifth call."""
+    await add_account(admin, "acct_a")
+    factor = [
+        {"min_success_rate": "99", "factor_pct": "100"},
+        {"min_success_rate": "0", "factor_pct": "50"},
+    ]
+    for number, plan_id in enumerate(("v1", "v2"), 1):
+        price = {"unit_price": "1", "success_factor": factor}
+        await add_price(admin, plan_id, "stock/factored", "per_unit", price, version=number)
+    days = {"v1": OCTOBER_5, "v2": OCTOBER_5 + timedelta(days=10)}
+
+    def called(version: str, number: int, **fields: Any) -> list[UsageEvent]:
+        each = {"operation": "stock/factored", "price_version": version, **fields}
+        return [call("acct_a", days[version], **each) for _ in range(number)]
+
+    async def total() -> Decimal:
+        await rate_pending(billing_pool, NOVEMBER_2)
+        found = await admin.fetchval("SELECT sum(amount) FROM billing.rated_line")
+        return Decimal(found)
+
+    failed = {"class_": "provider_error"}
+    await use(billing_pool, [*called("v1", 95), *called("v2", 4), *called("v2", 1, **failed)])
+    assert await total() == Decimal("99.00")
+    async with all_accounts(billing_pool) as connection:
+        found = await simulate(connection, "stock", [], OCTOBER, "live")
+    assert found.totals[0].effect.current.amount == "99.00"
+    # What fails under the later price, and is known late, moves what the earlier one billed; a success moves it back.
+    await use(billing_pool, called("v2", 1, **failed))
+    assert await total() == Decimal("49.50")
+    await close(billing_pool, OCTOBER, NOVEMBER_2)
+    await use(billing_pool, called("v1", 100))
+    assert await total() == Decimal("199.00")
+    assert await verify(billing_pool, ()) == []
 
 
 async def test_a_simulated_price_sees_the_same_rate(admin: asyncpg.Connection, books: asyncpg.Pool) -> None:

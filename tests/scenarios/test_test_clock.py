@@ -18,6 +18,7 @@ from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem
 from deploy.database import Database
 from deploy.roles import GATEWAY
+from tests.allowances import budget, nothing_held, until
 from tests.gateways import BERLIN, RunningGateway
 
 CLOCK = SystemClock()
@@ -91,6 +92,38 @@ async def test_a_clock_is_only_put_forward_and_every_advance_is_audited(
         await admin.execute("UPDATE catalog.account SET test_clock = now() WHERE id = $1", account.id)
     rows = await admin.fetch("SELECT actor, object FROM catalog.audit WHERE action = 'clock.advance'")
     assert [tuple(row) for row in rows] == [("operator@test", f"account/{account.id}")]
+
+
+async def test_a_month_that_is_not_named_is_the_running_one_of_the_sandbox_for_its_keys(
+    gateway: RunningGateway, database: Database
+) -> None:
+    opened = await gateway.open_account()
+    live, test = [await gateway.create_key(opened, environment=one) for one in ("live", "test")]
+    now = from_ns(CLOCK.now_ns())
+    ahead = now + timedelta(days=62)
+    await advance(database, opened.account.id, ahead)
+    await gateway.settle()
+    for key, moment in ((live, now), (test, ahead)):
+        running = str(Period.of(moment, opened.account.timezone))
+        for path in ("/api/usage", "/api/results", "/api/services/address/sla"):
+            reply = await gateway.client.get(path, headers={"Authorization": f"Bearer {key}"})
+            assert reply.json()["period"] == running, path
+
+
+async def test_what_is_left_of_a_budget_is_that_of_the_month_in_which_the_sandbox_stands(
+    gateway: RunningGateway, database: Database, admin: asyncpg.Connection
+) -> None:
+    opened = await gateway.open_account()
+    key, account = await gateway.create_key(opened, environment="test"), opened.account
+    now = from_ns(CLOCK.now_ns())
+    await budget(database, account, "5.00", now, environment="test")
+    await advance(database, account.id, now + timedelta(days=62))
+    await gateway.settle()
+    assert (await gateway.call(key, "address/validate", BERLIN)).status_code == 200
+    await until(lambda: nothing_held(admin))
+    reply = await gateway.client.get("/api/account/allowances", headers={"Authorization": f"Bearer {key}"})
+    (shown,) = reply.json()["budgets"]
+    assert shown["counted"] == {"amount": "0.055", "currency": "CNY"}
 
 
 async def test_a_clock_is_at_most_two_years_ahead_and_nothing_of_a_refused_advance_stays(

@@ -1,6 +1,5 @@
 """`address/parse`: recipient, telephone and address of a pasted text, and what it says where the text is not clear."""
 
-import os
 from typing import Any
 
 import msgspec
@@ -10,6 +9,7 @@ from atomic_services.address.schema import ParseRequest
 from catalog.vocabulary.problem import CallerFault
 from tests.address_calls import answer, deepest, parse, rules
 from tests.conformance import chinese_variants
+from tests.fakes.journal_disk import is_torture
 
 
 @pytest.mark.parametrize(
@@ -309,8 +309,7 @@ def test_what_does_not_fit_the_schema_is_refused(body: dict[str, Any]) -> None:
 
 def test_every_county_is_found_in_every_way_of_writing_and_none_is_silently_wrong() -> None:
     """A fixed part of the suite of `make conformance`; the whole of it with ORDERGATE_TORTURE=full."""
-    full = os.environ.get("ORDERGATE_TORTURE") == "full"
-    chosen = list(chinese_variants.cases()) if full else chinese_variants.sample(25)
+    chosen = list(chinese_variants.cases()) if is_torture() else chinese_variants.sample(25)
     judged = [(case, chinese_variants.judge(case)) for case in chosen]
     assert [case for case, result in judged if result in ("wrong", "missed")] == []
     assert [

@@ -1,6 +1,7 @@
 """A document on paper and in a workbook: every figure is there, in both languages, and nothing runs when it is opened."""
 
 import io
+import re
 from decimal import Decimal
 
 import msgspec
@@ -12,7 +13,7 @@ from billing.invoice.document import CorrectedDocument, Document, DocumentLine, 
 from billing.invoice.printed import printed
 from billing.rate import TierTrace
 from catalog.accounts.seller import SellerProfile
-from catalog.vocabulary.problem import Language
+from catalog.vocabulary.problem import LANGUAGES, Language
 
 
 def _line(position: int, operation: str, amount: str, *, correction: bool = False) -> DocumentLine:
@@ -74,6 +75,13 @@ def test_a_pdf_says_who_what_and_how_much_in_the_readers_language(
     text = _text(document, language)
     for expected in (*words, "stock/reserve", "816 × 0.065 = 53.04", "-3.49", "49.55", "电商平台"):
         assert expected in text
+
+
+def test_calls_and_units_are_grouped_alike(document: Document) -> None:
+    line = msgspec.structs.replace(document.lines[0], calls=1224, units="1224.5")
+    for language in LANGUAGES:
+        text = _text(msgspec.structs.replace(document, lines=(line,)), language)
+        assert re.search(r"1,224\s+1,224\.5", text)
 
 
 def test_a_pdf_of_many_lines_numbers_its_pages_and_loses_no_line(document: Document) -> None:

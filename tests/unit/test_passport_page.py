@@ -1,15 +1,23 @@
 """The page for product owners says what is so: its examples are read, its refusals are the ones that are given."""
 
 import re
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
+from uuid import UUID
 
 import msgspec
 import pytest
 
+from atomic_services import registry
+from atomic_services.contract import AtomicService, CallContext
+from catalog.load import Catalogue
 from catalog.passport import OperationEntry, Passport, PassportRefused, interface_changes, read_passport
 from catalog.plan import parse_price
 from catalog.plan.parse import MODELS
 from catalog.registry.prices import unmetered
+from catalog.vocabulary.strict_json import convert
 
 PAGE = (Path(__file__).parents[2] / "catalog/passport/README.md").read_text("utf-8")
 _PER_UNIT = 'model: per_unit, price: {unit_price: "0.085"}'
@@ -51,6 +59,25 @@ def test_every_model_can_be_published_as_its_example_is() -> None:
         passport = read_passport(EXAMPLE.replace(_PER_UNIT, price, 1))
         refused += [model] if unmetered(passport.parsed_plans, passport.operations) else []
     assert refused == []
+
+
+async def test_the_code_that_it_shows_is_the_service_of_its_passport(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "atomic_services.hello", ModuleType("atomic_services.hello"))
+    made: dict[str, ModuleType] = {}
+    for name, code in re.findall(r"```python hello/(\w+)\n(.*?)```", PAGE, re.DOTALL):
+        made[name] = ModuleType(f"atomic_services.hello.{name}")
+        monkeypatch.setitem(sys.modules, made[name].__name__, made[name])
+        exec(code, made[name].__dict__)  # noqa: S102 - the code is the page's own
+    service: AtomicService = made["run"].SERVICE
+    passport = read_passport(EXAMPLE)
+    monkeypatch.setattr(registry, "SERVICES", {service.name: service})
+    registry.check(Catalogue(passports={passport.service: passport}, operations={}, price_versions={}))
+    assert registry.example_errors(passport) == ()
+    (example,) = passport.operations[0].examples
+    operation = service.operations["greet"]
+    context = CallContext(UUID(int=0), "test", "acct_a", "app_a", datetime(2026, 11, 1, tzinfo=UTC))
+    reply = await operation.run(convert(example.request, operation.request), context)
+    assert msgspec.to_builtins(reply) == example.reply
 
 
 @pytest.mark.parametrize(("lines", "refusal"), REFUSALS)

@@ -21,7 +21,7 @@ from catalog.vocabulary.money import Money, money, plain, round_money
 from catalog.vocabulary.period import Period, day_bounds, month_bounds
 from catalog.vocabulary.problem import Text
 from gateway.control.answer import answer
-from gateway.control.asking import ControlRequest, read_query
+from gateway.control.asking import ControlRequest, read_query, time_in_books
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
 from gateway.control.endpoint import Endpoint
@@ -110,18 +110,19 @@ async def read_allowances(
 ) -> Response[bytes]:
     """Remaining quota, budgets and credit; quotas of an application are those of the key's own."""
     read_query(request)
-    now = from_ns(context.clock.now_ns())
+    now_ns = context.clock.now_ns()
+    booked = time_in_books(caller, now_ns)
     async with books.read(caller.account_id) as transaction:
         account = await find_account(transaction, caller.account_id)
         catalogue = context.directory.current().catalogue
         quotas = [
-            await _quota(transaction, caller, account, quota, counts, now)
+            await _quota(transaction, caller, account, quota, counts, booked)
             for quota, counts in _quotas(catalogue, caller)
         ]
-        budgets = await _budgets(transaction, caller, account, now)
+        budgets = await _budgets(transaction, caller, account, booked)
         grants = await view.grants_of(transaction, account.id, caller.environment)
     required = caller.allowances is not None and caller.environment in caller.allowances.prepaid
-    credit = credit_view(grants, account.currency, now, required=required)
+    credit = credit_view(grants, account.currency, from_ns(now_ns), required=required)
     return answer(AllowancesView(caller.environment, tuple(quotas), tuple(budgets), credit))
 
 

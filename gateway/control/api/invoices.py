@@ -10,7 +10,6 @@ from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Language, Problem, Text
 from catalog.vocabulary.spreadsheet import csv_file
 from gateway.control.answer import answer, file_answer
-from gateway.control.api.usage import PERIOD_SCHEMA
 from gateway.control.asking import (
     ControlRequest,
     read_form,
@@ -20,7 +19,16 @@ from gateway.control.asking import (
     refused_parameter,
 )
 from gateway.control.books import Books
-from gateway.control.endpoint import LANGUAGE, LIMIT, Endpoint, FileForm, Parameter, after, format_of
+from gateway.control.endpoint import (
+    LANGUAGE,
+    LIMIT,
+    PERIOD_OF_DOCUMENT,
+    Endpoint,
+    FileForm,
+    Parameter,
+    after,
+    format_of,
+)
 from gateway.proofs import Caller
 
 _FILES: tuple[FileForm, ...] = ("csv", "xlsx", "pdf")
@@ -111,7 +119,7 @@ ENDPOINTS = (
         Text("A month's statement or invoice with its lines.", "某月的结算单或发票及其明细。"),
         Document,
         parameters=(
-            Parameter("period", "path", Text("The month.", "月份。"), PERIOD_SCHEMA),
+            PERIOD_OF_DOCUMENT,
             format_of(*_FILES),
             LANGUAGE,
         ),

@@ -12,19 +12,25 @@ from billing import desk, view
 from billing.desk import Acceptance
 from billing.view import Month, ResultStatement, ResultView
 from catalog.accounts.account import find_account
-from catalog.accounts.test_clock import books_time
 from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.described import described
 from catalog.vocabulary.ids import parse_result_id
 from catalog.vocabulary.money import decimal_of
-from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem, Text
 from gateway.control.answer import answer
-from gateway.control.api.usage import PERIOD_SCHEMA, read_period
-from gateway.control.asking import ControlRequest, read_body, read_limit, read_query, refused_parameter
+from gateway.control.asking import (
+    ControlRequest,
+    read_body,
+    read_limit,
+    read_month,
+    read_period,
+    read_query,
+    refused_parameter,
+)
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
-from gateway.control.endpoint import LIMIT, MONTH_OVER, Endpoint, Parameter, after
+from gateway.control.endpoint import LIMIT, MONTH_OVER, PERIOD, Endpoint, Parameter, after
+from gateway.control.texts import AmountText, MonthText
 from gateway.proofs import Caller
 from gateway.stores.keys import ALL_SCOPES
 
@@ -34,13 +40,12 @@ _RESULT_ID = "result_019a9d3c5a7e7c03a1f2b3c4d5e6f708"
 class ResultAcceptance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The open results of a month, all of them, at the amount that its statement shows."""
 
-    period: Annotated[str, described("The month.", "月份。", pattern=PERIOD_SCHEMA["pattern"])]
+    period: Annotated[MonthText, described("The month.", "月份。")]
     total: Annotated[
-        str,
+        AmountText,
         described(
             "`total.amount` of the statement: with another amount nothing is accepted.",
             "结算说明中的 `total.amount`；金额不一致则不确认任何结果。",
-            pattern=r"^[0-9]{1,18}(\.[0-9]{1,20})?$",
         ),
     ]
 
@@ -72,15 +77,9 @@ async def read_results(
     behind = None if (text := query.get("after")) is None else _parsed(text)
     if text is not None and behind is None:
         raise refused_parameter("after", "reference", "use the `next` of the page before")
+    period = read_month(query, caller, context.clock.now_ns())
+    month = Month(caller.account_id, caller.environment, period)
     async with books.read(caller.account_id) as transaction:
-        if (asked := query.get("period")) is None:
-            account = await find_account(transaction, caller.account_id)
-            now = from_ns(context.clock.now_ns())
-            now = await books_time(transaction, account.id, caller.environment, now)
-            period = Period.of(now, account.timezone)
-        else:
-            period = read_period(asked)
-        month = Month(caller.account_id, caller.environment, period)
         return answer(await view.result_statement(transaction, month, limit, behind))
 
 
@@ -160,15 +159,7 @@ ENDPOINTS = (
         ),
         ResultStatement,
         parameters=(
-            Parameter(
-                "period",
-                "query",
-                Text(
-                    "A month on the account's calendar; the running one if absent.",
-                    "账户时区的月份；不传则为当月。",
-                ),
-                PERIOD_SCHEMA,
-            ),
+            PERIOD,
             LIMIT,
             after(_RESULT_ID),
         ),

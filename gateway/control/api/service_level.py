@@ -8,16 +8,12 @@ from billing import view
 from billing.view import ServiceLevel
 from catalog.accounts.account import find_account
 from catalog.accounts.offer import is_shown
-from catalog.accounts.test_clock import sandbox_time_ns
-from catalog.vocabulary.clock import from_ns
-from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem, Text
 from gateway.control.answer import answer
-from gateway.control.api.usage import PERIOD_SCHEMA, read_period
-from gateway.control.asking import ControlRequest, read_query
+from gateway.control.asking import ControlRequest, read_month, read_query
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
-from gateway.control.endpoint import SERVICE, Endpoint, Parameter
+from gateway.control.endpoint import PERIOD, SERVICE, Endpoint
 from gateway.proofs import Caller
 
 
@@ -42,13 +38,7 @@ async def read_service_level(
         )
         if passport is None or not seen:
             raise Problem("not-found", "The account's catalogue has no service of this name.")
-        if (text := query.get("period")) is None:
-            now_ns = context.clock.now_ns()
-            if caller.test_clock_ns is not None:
-                now_ns = sandbox_time_ns(caller.test_clock_ns, now_ns)
-            period = Period.of(from_ns(now_ns), account.timezone)
-        else:
-            period = read_period(text)
+        period = read_month(query, caller, context.clock.now_ns())
         return answer(
             await view.service_level(
                 transaction, passport, period, caller.account_id, account.timezone, caller.environment
@@ -70,15 +60,7 @@ ENDPOINTS = (
         ServiceLevel,
         parameters=(
             SERVICE,
-            Parameter(
-                "period",
-                "query",
-                Text(
-                    "A month on the account's calendar; the running one if absent.",
-                    "账户时区的月份；不传则为当月。",
-                ),
-                PERIOD_SCHEMA,
-            ),
+            PERIOD,
         ),
         problems=("invalid-input", "not-found"),
     ),

@@ -15,13 +15,13 @@ from catalog.accounts.allocation import AllocationPart, AllocationRule, list_all
 from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.money import decimal_of
 from catalog.vocabulary.period import Period
-from catalog.vocabulary.problem import FieldError, Problem, Text
+from catalog.vocabulary.problem import Problem, Text
 from gateway.control.answer import answer
-from gateway.control.api.usage import PERIOD_SCHEMA
-from gateway.control.asking import ControlRequest, read_body, read_limit, read_query
+from gateway.control.asking import ControlRequest, read_body, read_limit, read_query, refused_parameter
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
-from gateway.control.endpoint import LIMIT, MONTH_RUNNING, Endpoint, Parameter, after
+from gateway.control.endpoint import LIMIT, MONTH_RUNNING, PERIOD_OF_DOCUMENT, Endpoint, after
+from gateway.control.texts import AmountText
 from gateway.proofs import Caller
 
 _PATH = "/api/invoices/{period:str}"
@@ -33,7 +33,7 @@ _REASON = msgspec.Meta(
 class NewDispute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is contested: a `line` of the document by its position, or a `call` that is charged on it; one of them."""
 
-    amount: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,18}(\.[0-9]{1,20})?$")]
+    amount: AmountText
     reason: Annotated[str, _REASON]
     line: Annotated[int, msgspec.Meta(ge=1)] | None = None
     call: str | None = None
@@ -166,7 +166,7 @@ async def set_allocation(
     try:
         effective_from = Period.parse(wanted.effective_from)
     except ValueError as error:
-        raise _invalid("/effective_from", "period", str(error)) from None
+        raise refused_parameter("effective_from", "period", str(error)) from None
     async with books.write(caller.account_id) as transaction:
         account = await find_account(transaction, caller.account_id)
         rule = await desk.allocate(
@@ -188,13 +188,6 @@ def _month(caller: Caller, period: str) -> Month:
         raise Problem("not-found", "A document is named by its month, such as 2026-10.") from None
 
 
-def _invalid(pointer: str, rule: str, detail: str) -> Problem:
-    return Problem(
-        "invalid-input", f"{pointer or 'the body'}: {detail}.", errors=(FieldError(pointer, rule, detail),)
-    )
-
-
-_PERIOD = Parameter("period", "path", Text("The month.", "月份。"), PERIOD_SCHEMA)
 HANDLERS = (
     open_dispute,
     list_disputes,
@@ -215,7 +208,7 @@ ENDPOINTS = (
         Dispute,
         request=NewDispute,
         example={"line": 1, "amount": "0.05", "reason": "the call of 14:02 was made twice"},
-        parameters=(_PERIOD,),
+        parameters=(PERIOD_OF_DOCUMENT,),
         problems=("not-found", "conflict"),
         status=201,
     ),
@@ -225,7 +218,7 @@ ENDPOINTS = (
         "/api/invoices/{period}/disputes",
         Text("What you contested of a month, oldest first.", "某月的争议，最早的在前。"),
         DisputePage,
-        parameters=(_PERIOD, LIMIT, after("dsp_k5w2q7d3m4x6n8p2")),
+        parameters=(PERIOD_OF_DOCUMENT, LIMIT, after("dsp_k5w2q7d3m4x6n8p2")),
         problems=("invalid-input", "not-found"),
     ),
     Endpoint(
@@ -239,7 +232,7 @@ ENDPOINTS = (
         Approval,
         request=NewApproval,
         example={},
-        parameters=(_PERIOD,),
+        parameters=(PERIOD_OF_DOCUMENT,),
         problems=("not-found", "conflict"),
     ),
     Endpoint(
@@ -248,7 +241,7 @@ ENDPOINTS = (
         "/api/invoices/{period}/chargeback",
         Text("A month's document split over your cost centres.", "某月账单在成本中心之间的分摊。"),
         Chargeback,
-        parameters=(_PERIOD,),
+        parameters=(PERIOD_OF_DOCUMENT,),
         problems=("invalid-input", "not-found"),
     ),
     Endpoint(

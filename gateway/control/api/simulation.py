@@ -17,18 +17,18 @@ from catalog.terms_error import TermsError
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import FieldError, Problem, Text
 from gateway.control.answer import answer
-from gateway.control.api.usage import PERIOD_SCHEMA
 from gateway.control.asking import ControlRequest, read_body, read_query
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
 from gateway.control.endpoint import MONTH_OVER, SERVICE, Endpoint
+from gateway.control.texts import MonthText
 from gateway.proofs import Caller
 
 
 class DraftTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A month, and plans in the form of a passport; each stands in for the plan of the same id."""
 
-    period: Annotated[str, msgspec.Meta(pattern=PERIOD_SCHEMA["pattern"], description="The month.")]
+    period: Annotated[MonthText, msgspec.Meta(description="The month.")]
     plans: Annotated[tuple[dict[str, Any], ...], msgspec.Meta(min_length=1, max_length=20)]
 
 
@@ -47,10 +47,10 @@ async def simulate_price(
     if passport is None or service not in caller.subscriptions:
         raise Problem("not-found", f"The account has no subscription of a service {service!r}.")
     plans = _plans(terms, passport.operations)
+    meters = {entry.id: entry.meter.quantity for entry in passport.operations}
+    month, environment = Period.parse(terms.period), caller.environment
     async with books.read(caller.account_id) as transaction:
-        return answer(
-            await view.simulate(transaction, service, plans, Period.parse(terms.period), caller.environment)
-        )
+        return answer(await view.simulate(transaction, service, plans, month, environment, meters=meters))
 
 
 def _plans(terms: DraftTerms, operations: Sequence[OperationEntry]) -> tuple[Plan, ...]:

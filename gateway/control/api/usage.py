@@ -9,18 +9,22 @@ from litestar.params import FromPath
 
 from billing import view
 from billing.view import CallList, CallView, UsageView
-from catalog.accounts.account import find_account
-from catalog.vocabulary.clock import from_ns
 from catalog.vocabulary.ids import parse_call_id
-from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem, Text
 from catalog.vocabulary.spreadsheet import csv_file
 from gateway.api_key import shown_id
 from gateway.control.answer import answer, file_answer
-from gateway.control.asking import ControlRequest, read_form, read_limit, read_query, refused_parameter
+from gateway.control.asking import (
+    ControlRequest,
+    read_form,
+    read_limit,
+    read_month,
+    read_query,
+    refused_parameter,
+)
 from gateway.control.books import Books
 from gateway.control.context import ControlContext
-from gateway.control.endpoint import LIMIT, MONTH_OVER, Endpoint, Parameter, after, format_of
+from gateway.control.endpoint import LIMIT, PERIOD, Endpoint, Parameter, after, format_of
 from gateway.proofs import Caller
 
 _CALL_ID = "call_019a9d3c5a7e7c03a1f2b3c4d5e6f708"
@@ -37,12 +41,8 @@ async def read_usage(
     """A month's usage and money so far, in the environment of the key."""
     query = read_query(request, "period", "format")
     form = read_form(query, "csv")
+    period = read_month(query, caller, context.clock.now_ns())
     async with books.read(caller.account_id) as transaction:
-        account = await find_account(transaction, caller.account_id)
-        if (text := query.get("period")) is None:
-            period = Period.of(from_ns(context.clock.now_ns()), account.timezone)
-        else:
-            period = read_period(text)
         used = await view.usage(transaction, caller.account_id, caller.environment, period)
     if form == "json":
         return answer(used)
@@ -86,14 +86,6 @@ async def read_call(
     )
 
 
-def read_period(text: str) -> Period:
-    """The month of a parameter; `Problem` invalid-input if it is none."""
-    try:
-        return Period.parse(text)
-    except ValueError as error:
-        raise refused_parameter("period", "period", str(error)) from None
-
-
 def _event_id(text: str) -> UUID | None:
     try:
         event_id = parse_call_id(text)
@@ -106,7 +98,6 @@ def _shown(call: CallView, caller: Caller) -> CallView:
     return msgspec.structs.replace(call, key_id=shown_id(caller.environment, call.key_id))
 
 
-PERIOD_SCHEMA = {"type": "string", "pattern": r"^\d{4}-(0[1-9]|1[0-2])$", "examples": [MONTH_OVER]}
 HANDLERS = (read_usage, list_calls, read_call)
 ENDPOINTS = (
     Endpoint(
@@ -119,15 +110,7 @@ ENDPOINTS = (
         ),
         UsageView,
         parameters=(
-            Parameter(
-                "period",
-                "query",
-                Text(
-                    "A month on the account's calendar; the running one if absent.",
-                    "账户时区的月份；不传则为当月。",
-                ),
-                PERIOD_SCHEMA,
-            ),
+            PERIOD,
             format_of("csv"),
         ),
         problems=("invalid-input",),

@@ -42,7 +42,8 @@ class ReportResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ReportReply(msgspec.Struct, frozen=True):
-    """How many events met which end, and each of them in the order in which they were sent."""
+    """How many events met which end, and each of them in the order in which they were sent. The status says that they were
+    read: it is 200 also where the only one is refused."""
 
     accepted: int
     duplicates: int

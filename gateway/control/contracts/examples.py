@@ -25,6 +25,7 @@ _DETAILS: Mapping[str, str] = MappingProxyType(
         "call, so it cannot be paid from prepaid credit.",
         "forbidden": "The scopes of this key do not include stock/reserve.",
         "not-subscribed": "The account has no subscription of the service stock.",
+        "not-priced": "Plan partner-2026 has no price for stock/reserve in CNY yet.",
         "not-found": "There is nothing under this path.",
         "unknown-operation": "No operation is published under this path. Did you mean `stock/reserve` "
         "(/v1/stock/reserve)?",

@@ -19,6 +19,7 @@ ALWAYS = (
     "unauthenticated",
     "forbidden",
     "not-subscribed",
+    "not-priced",
     "unknown-operation",
     "too-large",
     "unsupported-media-type",

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from catalog.vocabulary.money import grouped
 from catalog.vocabulary.problem import LANGUAGES, Language
 from gateway.control.pages.language import NAMES
 from gateway.control.pages.visit import Visit
@@ -35,13 +36,7 @@ def _with_code(text: str) -> Markup:
     )
 
 
-def _grouped(number: str) -> str:
-    """A decimal number with its thousands apart: `1234.50` is `1,234.50`."""
-    whole, point, fraction = number.partition(".")
-    return f"{int(whole):,}{point}{fraction}" if whole not in ("-0", "") else number
-
-
-_environment.filters["grouped"] = _grouped
+_environment.filters["grouped"] = grouped
 _environment.filters["code"] = _with_code
 
 
