@@ -38,7 +38,7 @@ async def test_a_member_accepts_on_the_page_what_it_shows(
     account, headers = await _arranged(plane, admin, billing_pool)
     page = (await me(plane, headers)).text
     assert "Results of 2026-11 waiting for your acceptance" in page
-    assert "Accept 2 results for 30.00 CNY" in page
+    assert "Accept all (2) for 30.00 CNY" in page
     assert '<span class="light warn">2 open</span>' in page
     chinese = (await plane.client.get("/me?lang=zh-CN", headers=headers)).text
     assert "确认 2 项成果，费用 30.00 CNY" in chinese
@@ -64,7 +64,7 @@ async def test_who_only_looks_into_an_account_does_not_agree_for_it(
         _, link = await invite(plane, f"{role}-2@example.com", role, *owners)
         looking = await signed_in(plane, link)
         seen = (await me(plane, looking, f"&account={account}" if role == "operator" else "")).text
-        assert "Accept 2 results" not in seen
+        assert "Accept all" not in seen
         assert ("waiting for your acceptance" in seen) == (role == "operator")
         refused = await _accept(plane, account, looking, seen)
         assert refused.status_code == 403

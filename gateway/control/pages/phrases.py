@@ -276,7 +276,7 @@ PHRASES: Mapping[str, Text] = {
     "results_accepted": Text("accepted", "已确认"),
     "results_open": Text("{count} open", "{count} 项待确认"),
     "results_declined": Text("{count} declined", "{count} 项未认可"),
-    "results_accept": Text("Accept {count} results for {total} {currency}", "确认 {count} 项成果，费用 {total} {currency}"),
+    "results_accept": Text("Accept all ({count}) for {total} {currency}", "确认 {count} 项成果，费用 {total} {currency}"),
     "results_note": Text("Nothing of them is billed before it is accepted. Single results are read at `GET /api/results` and declined "
                          "at `POST /api/results/{id}/decline`.",
                          "确认前不计费。可通过 `GET /api/results` 逐项查看，通过 `POST /api/results/{id}/decline` 提出不认可。"),
