@@ -18,7 +18,7 @@ from billing.invoice.document import Document, document, quantity
 from billing.invoice.listing import DocumentEntry, DocumentPage, documents
 from billing.invoice.month import Month, payer_of
 from billing.invoice.note_document import credit_note_document
-from billing.invoice.price import price_versions, rate_lines
+from billing.invoice.price import rate_lines
 from billing.invoice.printed import printed
 from billing.invoice.render import to_csv, to_json
 from billing.invoice.results import (
@@ -43,6 +43,7 @@ from billing.transaction import Connection
 from catalog.load import AppliedPrice, PriceVersion, applied
 from catalog.plan import depends_on_period
 from catalog.plan.price import Outcome as ShareOfResults
+from catalog.registry.published import price_versions
 from catalog.usage_event import CallClass, Fault, Outcome
 from catalog.vocabulary.clock import rfc3339
 from catalog.vocabulary.ids import Environment, call_id_text
@@ -304,7 +305,8 @@ async def calls(
         limit + 1,
     )
     amended = await amended_units(connection, [row["id"] for row in rows])
-    prices = await price_versions(connection, (row["price_version"] for row in rows))
+    versions = await price_versions(connection, {row["price_version"] for row in rows})
+    prices = {one.id: one for one in versions}
     entries = tuple(_call(row, prices, amended.get(row["id"], ())) for row in rows[:limit])
     return CallList(entries, entries[-1].id if len(rows) > limit else None)
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from email.utils import format_datetime
 from itertools import takewhile
 
+import asyncpg
 import msgspec
 
 from catalog.limit import Quota, Rate
@@ -190,13 +191,14 @@ def _combination(version: PriceVersion, matrix: Matrix, unit_price: str) -> Appl
     return applied(msgspec.structs.replace(version, price=PerUnit(unit_price=unit_price, **modifiers)))
 
 
-def price_version(row: Mapping[str, object]) -> PriceVersion:
-    """A row of catalog.price_version, its `price` decoded, as a value."""
-    model, price = row["model"], row["price"]
-    assert isinstance(model, str)
-    assert isinstance(price, Mapping)
-    fields = {name: row[name] for name in PriceVersion.__struct_fields__ if name != "price"}
-    return PriceVersion(**fields, price=parse_price(model, price))  # type: ignore[arg-type]
+PRICE_COLUMNS = ", ".join(PriceVersion.__struct_fields__)
+"""The columns of `catalog.price_version` that `price_version` reads."""
+
+
+def price_version(row: asyncpg.Record) -> PriceVersion:
+    """A row of catalog.price_version, at least its PRICE_COLUMNS, as a value."""
+    fields = {name: row[name] for name in PriceVersion.__struct_fields__}
+    return PriceVersion(**{**fields, "price": parse_price(row["model"], msgspec.json.decode(row["price"]))})
 
 
 def standing(versions: Iterable[PriceVersion]) -> list[PriceVersion]:

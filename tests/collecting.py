@@ -10,6 +10,7 @@ import asyncpg
 
 from billing.desk import close
 from billing.inbox import StripeInbox
+from billing.invoice.credit_note import CreditLine, issue_credit_note
 from billing.payment.account import collect_from
 from billing.payment.bank import record_payment
 from billing.payment.collector import Collector
@@ -86,6 +87,19 @@ class Installation:
         await use(self.billing, calls)
         await close(self.billing, OCTOBER, self.clock)
         return f"inv_live_{account_id}_2026-10"
+
+    async def credit(self, invoice_id: str, amount: str, source: str = "sla:1") -> str:
+        """A credit note on an invoice, issued once for its source. Its id."""
+        async with all_accounts(self.billing) as connection:
+            note = await issue_credit_note(
+                connection,
+                invoice_id,
+                "sla_credit",
+                source,
+                [CreditLine("address", "availability below 99.9 %", Decimal(amount))],
+                from_ns(self.clock.now_ns()),
+            )
+        return note.id
 
     async def collect(self, rounds: int = 12) -> None:
         """Let the collector work until nothing is left that could be done by waiting, and overdue invoices be reminded of."""

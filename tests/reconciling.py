@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -70,6 +71,6 @@ async def open_installation(admin: asyncpg.Connection, pool: asyncpg.Pool, root:
     return Installation(pool, root)
 
 
-def calls(count: int, start: datetime = OCTOBER_5, **fields: object) -> list[UsageEvent]:
+def calls(count: int, start: datetime = OCTOBER_5, **fields: Any) -> list[UsageEvent]:
     """So many calls of acct_a, a second apart."""
-    return [call("acct_a", start + timedelta(seconds=second), **fields) for second in range(count)]  # type: ignore[arg-type]
+    return [call("acct_a", start + timedelta(seconds=second), **fields) for second in range(count)]

@@ -5,10 +5,10 @@ from decimal import Decimal
 import asyncpg
 import msgspec
 
-from billing.invoice.price import price_versions
 from billing.store.usage_row import dimensions_of
 from billing.transaction import Connection
 from catalog.load import AppliedPrice, applied
+from catalog.registry.published import price_versions
 from catalog.vocabulary.money import plain
 
 _NOTHING = Decimal(0)
@@ -43,8 +43,8 @@ class ToldCharges:
         """That of a call as it was answered: by its own row, whatever has amended it since. None where its price is not known."""
         version = row["price_version"]
         if version not in self._prices:
-            found = (await price_versions(self._connection, [version])).get(version)
-            self._prices[version] = None if found is None else applied(found)
+            found = await price_versions(self._connection, [version])
+            self._prices[version] = applied(found[0]) if found else None
         price = self._prices[version]
         if price is None:
             return None

@@ -6,7 +6,6 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import groupby
 
-import asyncpg
 import msgspec
 
 from billing.invoice.capacity import peaks
@@ -17,8 +16,9 @@ from billing.invoice.success_counts import has_success_factor, success_counts
 from billing.invoice.used import NOTHING, LineKey, Used
 from billing.rate import Buckets, Events, Rating, Usage, UsageError, rate, rate_part
 from billing.rate.usage import Cell, Cells, Measured
+from billing.result.month import OF_OUTCOME
 from billing.transaction import Connection
-from catalog.load import PriceVersion, price_version
+from catalog.load import PRICE_COLUMNS, PriceVersion, price_version
 from catalog.meter import counted_alike
 from catalog.plan import Price
 from catalog.plan.price import Bucketed, Capacity, Matrix, Outcome, Percentage, SuccessTiered
@@ -29,36 +29,22 @@ _FREE = Rating(Decimal(0), Decimal(0), ())
 # Accounts of one plan use similar quantities, and a rating depends on nothing but its arguments.
 _rate = lru_cache(maxsize=4096)(rate)
 _TRAILING_MONTHS = 3
-_COLUMNS = (
-    "id, service, plan_id, operation, currency, version, effective_from, effective_on, supersedes_after, "
-    "billable_on, model, price, meter"
-)
 _SIBLINGS = f"""
-    SELECT {_COLUMNS} FROM catalog.price_version
+    SELECT {PRICE_COLUMNS} FROM catalog.price_version
     WHERE (service, plan_id, operation, currency)
        IN (SELECT service, plan_id, operation, currency FROM catalog.price_version WHERE id = ANY($1))
 """  # noqa: S608 - a constant
 
-# What was billed under a share of results is no measure of the calls: what an acceptance amends is money, not units.
-_OF_RESULTS = "price_version IN (SELECT id FROM catalog.price_version WHERE model = 'outcome')"
 # The single calls of a line that its price, or one that bills these classes, bills: as far as they are rolled up.
+# What was billed under a share of results is no measure of the calls: what an acceptance amends is money, not units.
 _BILLED_CALLS = f"""
     FROM billing.usage_event JOIN catalog.account ON account.id = usage_event.payer
     WHERE payer = $1 AND environment = $2 AND date_trunc('month', occurred_at AT TIME ZONE timezone)::date = $3
       AND subscription_id = $4 AND operation = $5
       AND CASE WHEN $7::text[] IS NULL THEN billable AND price_version = $6
-               ELSE class = ANY($7) AND (amends IS NULL OR NOT {_OF_RESULTS}) END
+               ELSE class = ANY($7) AND (amends IS NULL OR NOT {OF_OUTCOME}) END
       AND stored_xid < (SELECT xid FROM billing.watermark WHERE step = 'rollup')
 """  # noqa: S608 - a constant
-
-
-async def price_versions(connection: Connection, ids: Iterable[str]) -> Mapping[str, PriceVersion]:
-    """The price versions of these ids, the empty one (not billable) left out."""
-    rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM catalog.price_version WHERE id = ANY($1) AND id <> ''",  # noqa: S608 - a constant
-        sorted(set(ids)),
-    )
-    return _decoded(rows)
 
 
 class Prices(msgspec.Struct, frozen=True):
@@ -77,7 +63,7 @@ async def prices_of(connection: Connection, lines: Iterable[LineKey]) -> Prices:
     """What is known of the prices of lines. Test books and books of old may have subscriptions that nobody knows."""
     keys = [key for key in lines if key.price_version]
     rows = await connection.fetch(_SIBLINGS, sorted({key.price_version for key in keys}))
-    versions = _decoded(rows)
+    versions = {row["id"]: price_version(row) for row in rows}
     lives: dict[str, Life] = {}
     if any(counts_days(version) for version in versions.values()):
         found = await connection.fetch(
@@ -89,11 +75,6 @@ async def prices_of(connection: Connection, lines: Iterable[LineKey]) -> Prices:
     for version in versions.values():
         by_place.setdefault(_place(version), []).append(version)
     return Prices(versions, by_place, lives)
-
-
-def _decoded(rows: Iterable[asyncpg.Record]) -> Mapping[str, PriceVersion]:
-    decoded = ({**row, "price": msgspec.json.decode(row["price"])} for row in rows)
-    return {row["id"]: price_version(row) for row in decoded}
 
 
 def _place(version: PriceVersion) -> tuple[str, str, str, str]:
@@ -307,7 +288,7 @@ async def _hourly(
 ) -> tuple[Decimal, ...]:
     rows = await connection.fetch(
         f"""
-        SELECT coalesce(sum(CASE WHEN billable_calls > 0 AND NOT {_OF_RESULTS} THEN units ELSE calls END) FILTER (
+        SELECT coalesce(sum(CASE WHEN billable_calls > 0 AND NOT {OF_OUTCOME} THEN units ELSE calls END) FILTER (
                    WHERE CASE WHEN $7::text[] IS NULL THEN billable_calls > 0 ELSE class = ANY($7) END), 0) AS units
         FROM billing.usage_hour
         WHERE account_id = $1 AND environment = $2 AND period = $3 AND subscription_id = $4 AND operation = $5

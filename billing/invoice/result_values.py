@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from billing.invoice.month import Month
 from billing.invoice.used import LineKey
+from billing.result.month import OF_OUTCOME
 from billing.result.rows import REPLIED_VALUE
 from billing.transaction import Connection
 from catalog.plan.price import Outcome
@@ -16,10 +17,7 @@ _OF_LINE = """
 """
 # Under an outcome price nothing is billable but what an accepted result amends.
 _BILLED = f"SELECT units {_OF_LINE} AND billable AND price_version = $6 ORDER BY event.id"
-_ACCEPTED = f"""
-    SELECT units {_OF_LINE} AND amends IS NOT NULL
-      AND price_version IN (SELECT id FROM catalog.price_version WHERE model = 'outcome') ORDER BY event.id
-"""  # noqa: S608 - a constant
+_ACCEPTED = f"SELECT units {_OF_LINE} AND amends IS NOT NULL AND {OF_OUTCOME} ORDER BY event.id"
 # What was said of a result counts for prices that take their share of the same field of the reply.
 _REPLIED = f"""
     WITH kept AS (

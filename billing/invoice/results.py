@@ -13,7 +13,7 @@ import msgspec
 from billing.invoice.month import Month, Payer, payer_of, period_of
 from billing.invoice.result_costs import Costs, costs_of, open_total
 from billing.result.accept import accept_open
-from billing.result.month import StatedMonth, hold_results, shares_of
+from billing.result.month import OF_OUTCOME, StatedMonth, hold_results, shares_of
 from billing.result.rows import Result, ResultState, ResultSum, listed_results, result_sums
 from billing.transaction import Connection
 from catalog.accounts.test_clock import books_time
@@ -30,8 +30,7 @@ _NOTHING = Decimal(0)
 _MONTHS_MAX = 24
 _MONTHS = f"""
     SELECT DISTINCT period FROM billing.usage_hour
-    WHERE account_id = $1 AND environment = $2
-      AND price_version IN (SELECT id FROM catalog.price_version WHERE model = 'outcome')
+    WHERE account_id = $1 AND environment = $2 AND {OF_OUTCOME}
     ORDER BY period DESC LIMIT {_MONTHS_MAX}
 """  # noqa: S608 - a constant
 

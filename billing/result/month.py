@@ -14,6 +14,9 @@ from catalog.vocabulary.money import EXACT
 from catalog.vocabulary.period import Period
 from catalog.vocabulary.problem import Problem
 
+OF_OUTCOME = "price_version IN (SELECT id FROM catalog.price_version WHERE model = 'outcome')"
+"""For SQL: what was called under a share of results."""
+
 _TERMS = """
     SELECT id, price FROM catalog.price_version WHERE model = 'outcome' AND id IN (
         SELECT price_version FROM billing.usage_hour WHERE account_id = $1 AND environment = $2 AND period = $3

@@ -2,17 +2,16 @@
 
 import msgspec
 
-from billing.result.month import shares_of, stated_month
+from billing.result.month import OF_OUTCOME, shares_of, stated_month
 from billing.result.rows import result_sums
 from billing.transaction import Connection
 from catalog.vocabulary.ids import Environment
 from catalog.vocabulary.period import Period
 
-_SOLD = """
+_SOLD = f"""
     SELECT DISTINCT account_id, environment FROM billing.usage_hour
-    WHERE period = $1 AND price_version IN (SELECT id FROM catalog.price_version WHERE model = 'outcome')
-    ORDER BY account_id, environment
-"""
+    WHERE period = $1 AND {OF_OUTCOME} ORDER BY account_id, environment
+"""  # noqa: S608 - a constant
 
 
 class OpenResults(msgspec.Struct, frozen=True):

@@ -49,6 +49,7 @@ _STEP = """
 _WIDE = Context(prec=80)
 _BOUND = Decimal(10) ** 18
 _PLACES = 20
+_SMALLEST = Decimal(1).scaleb(-_PLACES)
 _WORDS_MAX = 1000
 
 
@@ -232,7 +233,7 @@ def _check(proof: Proof) -> None:
         detail = "the measured value is not below the baseline, or the volume is 0: nothing was gained, and nothing is owed"
         raise _refused("/measured", "range", detail)
     # As replies state them: what is made of it is then exact wherever it goes.
-    if result >= _BOUND or _WIDE.normalize(result).as_tuple().exponent < -_PLACES:  # type: ignore[operator]  # finite
+    if result >= _BOUND or _WIDE.quantize(result, _SMALLEST) != result:
         detail = f"the result has at most 18 digits before the point and {_PLACES} after it"
         raise _refused("/volume", "range", detail)
 

@@ -5,7 +5,7 @@ from datetime import date, datetime, time, timedelta, timezone
 
 import msgspec
 
-from catalog.load import PriceVersion, price_version, standing
+from catalog.load import PRICE_COLUMNS, PriceVersion, price_version, standing
 from catalog.meter import Meter, counted_alike
 from catalog.passport import OperationEntry, Passport
 from catalog.plan import Audience, BillableOn, Plan, PriceEntry, price_fields
@@ -146,16 +146,12 @@ async def planned_prices(transaction: Transaction, passport: Passport, now: date
     publication, on the terms that it had, those of plans that are no longer offered included; what is scheduled keeps its day.
     """
     rows = await transaction.fetch(
-        """
-        SELECT id, service, plan_id, operation, currency, version, effective_from, effective_on, supersedes_after,
-               billable_on, model, price, meter, audience
-        FROM catalog.price_version WHERE service = $1
-        """,
+        f"SELECT {PRICE_COLUMNS}, audience FROM catalog.price_version WHERE service = $1",  # noqa: S608 - a constant
         passport.service,
     )
     published: dict[_Key, list[NewPrice]] = {}
     for row in rows:
-        version = price_version({**row, "price": msgspec.json.decode(row["price"])})
+        version = price_version(row)
         published.setdefault(_key(version), []).append(NewPrice(version, row["audience"]))
     return tuple(_changed(passport, published, now))
 

@@ -6,7 +6,7 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
-from catalog.load import Catalogue, PriceVersion, load, price_version
+from catalog.load import PRICE_COLUMNS, Catalogue, PriceVersion, load, price_version
 from catalog.passport import Passport, stored_passport
 from catalog.transaction import Transaction
 from catalog.vocabulary.problem import Problem
@@ -52,15 +52,13 @@ async def price_versions(
 ) -> tuple[PriceVersion, ...]:
     """Every price version ever published, or those of these ids."""
     rows = await transaction.fetch(
-        """
-        SELECT id, service, plan_id, operation, currency, version, effective_from, effective_on, supersedes_after,
-               billable_on, model, price, meter
-        FROM catalog.price_version WHERE $1::text[] IS NULL OR id = ANY($1)
+        f"""
+        SELECT {PRICE_COLUMNS} FROM catalog.price_version WHERE $1::text[] IS NULL OR id = ANY($1)
         ORDER BY plan_id, operation, currency, version
-        """,
+        """,  # noqa: S608 - a constant
         None if ids is None else list(ids),
     )
-    return tuple(price_version({**row, "price": msgspec.json.decode(row["price"])}) for row in rows)
+    return tuple(price_version(row) for row in rows)
 
 
 async def catalogue(transaction: Transaction) -> Catalogue:

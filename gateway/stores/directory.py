@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from catalog.load import PriceVersion, load, price_version
+from catalog.load import PRICE_COLUMNS, PriceVersion, load, price_version
 from catalog.passport import Passport, stored_passport
 from catalog.vocabulary.clock import Clock, to_ns
 from catalog.vocabulary.ids import Environment
@@ -200,7 +200,7 @@ class DirectoryStore:
                 self._passports[row["service"]] = stored_passport(msgspec.json.decode(row["document"]))
         for row in rows["price_version"]:
             with _kept_if_unreadable(f"price {row['id']}"):
-                version = price_version({**row, "price": msgspec.json.decode(row["price"])})
+                version = price_version(row)
                 self._prices[version.id] = version
         return any(rows.values())
 
@@ -261,9 +261,5 @@ _CHANGED = {
         SELECT DISTINCT ON (service) service, document FROM catalog.passport
         WHERE changed_xid >= $1::text::xid8 ORDER BY service, revision DESC
     """,
-    "price_version": """
-        SELECT id, service, plan_id, operation, currency, version, effective_from, effective_on, supersedes_after,
-               billable_on, model, price, meter
-        FROM catalog.price_version WHERE changed_xid >= $1::text::xid8
-    """,
+    "price_version": f"SELECT {PRICE_COLUMNS} FROM catalog.price_version WHERE changed_xid >= $1::text::xid8",  # noqa: S608
 }

@@ -195,22 +195,9 @@ async def test_an_answer_that_cannot_be_read_is_held(house: Installation) -> Non
     assert task["reason"].startswith("unreadable-answer: ")
 
 
-async def _credit(house: Installation, invoice_id: str, amount: str, source: str = "sla:1") -> str:
-    async with all_accounts(house.billing) as connection:
-        note = await issue_credit_note(
-            connection,
-            invoice_id,
-            "sla_credit",
-            source,
-            [CreditLine("address", "availability below 99.9 %", Decimal(amount))],
-            from_ns(house.clock.now_ns()),
-        )
-    return note.id
-
-
 async def test_a_credit_note_follows_its_invoice_and_lowers_what_is_owed(house: Installation) -> None:
     invoice_id = await house.invoiced()
-    note_id = await _credit(house, invoice_id, "2.50")
+    note_id = await house.credit(invoice_id, "2.50")
     await house.collect()
     (theirs,) = house.stripe.store.all("credit_note")
     assert (theirs["total"], theirs["metadata"]["ordergate_document"]) == (250, note_id)
@@ -250,19 +237,19 @@ async def test_an_account_that_is_let_go_still_gets_what_belongs_to_its_invoices
     invoice_id = await house.invoiced()
     async with all_accounts(house.billing) as connection:
         await stop_collecting(connection, "acct_x", from_ns(house.clock.now_ns()))
-    await _credit(house, invoice_id, "2.50")
+    await house.credit(invoice_id, "2.50")
     await house.collect()
     assert len(house.stripe.store.all("invoice")) == len(house.stripe.store.all("credit_note")) == 1
 
 
 async def test_one_cause_makes_one_credit_note_and_never_more_than_the_invoice(house: Installation) -> None:
     invoice_id = await house.invoiced()
-    assert await _credit(house, invoice_id, "2.50") == await _credit(house, invoice_id, "2.50")
+    assert await house.credit(invoice_id, "2.50") == await house.credit(invoice_id, "2.50")
     with pytest.raises(Problem, match=r"8\.01 EUR are more than the 8\.00 left"):
-        await _credit(house, invoice_id, "8.01", "sla:2")
-    assert await _credit(house, invoice_id, "8.00", "sla:3") != await _credit(house, invoice_id, "2.50")
+        await house.credit(invoice_id, "8.01", "sla:2")
+    assert await house.credit(invoice_id, "8.00", "sla:3") != await house.credit(invoice_id, "2.50")
     with pytest.raises(Problem, match="There is no document"):
-        await _credit(house, "inv_live_nobody_2026-10", "1.00", "sla:4")
+        await house.credit("inv_live_nobody_2026-10", "1.00", "sla:4")
     numbers = await house.admin.fetch("SELECT number FROM billing.credit_note ORDER BY number")
     assert [row["number"] for row in numbers] == ["CN-2026-000001", "CN-2026-000002"]
 
@@ -286,7 +273,7 @@ async def test_a_credit_over_several_services_sums_to_the_cent(house: Installati
 async def test_a_credit_note_is_made_once(house: Installation, kind: str) -> None:
     invoice_id = await house.invoiced()
     await house.collect()
-    await _credit(house, invoice_id, "2.50")
+    await house.credit(invoice_id, "2.50")
     house.stripe.faults.plan(kind, "POST /v1/credit_notes$")  # type: ignore[arg-type]
     await house.collect()
     assert [one["total"] for one in house.stripe.store.all("credit_note")] == [250]
@@ -296,7 +283,7 @@ async def test_a_credit_note_of_a_held_invoice_is_held(house: Installation) -> N
     house.stripe.invoices.surprise_tax = 1
     invoice_id = await house.invoiced()
     await house.collect()
-    note_id = await _credit(house, invoice_id, "2.50")
+    note_id = await house.credit(invoice_id, "2.50")
     await house.collect()
     assert "is not in the provider's book" in (await house.task(note_id))["reason"]
 

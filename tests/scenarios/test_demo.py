@@ -10,7 +10,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import asyncpg
-import msgspec
 import pytest
 
 from billing.rate import Usage, rate
@@ -38,7 +37,7 @@ def installation(
 async def amount_due(admin: asyncpg.Connection, price: str, calls: int) -> Decimal:
     row = await admin.fetchrow("SELECT * FROM catalog.price_version WHERE id = $1", price)
     assert row is not None
-    version = price_version({**row, "price": msgspec.json.decode(row["price"])})
+    version = price_version(row)
     return rate(version.price, Usage(Decimal(calls)), "CNY").amount
 
 

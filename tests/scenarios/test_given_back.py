@@ -260,8 +260,17 @@ async def test_late_usage_of_a_sandbox_is_for_a_document_within_the_bound_of_its
     """A clock that was put further ahead before advances were bounded stands 731 days ahead."""
     async with all_accounts(billing_pool) as connection:
         owner = await find_account(connection, "acct_a")
-        terms = {"category": "paid", "priority": 1, "valid_until": None, "actor": "test", "now": OCTOBER_5}
-        await grant_credit(connection, owner, "test", Decimal("5.00"), **terms)  # type: ignore[arg-type]
+        await grant_credit(
+            connection,
+            owner,
+            "test",
+            Decimal("5.00"),
+            category="paid",
+            priority=1,
+            valid_until=None,
+            actor="test",
+            now=OCTOBER_5,
+        )
     await admin.execute(
         "INSERT INTO billing.invoice (id, account_id, environment, period, kind, currency, state, created_at, number, total, "
         "issued_at) VALUES ('inv', 'acct_a', 'test', '2026-10-01', 'invoice', 'CNY', 'issued', $1, 'x', 0, $1)",

@@ -14,8 +14,8 @@ from billing.rebuild import verify
 from billing.transaction import all_accounts
 from catalog.vocabulary.clock import from_ns
 from tests.collecting import Installation, collecting
+from tests.fakes.stripe_server.faults import FaultKind
 from tests.fakes.stripe_server.store import Object
-from tests.scenarios.test_collection import _credit
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ async def test_money_that_a_person_has_sent_back_already_is_not_sent_back_again(
     if is_heard_of:
         await house.news()
         await house.collect()
-    await _credit(house, invoice_id, "2.50")
+    await house.credit(invoice_id, "2.50")
     await house.collect()
     assert _refunds(house) == [250]
     (note,) = house.stripe.store.all("credit_note")
@@ -72,9 +72,9 @@ async def test_money_that_a_person_has_sent_back_already_is_not_sent_back_again(
 async def test_of_a_larger_note_only_the_rest_is_sent_back(house: Installation) -> None:
     invoice_id, _ = await house.paid()
     house.stripe.payments.create_refund({"payment_intent": _intents(house)[0], "amount": "250"})
-    await _credit(house, invoice_id, "4.00")
+    await house.credit(invoice_id, "4.00")
     await house.collect()
-    await _credit(house, invoice_id, "6.50", "sla:2")
+    await house.credit(invoice_id, "6.50", "sla:2")
     await house.collect()
     assert _refunds(house) == [250, 150, 650]
     assert await _settled(house, invoice_id) == 0
@@ -82,10 +82,10 @@ async def test_of_a_larger_note_only_the_rest_is_sent_back(house: Installation) 
 
 async def test_money_that_a_person_sends_back_between_two_notes_counts(house: Installation) -> None:
     invoice_id, _ = await house.paid()
-    await _credit(house, invoice_id, "4.00")
+    await house.credit(invoice_id, "4.00")
     await house.collect()
     house.stripe.payments.create_refund({"payment_intent": _intents(house)[0], "amount": "250"})
-    await _credit(house, invoice_id, "3.00", "sla:2")
+    await house.credit(invoice_id, "3.00", "sla:2")
     await house.collect()
     assert _refunds(house) == [400, 250, 50]
     assert await _settled(house, invoice_id) == 0
@@ -94,10 +94,10 @@ async def test_money_that_a_person_sends_back_between_two_notes_counts(house: In
 async def test_a_note_that_waits_for_a_person_still_gets_its_own_money(house: Installation) -> None:
     invoice_id, _ = await house.paid()
     house.stripe.payments.refund_state = "failed"
-    first = await _credit(house, invoice_id, "4.00")
+    first = await house.credit(invoice_id, "4.00")
     await house.collect()
     house.stripe.payments.refund_state = "succeeded"
-    await _credit(house, invoice_id, "3.00", "sla:2")
+    await house.credit(invoice_id, "3.00", "sla:2")
     await house.collect()
     async with all_accounts(house.billing) as connection:
         await release(connection, first, from_ns(house.clock.now_ns()))
@@ -111,7 +111,7 @@ async def test_a_refund_that_is_on_its_way_counts_as_sent(house: Installation) -
     invoice_id, _ = await house.paid()
     made = house.stripe.payments.create_refund({"payment_intent": _intents(house)[0], "amount": "250"})
     made["status"] = "pending"
-    await _credit(house, invoice_id, "2.50")
+    await house.credit(invoice_id, "2.50")
     await house.collect()
     assert _refunds(house) == [250]
     made["status"] = "succeeded"
@@ -123,11 +123,11 @@ async def test_what_was_paid_in_parts_is_sent_back_from_as_many_payments_as_it_t
     house: Installation,
 ) -> None:
     invoice_id, _ = await _in_parts(house, 400, 650)
-    await _credit(house, invoice_id, "9.00")
+    await house.credit(invoice_id, "9.00")
     await house.collect()
     assert _refunds(house) == [400, 500]
     assert [one["refunded"] for one in house.stripe.store.all("payment_intent")] == [400, 500]
-    await _credit(house, invoice_id, "1.50", "sla:2")
+    await house.credit(invoice_id, "1.50", "sla:2")
     await house.collect()
     assert [one["refunded"] for one in house.stripe.store.all("payment_intent")] == [400, 650]
     assert await _settled(house, invoice_id) == 0
@@ -135,7 +135,7 @@ async def test_what_was_paid_in_parts_is_sent_back_from_as_many_payments_as_it_t
 
 async def test_a_note_over_more_than_is_open_sends_only_the_rest_back(house: Installation) -> None:
     invoice_id, theirs = await _in_parts(house, 400)
-    await _credit(house, invoice_id, "8.00")
+    await house.credit(invoice_id, "8.00")
     await house.collect()
     assert (_refunds(house), theirs["status"]) == ([150], "paid")
     assert await _settled(house, invoice_id) == 0
@@ -146,7 +146,7 @@ async def test_a_payment_that_comes_while_a_note_is_sent_is_looked_at_again(
     house: Installation, amount: int
 ) -> None:
     invoice_id, theirs = await _in_parts(house)
-    note_id = await _credit(house, invoice_id, "2.50")
+    note_id = await house.credit(invoice_id, "2.50")
     house.stripe.before("POST /v1/credit_notes$", lambda: house.stripe.payments.receive(theirs, amount))
     await house.collect()
     task = await house.task(note_id)
@@ -157,7 +157,7 @@ async def test_a_payment_that_comes_while_a_note_is_sent_is_looked_at_again(
 
 async def test_a_note_is_tried_a_few_times_and_then_waits_for_a_person(house: Installation) -> None:
     invoice_id, theirs = await _in_parts(house)
-    note_id = await _credit(house, invoice_id, "10.50")
+    note_id = await house.credit(invoice_id, "10.50")
     for _ in range(3):
         house.stripe.before("POST /v1/credit_notes$", lambda: house.stripe.payments.receive(theirs, 100))
     await house.collect()
@@ -180,11 +180,11 @@ async def test_a_note_is_tried_a_few_times_and_then_waits_for_a_person(house: In
     ],
 )
 async def test_whatever_is_lost_on_the_way_money_is_sent_back_once(
-    house: Installation, kind: str, request_: str
+    house: Installation, kind: FaultKind, request_: str
 ) -> None:
     invoice_id, _ = await _in_parts(house, 400, 650)
-    await _credit(house, invoice_id, "9.00")
-    house.stripe.faults.plan(kind, request_)  # type: ignore[arg-type]
+    await house.credit(invoice_id, "9.00")
+    house.stripe.faults.plan(kind, request_)
     await house.collect()
     house.stripe.idempotency.forget()
     assert _refunds(house) == [400, 500]
@@ -196,7 +196,7 @@ async def test_what_came_by_transfer_is_sent_back_by_a_person(house: Installatio
     invoice_id, theirs = await _in_parts(house, 400)
     house.stripe.payments.pay(theirs["id"], {"paid_out_of_band": "true"})
     await house.transferred(invoice_id, "6.50")
-    await _credit(house, invoice_id, "5.00")
+    await house.credit(invoice_id, "5.00")
     await house.collect()
     assert _refunds(house) == [400]
     (note,) = house.stripe.store.all("credit_note")
@@ -212,7 +212,7 @@ async def test_while_the_payers_bank_reclaims_the_money_the_note_waits_for_a_per
 ) -> None:
     invoice_id, _ = await house.paid()
     dispute = house.stripe.payments.open_dispute(_intents(house)[0], 1050)
-    note_id = await _credit(house, invoice_id, "2.50")
+    note_id = await house.credit(invoice_id, "2.50")
     await house.collect()
     task = await house.task(note_id)
     assert (task["state"], task["reason"]) == (
@@ -233,7 +233,7 @@ async def test_a_refund_that_fails_at_once_is_for_a_person_who_sends_the_money_o
 ) -> None:
     invoice_id, _ = await house.paid()
     house.stripe.payments.refund_state = "failed"
-    note_id = await _credit(house, invoice_id, "2.50")
+    note_id = await house.credit(invoice_id, "2.50")
     await house.collect()
     (refund,) = house.stripe.store.all("refund")
     task = await house.task(note_id)

@@ -9,7 +9,6 @@ import pytest
 from billing.payment.reconcile import PaymentReport, reconcile_payments
 from tests.collecting import Installation, collecting
 from tests.fakes.stripe_server.store import Object
-from tests.scenarios.test_collection import _credit
 
 
 @pytest.fixture
@@ -149,6 +148,6 @@ async def test_more_than_a_page_of_everything_is_compared(house: Installation) -
 
 async def test_a_note_that_waits_is_no_difference(house: Installation) -> None:
     invoice_id, _ = await house.paid()
-    await _credit(house, invoice_id, "2.50")
+    await house.credit(invoice_id, "2.50")
     report = await _compare(house)
     assert (report.waiting, report.differences) == (1, ())

@@ -21,8 +21,8 @@ OCTOBER_5 = datetime(2026, 10, 5, tzinfo=UTC)
 OCTOBER, NOVEMBER = Period(2026, 10), Period(2026, 11)
 
 
-def _clock(*moment: int) -> ManualClock:
-    return ManualClock(datetime(*moment, tzinfo=UTC))  # type: ignore[arg-type,misc]
+def _clock(year: int, month: int, day: int) -> ManualClock:
+    return ManualClock(datetime(year, month, day, tzinfo=UTC))
 
 
 async def _document(pool: asyncpg.Pool, account_id: str, period: Period) -> Document:

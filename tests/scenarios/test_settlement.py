@@ -14,7 +14,6 @@ from billing.rebuild import verify
 from billing.transaction import all_accounts
 from catalog.vocabulary.clock import from_ns
 from tests.collecting import Installation, collecting
-from tests.scenarios.test_collection import _credit
 
 EARNED = {"house earnings:address": Decimal("-10.50")}
 
@@ -106,7 +105,7 @@ async def test_payments_in_parts_add_up(house: Installation) -> None:
 
 async def test_a_credit_note_after_payment_sends_the_money_back(house: Installation) -> None:
     invoice_id, _ = await house.paid()
-    await _credit(house, invoice_id, "2.50")
+    await house.credit(invoice_id, "2.50")
     await house.collect()
     await _tell(house)
     standing = await house.standing(invoice_id)
@@ -167,7 +166,7 @@ async def test_a_lost_dispute_is_a_loss_with_a_credit_note(house: Installation) 
 
 async def test_a_lost_dispute_over_what_was_credited_already_is_a_loss_alone(house: Installation) -> None:
     invoice_id, _ = await house.paid()
-    await _credit(house, invoice_id, "10.50")
+    await house.credit(invoice_id, "10.50")
     dispute = house.stripe.payments.open_dispute(_intent(house), 1050)
     house.stripe.payments.decide_dispute(dispute["id"], won=False)
     await _tell(house)
